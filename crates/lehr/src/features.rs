@@ -1,0 +1,149 @@
+//! What the laws see of a run: forward effect S, annealing momentum M, nodes between which the rate is linear.
+//!
+//! Features are computed from the dense schedule (every update), never from logged rows, because the published
+//! momentum depends on how often the log was written. [`Momentum::LoggedRows`] keeps the published behaviour as an
+//! explicit option.
+
+mod bound;
+mod momentum;
+mod nodes;
+
+pub use bound::bound_terms;
+pub use momentum::{AsmtDefinition, asmt};
+pub use nodes::Nodes;
+
+use crate::schedule::Schedule;
+use crate::units::{Params, Tokens};
+use serde::{Deserialize, Serialize};
+
+/// Which points the annealing momentum is computed over.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Momentum {
+    /// Not computed: no law in use reads it.
+    #[default]
+    None,
+    /// Every `stride`-th update of the dense schedule; 1 is every update.
+    Dense {
+        /// Updates between two rows.
+        stride: u64,
+        /// Whether the rise of the warm-up enters M (as a negative contribution).
+        warmup: bool,
+    },
+    /// Only the rows at which the run was logged: what the published code does.
+    LoggedRows,
+}
+
+/// How features are computed; stored with a fit so that two definitions cannot be mixed.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Default)]
+pub struct FeatureDefinition {
+    /// Rows of the annealing momentum.
+    pub momentum: Momentum,
+    /// Its constants.
+    pub asmt: AsmtDefinition,
+    /// Whether the terms of the convex bound are computed (O(T) a point).
+    pub bound: bool,
+}
+
+/// The features of one run at the points where its loss is wanted. P points, K node intervals.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunFeatures {
+    /// N / 10⁸; 1 if the run's N is unknown.
+    pub n8: f64,
+    /// Tokens per update; NaN if unknown.
+    pub tokens_per_step: f64,
+    /// The points' updates, ascending, \[P\].
+    pub update: Vec<f64>,
+    /// The rate that each point's update used, \[P\].
+    pub lr: Vec<f64>,
+    /// Forward effect S = Σ η up to each point (rate · updates), \[P\].
+    pub forward_effect: Vec<f64>,
+    /// Annealing momentum M (ASMT) at each point, \[P\]; empty under [`Momentum::None`].
+    pub momentum: Vec<f64>,
+    /// The two sums of the convex bound at each point, \[P\]; empty unless asked for.
+    pub bound: Vec<[f64; 2]>,
+    /// Intervals over which the rate is linear, \[K\].
+    pub nodes: Nodes,
+    /// The run's warm-up ends here (updates): where the rate first reaches its largest value.
+    pub warmup: f64,
+}
+
+impl RunFeatures {
+    /// Computes the features of `schedule` at `points` (updates, strictly increasing, 1 ≤ t ≤ T).
+    ///
+    /// # Panics
+    /// When a point is 0 or beyond the horizon: a [`crate::Curve`] has checked this.
+    #[must_use]
+    pub fn new(
+        schedule: &Schedule,
+        points: &[u64],
+        params: Option<Params>,
+        tokens_per_step: Option<Tokens>,
+        definition: &FeatureDefinition,
+    ) -> Self {
+        let rates = schedule.rates();
+        let before = warmup_start(schedule);
+        Self::from_rates(&rates, before, points, params, tokens_per_step, definition)
+    }
+
+    /// As [`RunFeatures::new`] for rates that are already dense; `before` is the rate just before update 1.
+    #[must_use]
+    pub fn from_rates(
+        rates: &[f64],
+        before: f64,
+        points: &[u64],
+        params: Option<Params>,
+        tokens_per_step: Option<Tokens>,
+        definition: &FeatureDefinition,
+    ) -> Self {
+        let mut sum = 0.0;
+        let mut forward_effect = Vec::with_capacity(points.len());
+        let mut next = points.iter().copied().peekable();
+        for (i, &rate) in rates.iter().enumerate() {
+            sum += rate;
+            if next.peek() == Some(&(i as u64 + 1)) {
+                forward_effect.push(sum);
+                next.next();
+            }
+        }
+        assert_eq!(forward_effect.len(), points.len(), "points must lie in 1 … T and ascend");
+        let peak = rates.iter().copied().fold(0.0, f64::max);
+        let warmup = rates.iter().position(|&rate| rate >= peak * (1.0 - 1e-9)).unwrap_or(0);
+        let momentum = match definition.momentum {
+            Momentum::None => Vec::new(),
+            Momentum::Dense { stride, warmup: counted } => {
+                momentum::dense(rates, points, stride, if counted { 0 } else { warmup }, &definition.asmt)
+            }
+            Momentum::LoggedRows => {
+                let lr: Vec<f64> = points.iter().map(|&t| rates[t as usize - 1]).collect();
+                let step: Vec<f64> = points.iter().map(|&t| t as f64).collect();
+                asmt(&step, &lr, &definition.asmt)
+            }
+        };
+        Self {
+            n8: params.map_or(1.0, |n| n.0 as f64 / 1e8),
+            tokens_per_step: tokens_per_step.map_or(f64::NAN, |b| b.0 as f64),
+            update: points.iter().map(|&t| t as f64).collect(),
+            lr: points.iter().map(|&t| rates[t as usize - 1]).collect(),
+            forward_effect,
+            momentum,
+            bound: if definition.bound { bound_terms(rates, points) } else { Vec::new() },
+            nodes: Nodes::new(rates, before, points),
+            warmup: warmup as f64 + 1.0,
+        }
+    }
+
+    /// Number of points P.
+    #[must_use]
+    pub fn points(&self) -> usize {
+        self.update.len()
+    }
+}
+
+fn warmup_start(schedule: &Schedule) -> f64 {
+    match schedule {
+        Schedule::Wsd(wsd) if wsd.warmup.0 > 0 => wsd.warmup_lr,
+        Schedule::Piecewise(piecewise) => piecewise.segments()[0].from,
+        _ => schedule.lr(1),
+    }
+}

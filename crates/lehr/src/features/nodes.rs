@@ -1,0 +1,136 @@
+//! Intervals of updates over which the rate is linear.
+
+/// The run cut at nodes, between which the rate is taken as linear. K intervals, P points.
+///
+/// Nodes stand at every point, at every jump and, where the rate moves, as densely as its relative change asks for
+/// (denser toward a rate of 0). Rates are in units of 10⁻³, so that they are of order one.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Nodes {
+    /// Length in updates, \[K\].
+    pub updates: Vec<f64>,
+    /// Rate / 10⁻³ at the interval's start, \[K\].
+    pub start: Vec<f64>,
+    /// Rate / 10⁻³ at the interval's end, \[K\].
+    pub end: Vec<f64>,
+    /// Σ η over the interval's updates, exact (rate · updates), \[K\].
+    pub forward_effect: Vec<f64>,
+    /// Largest rate / 10⁻³ up to the interval's end, \[K\].
+    pub peak: Vec<f64>,
+    /// How many intervals lie before each point, \[P\].
+    pub before_point: Vec<usize>,
+}
+
+/// Largest relative change of the rate within one interval.
+const RELATIVE_CHANGE: f64 = 0.12;
+/// Below this share of the peak the rate counts as 0 for placing nodes.
+const NEGLIGIBLE: f64 = 1e-3;
+/// Largest departure from a straight line within one interval, as a share of the peak.
+const STRAIGHTNESS: f64 = 2e-4;
+
+impl Nodes {
+    /// Places the nodes for `rates` (every update) so that every point is one; `before` is the rate before update 1.
+    #[must_use]
+    pub fn new(rates: &[f64], before: f64, points: &[u64]) -> Self {
+        let mut sums = Vec::with_capacity(rates.len() + 1);
+        let mut sum = 0.0;
+        sums.push(0.0);
+        for &rate in rates {
+            sum += rate;
+            sums.push(sum);
+        }
+        let peak = rates.iter().copied().fold(0.0, f64::max);
+        let at = |t: u64| if t == 0 { before } else { rates[t as usize - 1] };
+        let mut nodes = Self::default();
+        let mut largest = before;
+        let mut from = 0;
+        let mut push = |nodes: &mut Self, a: u64, b: u64| {
+            largest = rates[a as usize..b as usize].iter().copied().fold(largest, f64::max);
+            nodes.updates.push((b - a) as f64);
+            nodes.start.push(at(a) * 1e3);
+            nodes.end.push(at(b) * 1e3);
+            nodes.forward_effect.push(sums[b as usize] - sums[a as usize]);
+            nodes.peak.push(largest * 1e3);
+        };
+        let mut pending = Vec::new();
+        for &to in points {
+            pending.push((from, to));
+            while let Some((a, b)) = pending.pop() {
+                if b - a > 1 && !is_straight(at, a, b, peak, &sums) {
+                    let middle = split_at(at, a, b, peak);
+                    pending.push((middle, b));
+                    pending.push((a, middle));
+                } else {
+                    push(&mut nodes, a, b);
+                }
+            }
+            nodes.before_point.push(nodes.updates.len());
+            from = to;
+        }
+        nodes
+    }
+
+    /// Number of intervals K.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.updates.len()
+    }
+
+    /// Whether there is no interval.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.updates.is_empty()
+    }
+}
+
+fn is_straight(at: impl Fn(u64) -> f64, a: u64, b: u64, peak: f64, sums: &[f64]) -> bool {
+    let (start, end) = (at(a), at(b));
+    let floor = NEGLIGIBLE * peak;
+    if (end - start).abs() > RELATIVE_CHANGE * start.max(end) && start.max(end) > floor {
+        return false;
+    }
+    let middle = a + (b - a) / 2;
+    let line = |t: u64| start + (end - start) * (t - a) as f64 / (b - a) as f64;
+    let n = (b - a) as f64;
+    let straight_sum = n * 0.5 * (start + end) + 0.5 * (end - start);
+    let sum = sums[b as usize] - sums[a as usize];
+    (at(middle) - line(middle)).abs() <= STRAIGHTNESS * peak
+        && (at(a + 1) - line(a + 1)).abs() <= STRAIGHTNESS * peak
+        && (at(b - 1) - line(b - 1)).abs() <= STRAIGHTNESS * peak
+        && (sum - straight_sum).abs() <= STRAIGHTNESS * peak * n
+}
+
+/// Where to cut: right before and after a jump if there is one at the ends or in the middle, else halfway in the
+/// relative change (so that intervals shrink toward a rate of 0), else halfway.
+fn split_at(at: impl Fn(u64) -> f64, a: u64, b: u64, peak: f64) -> u64 {
+    let (start, end) = (at(a), at(b));
+    let jump = |t: u64| (at(t) - at(t - 1)).abs() > 0.5 * (end - start).abs().max(STRAIGHTNESS * peak);
+    if (end - start).abs() > STRAIGHTNESS * peak {
+        if jump(a + 1) {
+            return a + 1;
+        }
+        if jump(b) {
+            return b - 1;
+        }
+        // A jump somewhere inside a long interval: find it by bisection on the rate.
+        let half = 0.5 * (start + end);
+        let (mut low, mut high) = (a, b);
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            if (at(middle) - half) * (start - half) > 0.0 { low = middle } else { high = middle }
+        }
+        if (at(high) - at(low)).abs() > 0.5 * (end - start).abs() && low > a {
+            return low;
+        }
+        // Toward a rate of 0: cut where the rate has gone most of the way in ratio.
+        if end < start && end < 0.3 * start {
+            let wanted = (end.max(NEGLIGIBLE * peak) * start).sqrt().max(0.25 * start);
+            let (mut low, mut high) = (a, b);
+            while high - low > 1 {
+                let middle = low + (high - low) / 2;
+                if at(middle) > wanted { low = middle } else { high = middle }
+            }
+            return high.clamp(a + 1, b - 1);
+        }
+    }
+    a + (b - a) / 2
+}

@@ -1,0 +1,100 @@
+//! Laws of the loss curve: L̂(θ; features).
+
+use crate::features::RunFeatures;
+use serde::{Deserialize, Serialize};
+use std::fmt::Debug;
+
+/// How the fit moves a coefficient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scale {
+    /// The solver moves the coefficient itself.
+    Linear,
+    /// The solver moves its natural logarithm; the coefficient is positive.
+    Log,
+}
+
+/// One number that a fit estimates.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Coefficient {
+    /// Name on the command line and in files: `alpha_s`.
+    pub name: &'static str,
+    /// Symbol in reports: `α_S`.
+    pub symbol: &'static str,
+    /// Unit in reports; empty if the number has none.
+    pub unit: &'static str,
+    /// Smallest value allowed.
+    pub lower: f64,
+    /// Largest value allowed.
+    pub upper: f64,
+    /// How the fit moves it.
+    pub scale: Scale,
+    /// Value used where it is not fitted, and centre of the starts.
+    pub start: f64,
+}
+
+/// What a data set offers, from which a law decides which coefficients it can free.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct DataSummary {
+    /// Number of runs.
+    pub runs: usize,
+    /// Distinct peak rates, ascending.
+    pub peak_lrs: Vec<f64>,
+    /// Distinct N / 10⁸, ascending; empty if unknown for some run.
+    pub sizes: Vec<f64>,
+    /// Smallest loss.
+    pub min_loss: f64,
+    /// Largest loss.
+    pub max_loss: f64,
+    /// Largest forward effect S (rate · updates).
+    pub max_forward_effect: f64,
+    /// Largest update.
+    pub max_update: f64,
+}
+
+/// What the fit does with one coefficient.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Role {
+    /// Estimated, from this start.
+    Free {
+        /// Centre of the starts.
+        start: f64,
+    },
+    /// Estimated under a Gaussian prior on the solver's scale (so on log θ for [`Scale::Log`]).
+    Prior {
+        /// Prior mean, on the coefficient's own scale (not its logarithm).
+        mean: f64,
+        /// Prior standard deviation, on the solver's scale.
+        sd: f64,
+    },
+    /// Held at this value.
+    Fixed(f64),
+}
+
+/// A law of the loss curve with analytic derivatives.
+pub trait Law: Debug + Send + Sync {
+    /// Name on the command line and in files.
+    fn name(&self) -> &'static str;
+    /// Other names that are accepted.
+    fn aliases(&self) -> &'static [&'static str] {
+        &[]
+    }
+    /// The equation in one line of plain text.
+    fn equation(&self) -> &'static str;
+    /// Author, title, year, equation.
+    fn source(&self) -> &'static str;
+    /// What the law cannot do, one sentence each.
+    fn limits(&self) -> &'static [&'static str];
+    /// The coefficients, in the order of θ.
+    fn coefficients(&self) -> &'static [Coefficient];
+    /// Which coefficients these data can determine, in the order of θ.
+    fn roles(&self, data: &DataSummary) -> Vec<Role>;
+    /// Indices of coefficients in which the prediction is linear when the others are given (for variable projection).
+    fn linear(&self) -> &'static [usize] {
+        &[]
+    }
+    /// Predicted loss at every point of the run: `loss[i]`, i < `run.points()`.
+    fn predict(&self, theta: &[f64], run: &RunFeatures, loss: &mut [f64]);
+    /// As `predict`, with ∂loss[i]/∂θ[j] at `jacobian[i * theta.len() + j]`.
+    fn predict_with_jacobian(&self, theta: &[f64], run: &RunFeatures, loss: &mut [f64], jacobian: &mut [f64]);
+}

@@ -1,0 +1,28 @@
+//! Laws of the loss curve of language-model pre-training: schedules, features, fits, forecasts, recommendations.
+//!
+//! The crate answers two questions from the loss curves of small runs: *what loss will a large run reach under a
+//! given learning-rate schedule*, and *which share of it should be spent annealing*. It is the mathematics alone: it
+//! opens no file, reads no clock or environment, prints nothing, and uses threads only through rayon, in a way that
+//! never changes a result.
+//!
+//! ```text
+//! Curve ──▶ RunFeatures (S, M, nodes) ──▶ Law ──▶ Fit ──▶ Forecast, Recommendation, Transfer
+//!   ▲ carries its Schedule
+//! ```
+//!
+//! The words used here are fixed in the glossary (`docs/glossary.md`): update, horizon, peak LR, annealing ratio,
+//! trunk, branch, law, coefficient, forecast, regret, plateau, caveat.
+
+pub mod caveat;
+pub mod curve;
+pub mod features;
+pub mod law;
+pub mod schedule;
+pub mod units;
+
+pub use caveat::Caveat;
+pub use curve::{Arch, BranchPoint, Curve, CurveError, LossKind, ParamCount, RunMeta, Split};
+pub use features::{FeatureDefinition, RunFeatures};
+pub use law::{Coefficient, Law};
+pub use schedule::{Schedule, ScheduleError, Segment, Shape, Wsd};
+pub use units::{AnnealingRatio, Params, Steps, Tokens};

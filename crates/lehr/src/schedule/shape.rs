@@ -1,0 +1,84 @@
+//! How the rate moves from one value to another.
+
+use super::ScheduleError;
+use serde::{Deserialize, Serialize};
+
+/// How the rate falls during annealing. p is the share of the annealing updates done, 0 < p ≤ 1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Shape {
+    /// f = 1 − p.
+    #[default]
+    Linear,
+    /// f = (1 + cos πp)/2.
+    Cosine,
+    /// f = 1 − √p.
+    OneMinusSqrt,
+    /// f = 2·0.5^p − 1: the exponential of Megatron-LM, which ends at the final rate exactly.
+    Exponential,
+    /// η = η_max·(η_f/η_max)^p: a straight line in log η; needs a final rate above 0.
+    Geometric,
+    /// 1/η = (1 − p)/η_max + p/η_f: a straight line in 1/η; needs a final rate above 0.
+    Inverse,
+    /// f = (1 − p)^β, β > 0: the paper's eq. 12.
+    Power(f64),
+}
+
+impl Shape {
+    /// The rate at share p of the way from `from` to `to`.
+    ///
+    /// # Formula
+    /// η = to + (from − to)·f(p); geometric and inverse as their variants say.
+    #[must_use]
+    pub fn between(self, from: f64, to: f64, p: f64) -> f64 {
+        if from == to {
+            return to;
+        }
+        let f = match self {
+            Self::Linear => 1.0 - p,
+            Self::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * p).cos()),
+            Self::OneMinusSqrt => 1.0 - p.sqrt(),
+            Self::Exponential => 2.0 * (-p * std::f64::consts::LN_2).exp() - 1.0,
+            Self::Power(beta) => (1.0 - p).max(0.0).powf(beta),
+            Self::Geometric => return from * (to / from).powf(p),
+            Self::Inverse => return 1.0 / ((1.0 - p) / from + p / to),
+        };
+        to + (from - to) * f
+    }
+
+    /// Whether the shape can connect two rates.
+    ///
+    /// # Errors
+    /// [`ScheduleError::Shape`] for a geometric or inverse shape with a rate of 0; [`ScheduleError::Rate`] for a bad power.
+    pub fn check(self, from: f64, to: f64) -> Result<(), ScheduleError> {
+        match self {
+            Self::Geometric | Self::Inverse if from != to && (to == 0.0 || from == 0.0) => {
+                Err(ScheduleError::Shape {
+                    shape: self.to_string(),
+                    final_lr: to,
+                    why: "it needs rates above 0 at both ends",
+                })
+            }
+            Self::Power(beta) if !(beta.is_finite() && beta > 0.0) => Err(ScheduleError::Rate {
+                what: "the shape's power".into(),
+                value: beta,
+                expected: "a finite power above 0",
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl std::fmt::Display for Shape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Linear => f.write_str("linear"),
+            Self::Cosine => f.write_str("cosine"),
+            Self::OneMinusSqrt => f.write_str("1-sqrt"),
+            Self::Exponential => f.write_str("exponential"),
+            Self::Geometric => f.write_str("geometric"),
+            Self::Inverse => f.write_str("inverse"),
+            Self::Power(beta) => write!(f, "power:{beta}"),
+        }
+    }
+}
