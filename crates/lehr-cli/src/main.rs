@@ -1,2 +1,53 @@
-//! x
-fn main() {}
+//! The `lehr` command: files, terminal, exit codes. One file a verb, no formula.
+
+mod failure;
+mod output;
+mod verb;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use failure::Failure;
+use output::Output;
+use std::process::ExitCode;
+
+/// What loss will a large run reach under this schedule, and which share of it should be spent annealing?
+#[derive(Debug, Parser)]
+#[command(name = "lehr", version, max_term_width = 100, propagate_version = true)]
+struct Cli {
+    /// Print one JSON document instead of tables.
+    #[arg(long, global = true)]
+    json: bool,
+    /// Exit with 0 although the answer carries a blocking caveat.
+    #[arg(long, global = true)]
+    accept_caveats: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Prints a completion script for a shell.
+    #[command(after_help = "Example:\n  lehr completions bash > ~/.local/share/bash-completion/completions/lehr")]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    let _output = Output::new(cli.json, cli.accept_caveats);
+    match cli.verb {
+        Verb::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "lehr", &mut script);
+            output::data(&String::from_utf8_lossy(&script))
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    // A usage error exits with 2 inside `parse`.
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

@@ -98,3 +98,16 @@ pub trait Law: Debug + Send + Sync {
     /// As `predict`, with ∂loss[i]/∂θ[j] at `jacobian[i * theta.len() + j]`.
     fn predict_with_jacobian(&self, theta: &[f64], run: &RunFeatures, loss: &mut [f64], jacobian: &mut [f64]);
 }
+
+/// Every law, in the order of the documentation.
+#[must_use]
+pub fn all() -> Vec<&'static dyn Law> {
+    vec![]
+}
+
+/// The law of that name or alias, case-insensitively.
+#[must_use]
+pub fn by_name(name: &str) -> Option<&'static dyn Law> {
+    let wanted = name.to_ascii_lowercase().replace('_', "-");
+    all().into_iter().find(|law| law.name() == wanted || law.aliases().contains(&wanted.as_str()))
+}

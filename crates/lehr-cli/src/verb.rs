@@ -1,0 +1,1 @@
+//! One file a verb: `pub struct Args` (clap) and `pub fn run(args: Args, output: &Output) -> Result<(), Failure>`.
