@@ -26,7 +26,9 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Prints a completion script for a shell.
-    #[command(after_help = "Example:\n  lehr completions bash > ~/.local/share/bash-completion/completions/lehr")]
+    #[command(
+        after_help = "Example:\n  lehr completions bash > ~/.local/share/bash-completion/completions/lehr"
+    )]
     Completions {
         /// The shell.
         shell: clap_complete::Shell,

@@ -1,8 +1,8 @@
 //! Data to stdout, talk to stderr.
 
 use crate::failure::Failure;
-use lehr::Caveat;
 use comfy_table::{ContentLineStyle, LineStyle, TableStyle};
+use lehr::Caveat;
 use std::io::Write;
 
 /// How the user wants to be answered.
@@ -60,7 +60,11 @@ impl Output {
     pub fn caveats(&self, caveats: &[Caveat]) -> Result<(), Failure> {
         if !self.json {
             for caveat in caveats {
-                say(format_args!("{}: {}", if caveat.blocking { "CAVEAT" } else { "caveat" }, caveat.message));
+                say(format_args!(
+                    "{}: {}",
+                    if caveat.blocking { "CAVEAT" } else { "caveat" },
+                    caveat.message
+                ));
             }
         }
         match caveats.iter().find(|caveat| caveat.blocking) {

@@ -291,6 +291,11 @@ impl Curve {
                 loss.push(value);
             }
         }
-        (!step.is_empty()).then(|| Self { meta: self.meta.clone(), schedule: self.schedule.clone(), step, loss })
+        (!step.is_empty()).then(|| Self {
+            meta: self.meta.clone(),
+            schedule: self.schedule.clone(),
+            step,
+            loss,
+        })
     }
 }

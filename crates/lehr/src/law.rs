@@ -1,6 +1,13 @@
 //! Laws of the loss curve: L̂(θ; features).
 
-use crate::features::RunFeatures;
+mod exponential_memory;
+mod noise_relaxation;
+mod relaxation;
+
+pub use exponential_memory::ExponentialMemory;
+pub use noise_relaxation::NoiseRelaxation;
+
+use crate::features::{FeatureDefinition, RunFeatures};
 use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
 
@@ -93,16 +100,55 @@ pub trait Law: Debug + Send + Sync {
     fn linear(&self) -> &'static [usize] {
         &[]
     }
+    /// The features the law reads; stored with a fit.
+    fn features(&self) -> FeatureDefinition {
+        FeatureDefinition::default()
+    }
+    /// Whether only the last point of each run is fitted and predicted.
+    fn final_only(&self) -> bool {
+        false
+    }
     /// Predicted loss at every point of the run: `loss[i]`, i < `run.points()`.
     fn predict(&self, theta: &[f64], run: &RunFeatures, loss: &mut [f64]);
     /// As `predict`, with ∂loss[i]/∂θ[j] at `jacobian[i * theta.len() + j]`.
     fn predict_with_jacobian(&self, theta: &[f64], run: &RunFeatures, loss: &mut [f64], jacobian: &mut [f64]);
 }
 
+/// A table entry.
+pub(crate) const fn coefficient(
+    name: &'static str,
+    symbol: &'static str,
+    unit: &'static str,
+    lower: f64,
+    upper: f64,
+    scale: Scale,
+    start: f64,
+) -> Coefficient {
+    Coefficient { name, symbol, unit, lower, upper, scale, start }
+}
+
+/// Roles of a term λ_N·N₈^-α_N: off below two sizes, α_N held at its start with two, under a prior with three, free
+/// with four.
+pub(crate) fn size_roles(data: &DataSummary, roles: &mut [Role], lambda_n: usize, alpha_n: usize) {
+    let start = |role: Role| match role {
+        Role::Free { start } | Role::Fixed(start) => start,
+        Role::Prior { mean, .. } => mean,
+    };
+    match data.sizes.len() {
+        0 | 1 => {
+            roles[lambda_n] = Role::Fixed(0.0);
+            roles[alpha_n] = Role::Fixed(start(roles[alpha_n]));
+        }
+        2 => roles[alpha_n] = Role::Fixed(start(roles[alpha_n])),
+        3 => roles[alpha_n] = Role::Prior { mean: start(roles[alpha_n]), sd: 0.1 },
+        _ => {}
+    }
+}
+
 /// Every law, in the order of the documentation.
 #[must_use]
 pub fn all() -> Vec<&'static dyn Law> {
-    vec![]
+    vec![&NoiseRelaxation, &ExponentialMemory]
 }
 
 /// The law of that name or alias, case-insensitively.

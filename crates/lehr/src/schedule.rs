@@ -282,12 +282,7 @@ impl Schedule {
                     }
                 };
                 push(wsd.warmup.0, wsd.warmup_lr, wsd.peak_lr, Shape::Linear);
-                push(
-                    wsd.total.0 - wsd.warmup.0 - wsd.anneal.0,
-                    wsd.peak_lr,
-                    wsd.peak_lr,
-                    Shape::Linear,
-                );
+                push(wsd.total.0 - wsd.warmup.0 - wsd.anneal.0, wsd.peak_lr, wsd.peak_lr, Shape::Linear);
                 push(wsd.anneal.0, wsd.peak_lr, wsd.final_lr, wsd.shape);
                 Some(segments)
             }

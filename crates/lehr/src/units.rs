@@ -24,7 +24,9 @@ pub struct AnnealingRatio(f64);
 
 /// The ratio was not a number between 0 and 1.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
-#[error("annealing ratio {0} is not between 0 and 1 (it is a share of the whole horizon: 0.2 means the last 20 %)")]
+#[error(
+    "annealing ratio {0} is not between 0 and 1 (it is a share of the whole horizon: 0.2 means the last 20 %)"
+)]
 pub struct RatioError(pub f64);
 
 impl AnnealingRatio {

@@ -16,6 +16,14 @@ pub struct Nodes {
     pub forward_effect: Vec<f64>,
     /// Largest rate / 10⁻³ up to the interval's end, \[K\].
     pub peak: Vec<f64>,
+    /// Natural logarithm of the mean of `start` and `end`, \[K\]; −∞ where both are 0.
+    pub ln_mean: Vec<f64>,
+    /// Natural logarithm of `start`, \[K\]; −∞ at a rate of 0.
+    pub ln_start: Vec<f64>,
+    /// Natural logarithm of `end`, \[K\]; −∞ at a rate of 0.
+    pub ln_end: Vec<f64>,
+    /// Natural logarithm of `peak`, \[K\].
+    pub ln_peak: Vec<f64>,
     /// How many intervals lie before each point, \[P\].
     pub before_point: Vec<usize>,
 }
@@ -46,8 +54,13 @@ impl Nodes {
         let mut push = |nodes: &mut Self, a: u64, b: u64| {
             largest = rates[a as usize..b as usize].iter().copied().fold(largest, f64::max);
             nodes.updates.push((b - a) as f64);
-            nodes.start.push(at(a) * 1e3);
-            nodes.end.push(at(b) * 1e3);
+            let (start, end) = (at(a) * 1e3, at(b) * 1e3);
+            nodes.start.push(start);
+            nodes.end.push(end);
+            nodes.ln_mean.push((0.5 * (start + end)).ln());
+            nodes.ln_start.push(start.ln());
+            nodes.ln_end.push(end.ln());
+            nodes.ln_peak.push((largest * 1e3).ln());
             nodes.forward_effect.push(sums[b as usize] - sums[a as usize]);
             nodes.peak.push(largest * 1e3);
         };

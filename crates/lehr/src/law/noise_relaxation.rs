@@ -1,0 +1,215 @@
+//! The noise-relaxation law: a noiseless curve in effective time plus a noise level that relaxes.
+
+use super::relaxation::{Relaxation, relax};
+use super::{Coefficient, DataSummary, Law, Role, Scale, coefficient};
+use crate::features::RunFeatures;
+
+/// The noise-relaxation law.
+///
+/// Use it first: it is the most accurate of the laws on real curves, and the only one here that carries over between
+/// peak rates. It needs one constant and one annealed run at the least; a second peak rate determines how the rate
+/// enters.
+///
+/// # Formula
+/// ```text
+/// S(t)  = ∫ e/(1 + e/e_c) dt
+/// dY/dt = κ·N₈^g_κ·(e/pk)^p·pk^w·(e^q − Y),   Y(0) = 0
+/// L(t)  = L₀ + E·N₈^-α_N + A·N₈^g_A·(S + s₀)^-α + B·N₈^g_B·pk^δ·Y(t)
+/// ```
+/// | symbol | name | unit |
+/// |---|---|---|
+/// | e, pk | rate and largest rate so far | 10⁻³ |
+/// | t | time | 1000 updates |
+/// | N₈ | parameters (non-embedding) | 10⁸ |
+/// | S | effective time | 10⁻³·1000 updates |
+/// | Y | noise level | 10⁻³ to the q |
+///
+/// # Source
+/// This project; `docs/laws/noise-relaxation.md` gives the reasoning and the measurements.
+#[derive(Debug, Clone, Copy)]
+pub struct NoiseRelaxation;
+
+const L0: usize = 0;
+const A: usize = 1;
+const ALPHA: usize = 2;
+const B: usize = 3;
+const KAPPA: usize = 4;
+const S0: usize = 5;
+const EC: usize = 6;
+const Q: usize = 7;
+const DELTA: usize = 8;
+const P: usize = 9;
+const W: usize = 10;
+const E: usize = 11;
+const ALPHA_N: usize = 12;
+const G_A: usize = 13;
+const G_B: usize = 14;
+const G_KAPPA: usize = 15;
+
+/// Value of log e_c, q and δ where the data do not determine them.
+const LN_SATURATION: f64 = -0.62;
+const LEVEL: f64 = 0.6;
+const PEAK: f64 = -0.3;
+
+static COEFFICIENTS: [Coefficient; 16] = [
+    coefficient("l0", "L₀", "nats", 1e-6, 6.0, Scale::Linear, 2.0),
+    coefficient("a", "A", "nats", 2.5e-3, 54.6, Scale::Log, 0.6),
+    coefficient("alpha", "α", "", 0.05, 2.0, Scale::Linear, 0.5),
+    coefficient("b", "B", "nats", 1.2e-4, 148.0, Scale::Log, 0.22),
+    coefficient("kappa", "κ", "1/1000 updates", 6.7e-3, 1.6e5, Scale::Log, 9.0),
+    coefficient("s0", "s₀", "10⁻³·1000 updates", 3.3e-4, 20.0, Scale::Log, 0.082),
+    coefficient("e_c", "e_c", "10⁻³", 0.018, 148.0, Scale::Log, 0.538),
+    coefficient("q", "q", "", 0.15, 2.0, Scale::Linear, LEVEL),
+    coefficient("delta", "δ", "", -1.0, 1.0, Scale::Linear, PEAK),
+    coefficient("p", "p", "", -0.5, 2.5, Scale::Linear, 1.0),
+    coefficient("w", "w", "", -2.0, 2.0, Scale::Linear, 0.0),
+    coefficient("e", "E", "nats", 0.018, 54.6, Scale::Log, 0.5),
+    coefficient("alpha_n", "α_N", "", 0.02, 1.5, Scale::Linear, 0.25),
+    coefficient("g_a", "g_A", "", -0.6, 0.6, Scale::Linear, 0.0),
+    coefficient("g_b", "g_B", "", -0.6, 0.6, Scale::Linear, 0.0),
+    coefficient("g_kappa", "g_κ", "", -0.6, 0.6, Scale::Linear, 0.0),
+];
+
+impl Law for NoiseRelaxation {
+    fn name(&self) -> &'static str {
+        "noise-relaxation"
+    }
+
+    fn aliases(&self) -> &'static [&'static str] {
+        &["nr", "relaxation"]
+    }
+
+    fn equation(&self) -> &'static str {
+        "L = L₀ + E·N₈^-α_N + A·N₈^g_A·(S + s₀)^-α + B·N₈^g_B·pk^δ·Y;  S = ∫ e/(1 + e/e_c) dt;  dY/dt = κ·N₈^g_κ·(e/pk)^p·pk^w·(e^q − Y)"
+    }
+
+    fn source(&self) -> &'static str {
+        "lehr; reasoning and measurements in docs/laws/noise-relaxation.md"
+    }
+
+    fn limits(&self) -> &'static [&'static str] {
+        &[
+            "from one peak rate it cannot say how a larger or smaller rate would do: e_c and q are then set by priors and δ by its default",
+            "L₀ and α_N need four sizes; with fewer, α_N is held or has a prior and a forecast at a larger N is a guess about L₀",
+            "one batch size: the noise level would change with another",
+            "says nothing about divergence: a rate that is too large for the model still gets a loss",
+        ]
+    }
+
+    fn coefficients(&self) -> &'static [Coefficient] {
+        &COEFFICIENTS
+    }
+
+    fn linear(&self) -> &'static [usize] {
+        &[L0, A, B]
+    }
+
+    fn roles(&self, data: &DataSummary) -> Vec<Role> {
+        let mut roles: Vec<Role> = COEFFICIENTS.iter().map(|c| Role::Fixed(c.start)).collect();
+        let start = |i: usize| Role::Free { start: COEFFICIENTS[i].start };
+        roles[L0] = Role::Free { start: (data.min_loss - 0.12).max(0.1) };
+        roles[A] = Role::Free { start: ((data.max_loss - data.min_loss) / 2.0).clamp(0.02, 20.0) };
+        for i in [ALPHA, B, KAPPA] {
+            roles[i] = start(i);
+        }
+        roles[S0] = Role::Fixed(0.0);
+        let rates = data.peak_lrs.len();
+        roles[EC] = Role::Prior { mean: LN_SATURATION.exp(), sd: 0.4 };
+        roles[Q] = Role::Prior { mean: LEVEL, sd: 0.12 };
+        if rates >= 2 {
+            roles[S0] = start(S0);
+            roles[EC] = start(EC);
+            roles[Q] = start(Q);
+            roles[DELTA] = start(DELTA);
+        }
+        if rates >= 4 {
+            roles[P] = start(P);
+            roles[W] = start(W);
+        }
+        // Without several sizes the term in N is part of L₀: a hair above nothing, and not counted.
+        roles[E] = Role::Fixed(0.0);
+        match data.sizes.len() {
+            0 | 1 => {}
+            2 | 3 => {
+                roles[E] = start(E);
+                for i in [G_A, G_B] {
+                    roles[i] = Role::Prior { mean: 0.0, sd: 0.3 };
+                }
+            }
+            _ => {
+                for i in [E, ALPHA_N, G_A, G_B] {
+                    roles[i] = start(i);
+                }
+            }
+        }
+        roles
+    }
+
+    fn predict(&self, theta: &[f64], run: &RunFeatures, loss: &mut [f64]) {
+        evaluate::<false>(theta, run, loss, &mut []);
+    }
+
+    fn predict_with_jacobian(
+        &self,
+        theta: &[f64],
+        run: &RunFeatures,
+        loss: &mut [f64],
+        jacobian: &mut [f64],
+    ) {
+        evaluate::<true>(theta, run, loss, jacobian);
+    }
+}
+
+fn evaluate<const JACOBIAN: bool>(theta: &[f64], run: &RunFeatures, loss: &mut [f64], jacobian: &mut [f64]) {
+    let n = COEFFICIENTS.len();
+    let ln_n = run.n8.ln();
+    let power = |exponent: f64| if ln_n == 0.0 || exponent == 0.0 { 1.0 } else { (exponent * ln_n).exp() };
+    let size_unit = power(-theta[ALPHA_N]);
+    let size = theta[E] * size_unit;
+    let (a_unit, b_unit) = (power(theta[G_A]), power(theta[G_B]));
+    let a = theta[A] * a_unit;
+    let b = theta[B] * b_unit;
+    let relaxation = Relaxation {
+        kappa: theta[KAPPA] * power(theta[G_KAPPA]),
+        clock: theta[P],
+        clock_peak: theta[W] - theta[P],
+        level: theta[Q],
+        saturation: theta[EC],
+    };
+    let mut ln_peak = f64::NAN;
+    let mut peak_unit = 1.0;
+    relax(&run.nodes, &relaxation, |i, interval, state| {
+        if run.nodes.ln_peak[interval] != ln_peak {
+            ln_peak = run.nodes.ln_peak[interval];
+            peak_unit = (theta[DELTA] * ln_peak).exp();
+        }
+        let time = state.forward + theta[S0];
+        let ln_time = time.ln();
+        let descent_unit = (-theta[ALPHA] * ln_time).exp();
+        let descent = a * descent_unit;
+        let noise_unit = b_unit * peak_unit;
+        let noise = theta[B] * noise_unit * state.noise;
+        loss[i] = theta[L0] + size + descent + noise;
+        if JACOBIAN {
+            let row = &mut jacobian[i * n..(i + 1) * n];
+            let by_noise = b * peak_unit;
+            let by_time = -theta[ALPHA] * descent / time;
+            row[L0] = 1.0;
+            row[A] = a_unit * descent_unit;
+            row[ALPHA] = -descent * ln_time;
+            row[B] = noise_unit * state.noise;
+            row[KAPPA] = by_noise * state.by_ln_kappa / theta[KAPPA];
+            row[S0] = by_time;
+            row[EC] = by_time * state.forward_by_ln_saturation / theta[EC];
+            row[Q] = by_noise * state.by_level;
+            row[DELTA] = noise * ln_peak;
+            row[P] = by_noise * (state.by_clock - state.by_clock_peak);
+            row[W] = by_noise * state.by_clock_peak;
+            row[E] = size_unit;
+            row[ALPHA_N] = -size * ln_n;
+            row[G_A] = descent * ln_n;
+            row[G_B] = noise * ln_n;
+            row[G_KAPPA] = by_noise * state.by_ln_kappa * ln_n;
+        }
+    });
+}
