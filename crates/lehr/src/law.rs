@@ -108,6 +108,10 @@ pub trait Law: Debug + Send + Sync {
     fn final_only(&self) -> bool {
         false
     }
+    /// Whether the law reads tokens per update, so that every run must state them.
+    fn needs_tokens(&self) -> bool {
+        false
+    }
     /// Predicted loss at every point of the run: `loss[i]`, i < `run.points()`.
     fn predict(&self, theta: &[f64], run: &RunFeatures, loss: &mut [f64]);
     /// As `predict`, with ∂loss[i]/∂θ[j] at `jacobian[i * theta.len() + j]`.
