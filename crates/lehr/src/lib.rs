@@ -16,6 +16,7 @@
 pub mod caveat;
 pub mod curve;
 pub mod features;
+pub mod fit;
 pub mod law;
 pub mod schedule;
 pub mod units;

@@ -1,0 +1,531 @@
+//! Fits a law to curves, with everything needed to judge and to use the result.
+
+pub mod dataset;
+pub mod identifiability;
+pub mod metrics;
+pub mod objective;
+pub mod options;
+pub mod profile;
+pub mod resample;
+pub mod solver;
+pub mod starts;
+
+pub use dataset::{Dataset, PreparedRun};
+pub use identifiability::{Identifiability, Undetermined};
+pub use metrics::Metrics;
+pub use objective::{Objective, Plan, PlanError, Scratch};
+pub use options::{Criterion, FitOptions, Residual, Weighting};
+pub use resample::{Refit, Uncertainty};
+pub use solver::{Outcome, Stop};
+
+use crate::caveat::Caveat;
+use crate::curve::{Arch, Curve, LossKind, ParamCount, Split};
+use crate::features::FeatureDefinition;
+use crate::law::{self, Law, Role, Scale};
+use crate::schedule::Schedule;
+use crate::units::{Params, Tokens};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// Version of the serialised form of [`Fit`].
+pub const FIT_FORMAT: u32 = 1;
+
+/// A fitted law: its coefficients, what they were fitted on, how well, and how sure.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Fit {
+    /// Version of this form.
+    pub format: u32,
+    /// Name of the law.
+    pub law: String,
+    /// The coefficients, in the law's order.
+    pub coefficients: Vec<CoefficientFit>,
+    /// What was minimised over which points.
+    pub options: FitOptions,
+    /// How the features were computed.
+    pub definition: FeatureDefinition,
+    /// How the solver fared.
+    pub solution: Solution,
+    /// Mean errors over the runs fitted.
+    pub metrics: Metrics,
+    /// The runs, one by one.
+    pub runs: Vec<RunFit>,
+    /// Which coefficients the data determine.
+    pub identifiability: Identifiability,
+    /// Refits with runs left out or resampled.
+    pub uncertainty: Uncertainty,
+    /// What to know before using it.
+    pub caveats: Vec<Caveat>,
+}
+
+/// One fitted coefficient.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CoefficientFit {
+    /// Name.
+    pub name: String,
+    /// Value.
+    pub value: f64,
+    /// Interval at the fit's level; `None` for a fixed coefficient or without refits.
+    pub interval: Option<(f64, f64)>,
+    /// Whether it was estimated.
+    pub free: bool,
+    /// Whether a prior was on it.
+    pub prior: bool,
+    /// The bound it ran into.
+    pub at_bound: Option<Bound>,
+}
+
+/// A side of a coefficient's range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bound {
+    /// The smallest value.
+    Lower,
+    /// The largest value.
+    Upper,
+}
+
+/// How the solver fared.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Solution {
+    /// The objective at the optimum.
+    pub objective: f64,
+    /// Why the best start stopped.
+    pub stop: Stop,
+    /// Number of starts.
+    pub starts: usize,
+    /// Starts that came within 1 % of the best objective before the finish.
+    pub starts_agreeing: usize,
+    /// Evaluations of objective and gradient over all starts.
+    pub evaluations: u64,
+    /// Observations fitted.
+    pub observations: usize,
+}
+
+/// One run of a fit: what it was and how well the law describes it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunFit {
+    /// Name.
+    pub id: String,
+    /// Group that shares noise.
+    pub group: String,
+    /// Architecture.
+    pub arch: Arch,
+    /// N as the law uses it.
+    pub params: Option<Params>,
+    /// What N counts.
+    pub counted: ParamCount,
+    /// Batch in tokens.
+    pub tokens_per_step: Option<Tokens>,
+    /// Data set.
+    pub dataset: Option<String>,
+    /// Split.
+    pub split: Split,
+    /// Largest rate.
+    pub peak_lr: f64,
+    /// Warm-up updates: where the rate first reaches its peak.
+    pub warmup: u64,
+    /// Last measured update.
+    pub last_update: u64,
+    /// Share of the measured updates after the rate left its peak for good.
+    pub annealing_share: f64,
+    /// How the rate falls, in a word.
+    pub fall: String,
+    /// Errors over all its points after the warm-up.
+    pub metrics: Metrics,
+    /// Signed relative error at the last point.
+    pub final_error: f64,
+}
+
+/// Why there is no fit.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum FitError {
+    /// No curve was given.
+    #[error("no curve to fit")]
+    NoCurves,
+    /// Two curves share a name.
+    #[error("two curves are named '{0}'; names must be unique")]
+    DuplicateName(String),
+    /// Options and law do not fit together.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The law needs N and a run has none.
+    #[error("the {law} law needs the number of parameters and run '{run}' has none; state it in the manifest or with --params")]
+    NoParams {
+        /// Name of the law.
+        law: &'static str,
+        /// Name of the run.
+        run: String,
+    },
+    /// Fewer observations than free coefficients.
+    #[error("{observations} observations cannot determine {free} coefficients; add runs or points, or fix coefficients")]
+    TooFewObservations {
+        /// Observations.
+        observations: usize,
+        /// Free coefficients.
+        free: usize,
+    },
+    /// No start gave a finite objective.
+    #[error("the {law} law has no finite objective on these curves from any of {starts} starts")]
+    NoSolution {
+        /// Name of the law.
+        law: &'static str,
+        /// Number of starts.
+        starts: usize,
+    },
+}
+
+/// The optimum without its uncertainty: what refits, validation and benchmarks need.
+#[derive(Debug, Clone)]
+pub struct PointFit {
+    /// All coefficients, in the law's order.
+    pub theta: Vec<f64>,
+    /// The plan that says which are free.
+    pub plan: Plan,
+    /// The data as fitted.
+    pub data: Dataset,
+    /// How the solver fared.
+    pub solution: Solution,
+    /// The optimum on the solver's scale.
+    pub z: Vec<f64>,
+}
+
+/// Fits θ alone: many starts of L-BFGS-B in parallel, the best finished by Gauss–Newton.
+///
+/// # Errors
+/// [`FitError`], one variant a reason.
+pub fn fit_point(law: &dyn Law, curves: &[Curve], options: &FitOptions) -> Result<PointFit, FitError> {
+    if curves.is_empty() {
+        return Err(FitError::NoCurves);
+    }
+    let mut names = BTreeSet::new();
+    if let Some(curve) = curves.iter().find(|curve| !names.insert(curve.meta().id.as_str())) {
+        return Err(FitError::DuplicateName(curve.meta().id.clone()));
+    }
+    let data = Dataset::new(law, curves, options);
+    let plan = Plan::new(law, &data, options)?;
+    let observations = data.observations();
+    if observations < plan.free.len() {
+        return Err(FitError::TooFewObservations { observations, free: plan.free.len() });
+    }
+    let objective = Objective::new(law, &data, &plan, options);
+    let starts = starts::starts(law, &data, &plan, options.starts, options.seed);
+    let mut outcomes: Vec<Outcome> = starts
+        .par_iter()
+        .map_init(Scratch::default, |scratch, start| {
+            solver::lbfgsb(&objective, start, options.max_iterations, scratch)
+        })
+        .collect();
+    let evaluations: u64 = outcomes.iter().map(|o| o.evaluations).sum();
+    // A stable sort: ties keep the order of the starts, whatever thread finished first.
+    outcomes.sort_by(|a, b| a.value.total_cmp(&b.value));
+    if outcomes[0].value >= objective::INFEASIBLE {
+        return Err(FitError::NoSolution { law: law.name(), starts: options.starts });
+    }
+    let finished: Vec<Outcome> = outcomes
+        .par_iter()
+        .take(3)
+        .map_init(Scratch::default, |scratch, outcome| {
+            solver::gauss_newton(&objective, &outcome.z, options.max_iterations, scratch)
+        })
+        .collect();
+    let best = finished
+        .into_iter()
+        .reduce(|best, other| if other.value < best.value { other } else { best })
+        .ok_or(FitError::NoSolution { law: law.name(), starts: options.starts })?;
+    let agreeing = outcomes.iter().filter(|o| o.value <= best.value * 1.01 + 1e-12).count();
+    let mut theta = vec![0.0; plan.theta.len()];
+    plan.to_theta(&best.z, &mut theta);
+    let solution = Solution {
+        objective: best.value,
+        stop: best.stop,
+        starts: outcomes.len(),
+        starts_agreeing: agreeing,
+        evaluations: evaluations + best.evaluations,
+        observations,
+    };
+    Ok(PointFit { theta, z: best.z, plan, data, solution })
+}
+
+/// Errors of `theta` on one curve, over all its points after the warm-up (the last point alone for a law of final
+/// losses): metrics, signed relative error at the end, and the signed log errors.
+#[must_use]
+pub fn evaluate(
+    law: &dyn Law,
+    theta: &[f64],
+    curve: &Curve,
+    definition: &FeatureDefinition,
+    options: &FitOptions,
+) -> (Metrics, f64, Vec<f64>) {
+    let run = dataset::prepare(law, curve, definition, options, false);
+    let mut loss = vec![0.0; run.features.points()];
+    law.predict(theta, &run.features, &mut loss);
+    let mut predicted = Vec::new();
+    run.observe(&loss, &mut predicted);
+    let metrics = Metrics::of(&predicted, &run.loss);
+    let errors: Vec<f64> = predicted.iter().zip(&run.loss).map(|(p, m)| (p / m).ln()).collect();
+    let last = predicted.len() - 1;
+    (metrics, predicted[last] / run.loss[last] - 1.0, errors)
+}
+
+/// Fits the law and its uncertainty.
+///
+/// # Errors
+/// [`FitError`], one variant a reason. A poor fit is no error: it is an answer with caveats.
+pub fn fit(law: &dyn Law, curves: &[Curve], options: &FitOptions) -> Result<Fit, FitError> {
+    let point = fit_point(law, curves, options)?;
+    let definition = point.data.definition;
+    let evaluated: Vec<(Metrics, f64, Vec<f64>)> =
+        curves.par_iter().map(|curve| evaluate(law, &point.theta, curve, &definition, options)).collect();
+    let runs: Vec<RunFit> =
+        curves.iter().zip(&evaluated).map(|(curve, (metrics, end, _))| describe(curve, *metrics, *end)).collect();
+    let all: Vec<Metrics> = evaluated.iter().map(|(metrics, ..)| *metrics).collect();
+    let Some(metrics) = Metrics::mean(&all) else { return Err(FitError::NoCurves) };
+    let objective = Objective::new(law, &point.data, &point.plan, options);
+    let rms = {
+        let squares: f64 =
+            evaluated.iter().map(|(.., e)| e.iter().map(|e| e * e).sum::<f64>() / e.len() as f64).sum();
+        (squares / evaluated.len() as f64).sqrt()
+    };
+    let scale = match options.weighting {
+        Weighting::EqualCurves => objective::MEAN_SCALE,
+        Weighting::EqualPoints => point.data.observations() as f64,
+    };
+    let identifiability = identifiability::judge(
+        &objective,
+        law.coefficients(),
+        &point.z,
+        curves.len(),
+        rms,
+        scale,
+        &mut Scratch::default(),
+    );
+    let uncertainty = resample::resample(law, curves, &point, options);
+    let coefficients = report_coefficients(law, &point, &uncertainty, options.level);
+    let mut fit = Fit {
+        format: FIT_FORMAT,
+        law: law.name().to_owned(),
+        coefficients,
+        options: options.clone(),
+        definition,
+        solution: point.solution.clone(),
+        metrics,
+        runs,
+        identifiability,
+        uncertainty,
+        caveats: Vec::new(),
+    };
+    fit.caveats = caveats(law, &fit, &point, curves);
+    Ok(fit)
+}
+
+impl Fit {
+    /// The law that was fitted; `None` if this version does not know it.
+    #[must_use]
+    pub fn law(&self) -> Option<&'static dyn Law> {
+        law::by_name(&self.law)
+    }
+
+    /// θ in the law's order.
+    #[must_use]
+    pub fn theta(&self) -> Vec<f64> {
+        self.coefficients.iter().map(|c| c.value).collect()
+    }
+
+    /// Number of coefficients that were estimated.
+    #[must_use]
+    pub fn n_coefficients(&self) -> usize {
+        self.coefficients.iter().filter(|c| c.free).count()
+    }
+}
+
+fn describe(curve: &Curve, metrics: Metrics, final_error: f64) -> RunFit {
+    let meta = curve.meta();
+    let rates = curve.schedule().rates();
+    let (last, _) = curve.last();
+    let measured = &rates[..last as usize];
+    let peak = measured.iter().copied().fold(0.0, f64::max);
+    let at_peak = |&rate: &f64| rate >= peak * (1.0 - 1e-6);
+    let warmup = measured.iter().position(|rate| at_peak(rate)).unwrap_or(0) as u64;
+    let left = measured.iter().rposition(|rate| at_peak(rate)).unwrap_or(0) as u64 + 1;
+    RunFit {
+        id: meta.id.clone(),
+        group: meta.noise_group().to_owned(),
+        arch: meta.arch.clone(),
+        params: meta.law_params(),
+        counted: meta.counted,
+        tokens_per_step: meta.tokens_per_step,
+        dataset: meta.dataset.clone(),
+        split: meta.split,
+        peak_lr: curve.schedule().peak_lr(),
+        warmup,
+        last_update: last,
+        annealing_share: (last - left) as f64 / last as f64,
+        fall: match curve.schedule() {
+            Schedule::Wsd(wsd) if wsd.anneal.0 == 0 || left == last => "none".to_owned(),
+            Schedule::Wsd(wsd) => wsd.shape.to_string(),
+            Schedule::Piecewise(_) if left == last => "none".to_owned(),
+            Schedule::Piecewise(_) => "piecewise".to_owned(),
+            Schedule::Sampled(_) => "sampled".to_owned(),
+        },
+        metrics,
+        final_error,
+    }
+}
+
+fn report_coefficients(
+    law: &dyn Law,
+    point: &PointFit,
+    uncertainty: &Uncertainty,
+    level: f64,
+) -> Vec<CoefficientFit> {
+    law.coefficients()
+        .iter()
+        .enumerate()
+        .map(|(i, c)| {
+            let position = point.plan.free.iter().position(|&j| j == i);
+            let at_bound = position.and_then(|k| {
+                let (z, lower, upper) = (point.z[k], point.plan.lower[k], point.plan.upper[k]);
+                let near = 1e-6 * (upper - lower);
+                if z - lower <= near {
+                    Some(Bound::Lower)
+                } else if upper - z <= near {
+                    Some(Bound::Upper)
+                } else {
+                    None
+                }
+            });
+            CoefficientFit {
+                name: c.name.to_owned(),
+                value: point.theta[i],
+                interval: position.and_then(|_| {
+                    uncertainty.interval(level, c.scale == Scale::Log, point.theta[i], |theta| theta[i])
+                }),
+                free: position.is_some(),
+                prior: matches!(point.plan.roles[i], Role::Prior { .. }),
+                at_bound,
+            }
+        })
+        .collect()
+}
+
+fn caveats(law: &dyn Law, fit: &Fit, point: &PointFit, curves: &[Curve]) -> Vec<Caveat> {
+    let mut out = Vec::new();
+    let summary = &point.data.summary;
+    if fit.solution.stop == Stop::IterationLimit {
+        out.push(Caveat::blocking(
+            "not-converged",
+            format!("the solver stopped at its iteration limit ({}); raise --max-iterations", fit.options.max_iterations),
+        ));
+    }
+    if fit.solution.starts >= 8 && fit.solution.starts_agreeing * 8 < fit.solution.starts {
+        out.push(Caveat::note(
+            "starts-disagree",
+            format!(
+                "only {} of {} starts came within 1 % of the best objective; raise --starts to be sure of it",
+                fit.solution.starts_agreeing, fit.solution.starts
+            ),
+        ));
+    }
+    for coefficient in fit.coefficients.iter().filter(|c| c.at_bound.is_some()) {
+        out.push(Caveat::note(
+            "at-bound",
+            format!(
+                "coefficient {} = {:.4} is at its {} bound: the data would move it further; widen it with --bound {}=…",
+                coefficient.name,
+                coefficient.value,
+                if coefficient.at_bound == Some(Bound::Lower) { "lower" } else { "upper" },
+                coefficient.name
+            ),
+        ));
+    }
+    for item in &fit.identifiability.undetermined {
+        let traded = if item.traded_with.is_empty() {
+            String::new()
+        } else {
+            format!(" (it can be traded against {})", item.traded_with.join(", "))
+        };
+        if item.prior {
+            out.push(Caveat::note(
+                "prior-dominated",
+                format!("coefficient {} comes from its prior, not from these data{traded}", item.name),
+            ));
+        } else {
+            out.push(Caveat::blocking(
+                "not-identifiable",
+                format!(
+                    "these data do not determine coefficient {}{traded}; add runs that differ in schedule, horizon, peak rate or size, or hold it with --fix {}=…",
+                    item.name, item.name
+                ),
+            ));
+        }
+    }
+    if summary.peak_lrs.len() == 1 {
+        out.push(Caveat::note(
+            "one-peak-rate",
+            format!(
+                "all runs have the peak rate {}: how the loss depends on it comes from priors; one short run at twice or half of it would settle that",
+                summary.peak_lrs[0]
+            ),
+        ));
+    }
+    if summary.sizes.len() == 1 {
+        out.push(Caveat::note("one-size", "all runs have one size: nothing is known about other N (λ_N and α_N are not identifiable; the term is part of L₀)"));
+    } else if summary.sizes.len() > 1 && summary.sizes.len() < 4 {
+        out.push(Caveat::note(
+            "few-sizes",
+            format!("{} sizes do not determine L₀ and the exponent of N together: the exponent is assumed; four sizes would determine both", summary.sizes.len()),
+        ));
+    } else if summary.sizes.is_empty() {
+        out.push(Caveat::note("no-size", "the number of parameters of some run is unknown: no term in N is fitted"));
+    }
+    if !law.final_only() && fit.runs.iter().all(|run| run.annealing_share < 0.01) {
+        out.push(Caveat::blocking("no-annealing", "no run anneals: nothing is known about what annealing brings"));
+    } else if fit.runs.iter().all(|run| run.annealing_share > 0.9) {
+        out.push(Caveat::note(
+            "no-stable-run",
+            "every run anneals all along: add one run with a constant rate to tell descent from annealing",
+        ));
+    }
+    mixture(fit, curves, &mut out);
+    out
+}
+
+/// Losses that must not be mixed: other evaluation sets, splits, batch sizes, architectures, parameter counts.
+fn mixture(fit: &Fit, curves: &[Curve], out: &mut Vec<Caveat>) {
+    let distinct = |f: &dyn Fn(&RunFit) -> String| -> BTreeSet<String> { fit.runs.iter().map(f).collect() };
+    let list = |set: &BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>().join(", ");
+    let mut blocking = |code: &str, what: &str, set: BTreeSet<String>| {
+        if set.len() > 1 {
+            out.push(Caveat::blocking(
+                code,
+                format!("the runs mix {what} ({}): one law cannot describe both; choose with --run or --split", list(&set)),
+            ));
+        }
+    };
+    blocking("mixed-splits", "losses of different splits", distinct(&|r| format!("{:?}", r.split).to_lowercase()));
+    blocking(
+        "mixed-datasets",
+        "losses on different data sets",
+        distinct(&|r| r.dataset.clone().unwrap_or_else(|| "unstated".to_owned())),
+    );
+    blocking("mixed-architectures", "architectures", distinct(&|r| r.arch.family().to_owned()));
+    blocking(
+        "mixed-counts",
+        "conventions of counting parameters",
+        distinct(&|r| if r.params.is_some() { format!("{:?}", r.counted).to_lowercase() } else { "none".to_owned() }),
+    );
+    let batches = distinct(&|r| r.tokens_per_step.map_or_else(|| "unstated".to_owned(), |b| b.0.to_string()));
+    if batches.len() > 1 {
+        out.push(Caveat::note(
+            "mixed-batches",
+            format!("the runs differ in batch size ({} tokens): the laws know updates, not tokens", list(&batches)),
+        ));
+    }
+    if let Some(curve) = curves.iter().find(|c| matches!(c.meta().loss_kind, LossKind::Ema(_))) {
+        out.push(Caveat::note(
+            "smoothed-loss",
+            format!("the losses of '{}' are a moving average: it lags behind the loss, most of all during annealing", curve.meta().id),
+        ));
+    }
+}

@@ -1,0 +1,269 @@
+//! Curves made ready for a fit: points chosen, features computed, weights set.
+
+use super::options::{FitOptions, Residual, Weighting};
+use crate::curve::{Curve, LossKind, Split};
+use crate::features::{FeatureDefinition, Momentum, RunFeatures};
+use crate::law::{DataSummary, Law};
+use rayon::prelude::*;
+
+/// One run made ready.
+#[derive(Debug, Clone)]
+pub struct PreparedRun {
+    /// Name of the run.
+    pub id: String,
+    /// Name of the group that shares its noise (a trunk and its branches).
+    pub group: String,
+    /// Features at the evaluation points.
+    pub features: RunFeatures,
+    /// For observation i the evaluation points `samples[starts[i]..starts[i + 1]]`, whose mean predicts it.
+    pub samples: Vec<u32>,
+    /// Offsets into `samples`, one more than observations.
+    pub starts: Vec<u32>,
+    /// Observed losses, nats.
+    pub loss: Vec<f64>,
+    /// Observed losses on the residual's scale.
+    pub target: Vec<f64>,
+    /// Update of each observation (its last one when it is a mean).
+    pub step: Vec<u64>,
+    /// Weight of every observation of the run.
+    pub weight: f64,
+}
+
+/// All runs of a fit.
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    /// The runs, in the order given.
+    pub runs: Vec<PreparedRun>,
+    /// What they offer.
+    pub summary: DataSummary,
+    /// The definition their features follow.
+    pub definition: FeatureDefinition,
+}
+
+impl PreparedRun {
+    /// Number of observations.
+    #[must_use]
+    pub fn observations(&self) -> usize {
+        self.loss.len()
+    }
+
+    /// Predicted loss of every observation from the losses at the evaluation points.
+    pub fn observe(&self, predicted: &[f64], out: &mut Vec<f64>) {
+        out.clear();
+        for i in 0..self.observations() {
+            let range = self.starts[i] as usize..self.starts[i + 1] as usize;
+            let n = range.len() as f64;
+            out.push(self.samples[range].iter().map(|&j| predicted[j as usize]).sum::<f64>() / n);
+        }
+    }
+}
+
+/// Which rows of a curve take part, before any thinning.
+#[must_use]
+pub fn usable(curve: &Curve, options: &FitOptions) -> Vec<usize> {
+    let rates = curve.schedule().rates();
+    let peak = rates.iter().copied().fold(0.0, f64::max);
+    let warmup = rates.iter().position(|&rate| rate >= peak * (1.0 - 1e-9)).map_or(0, |i| i as u64 + 1);
+    let first = (warmup as f64 * options.warmup_factor).max(options.first_update as f64);
+    let kept: Vec<usize> = (0..curve.step().len()).filter(|&i| curve.step()[i] as f64 >= first).collect();
+    if kept.is_empty() { vec![curve.step().len() - 1] } else { kept }
+}
+
+/// Prepares one curve; `thin` says whether points may be left out or averaged.
+#[must_use]
+pub fn prepare(
+    law: &dyn Law,
+    curve: &Curve,
+    definition: &FeatureDefinition,
+    options: &FitOptions,
+    thin: bool,
+) -> PreparedRun {
+    let meta = curve.meta();
+    let logged_rows = definition.momentum == Momentum::LoggedRows;
+    let rows = usable(curve, options);
+    let wanted = if thin && !logged_rows { options.points_per_curve } else { None };
+    let chosen: Vec<Vec<usize>> = if law.final_only() {
+        vec![vec![curve.step().len() - 1]]
+    } else {
+        match wanted {
+            Some(n) if n < rows.len() => {
+                if meta.split == Split::Train && meta.loss_kind == LossKind::Instant {
+                    bins(curve, &rows, n)
+                } else {
+                    thinned(curve, &rows, n)
+                }
+            }
+            _ => rows.into_iter().map(|i| vec![i]).collect(),
+        }
+    };
+    let interval = match meta.loss_kind {
+        LossKind::IntervalMean(k) if k.0 > 1 => k.0,
+        _ => 1,
+    };
+    // Updates at which the law is evaluated for each observation.
+    let updates: Vec<Vec<u64>> = chosen
+        .iter()
+        .map(|rows| {
+            if interval > 1 {
+                let end = curve.step()[rows[rows.len() - 1]];
+                let start = end.saturating_sub(interval);
+                let parts = interval.min(5);
+                (0..parts).map(|j| (start + (2 * j + 1) * (end - start) / (2 * parts)).max(1)).collect()
+            } else {
+                let parts = rows.len().min(4);
+                (0..parts).map(|j| curve.step()[rows[(2 * j + 1) * rows.len() / (2 * parts)]]).collect()
+            }
+        })
+        .collect();
+    let mut points: Vec<u64> =
+        if logged_rows { curve.step().to_vec() } else { updates.iter().flatten().copied().collect() };
+    points.sort_unstable();
+    points.dedup();
+    let features =
+        RunFeatures::new(curve.schedule(), &points, meta.law_params(), meta.tokens_per_step, definition);
+    let mut samples = Vec::new();
+    let mut starts = vec![0];
+    for updates in &updates {
+        // Every update is among the points: they were collected from the same list.
+        samples.extend(updates.iter().map(|t| points.partition_point(|p| p < t) as u32));
+        starts.push(samples.len() as u32);
+    }
+    let loss: Vec<f64> = chosen
+        .iter()
+        .map(|rows| rows.iter().map(|&i| curve.loss()[i]).sum::<f64>() / rows.len() as f64)
+        .collect();
+    let target = match options.residual {
+        Residual::Log => loss.iter().map(|l| l.ln()).collect(),
+        Residual::Raw => loss.clone(),
+    };
+    let step = chosen.iter().map(|rows| curve.step()[rows[rows.len() - 1]]).collect();
+    PreparedRun {
+        id: meta.id.clone(),
+        group: meta.noise_group().to_owned(),
+        features,
+        samples,
+        starts,
+        loss,
+        target,
+        step,
+        weight: 1.0,
+    }
+}
+
+/// Rows nearest to n updates spaced uniformly, the last row included.
+fn thinned(curve: &Curve, rows: &[usize], n: usize) -> Vec<Vec<usize>> {
+    let first = curve.step()[rows[0]] as f64;
+    let last = curve.step()[rows[rows.len() - 1]] as f64;
+    let mut chosen = Vec::with_capacity(n);
+    let mut at = 0;
+    for j in 0..n {
+        let wanted = first + (last - first) * j as f64 / (n.max(2) - 1) as f64;
+        while at + 1 < rows.len()
+            && (curve.step()[rows[at + 1]] as f64 - wanted).abs() <= (curve.step()[rows[at]] as f64 - wanted).abs()
+        {
+            at += 1;
+        }
+        if chosen.last() != Some(&vec![rows[at]]) {
+            chosen.push(vec![rows[at]]);
+        }
+    }
+    chosen
+}
+
+/// n bins of neighbouring rows, cut where the rate jumps: single-batch losses are averaged inside them.
+fn bins(curve: &Curve, rows: &[usize], n: usize) -> Vec<Vec<usize>> {
+    let rates = curve.schedule().rates();
+    let peak = rates.iter().copied().fold(0.0, f64::max);
+    let jump = |a: u64, b: u64| {
+        rates[a as usize - 1..b as usize].windows(2).any(|pair| (pair[1] - pair[0]).abs() > 0.05 * peak)
+    };
+    let mut out: Vec<Vec<usize>> = Vec::with_capacity(n);
+    let mut bin = usize::MAX;
+    for (position, &row) in rows.iter().enumerate() {
+        let wanted = position * n / rows.len();
+        let cut = out
+            .last()
+            .and_then(|rows| rows.last())
+            .is_none_or(|&before| wanted != bin || jump(curve.step()[before], curve.step()[row]));
+        if cut {
+            out.push(vec![row]);
+            bin = wanted;
+        } else if let Some(last) = out.last_mut() {
+            last.push(row);
+        }
+    }
+    out
+}
+
+impl Dataset {
+    /// Prepares all curves, in parallel; the result does not depend on the number of threads.
+    #[must_use]
+    pub fn new(law: &dyn Law, curves: &[Curve], options: &FitOptions) -> Self {
+        let definition = options.definition.unwrap_or_else(|| law.features());
+        let mut runs: Vec<PreparedRun> =
+            curves.par_iter().map(|curve| prepare(law, curve, &definition, options, true)).collect();
+        set_weights(&mut runs, options.weighting);
+        Self { runs, summary: summarise(curves), definition }
+    }
+
+    /// The same data without the runs for which `left_out` holds, weights renewed.
+    #[must_use]
+    pub fn without(&self, weighting: Weighting, left_out: impl Fn(usize, &PreparedRun) -> bool) -> Self {
+        let mut runs: Vec<PreparedRun> = self
+            .runs
+            .iter()
+            .enumerate()
+            .filter(|(i, run)| !left_out(*i, run))
+            .map(|(_, run)| run.clone())
+            .collect();
+        set_weights(&mut runs, weighting);
+        Self { runs, summary: self.summary.clone(), definition: self.definition }
+    }
+
+    /// Number of observations.
+    #[must_use]
+    pub fn observations(&self) -> usize {
+        self.runs.iter().map(PreparedRun::observations).sum()
+    }
+}
+
+fn set_weights(runs: &mut [PreparedRun], weighting: Weighting) {
+    let curves = runs.len() as f64;
+    for run in runs {
+        run.weight = match weighting {
+            Weighting::EqualCurves => 1.0 / (curves * run.loss.len() as f64),
+            Weighting::EqualPoints => 1.0,
+        };
+    }
+}
+
+/// What a set of curves offers to a law.
+#[must_use]
+pub fn summarise(curves: &[Curve]) -> DataSummary {
+    let distinct = |mut values: Vec<f64>| {
+        values.sort_by(f64::total_cmp);
+        values.dedup_by(|a, b| (*a - *b).abs() <= 1e-3 * b.abs());
+        values
+    };
+    let mut summary = DataSummary {
+        runs: curves.len(),
+        peak_lrs: distinct(curves.iter().map(|c| c.schedule().peak_lr()).collect()),
+        min_loss: f64::INFINITY,
+        ..DataSummary::default()
+    };
+    let sizes: Option<Vec<f64>> =
+        curves.iter().map(|c| c.meta().law_params().map(|n| n.0 as f64 / 1e8)).collect();
+    summary.sizes = distinct(sizes.unwrap_or_default());
+    for curve in curves {
+        let late = &curve.loss()[curve.loss().len() / 10..];
+        for &loss in late {
+            summary.min_loss = summary.min_loss.min(loss);
+            summary.max_loss = summary.max_loss.max(loss);
+        }
+        let (last, _) = curve.last();
+        summary.max_update = summary.max_update.max(last as f64);
+        let sum: f64 = curve.schedule().rates()[..last as usize].iter().sum();
+        summary.max_forward_effect = summary.max_forward_effect.max(sum);
+    }
+    summary
+}

@@ -1,0 +1,131 @@
+//! What a fit minimises and over which points.
+
+use crate::features::FeatureDefinition;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// On which scale residuals are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Residual {
+    /// ln L̂ − ln L: relative errors.
+    #[default]
+    Log,
+    /// L̂ − L, nats: what the starting paper's code uses.
+    Raw,
+}
+
+/// What is made of one residual.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Criterion {
+    /// Huber's: ½r² up to δ, δ(|r| − ½δ) beyond.
+    Huber {
+        /// δ, in the residual's unit.
+        delta: f64,
+    },
+    /// ½r².
+    Squares,
+}
+
+impl Default for Criterion {
+    fn default() -> Self {
+        Self::Huber { delta: 1e-3 }
+    }
+}
+
+impl Criterion {
+    /// (ρ(r), ρ′(r), ρ′(r)/r): value, slope and the weight of iteratively reweighted least squares.
+    #[must_use]
+    pub fn evaluate(self, r: f64) -> (f64, f64, f64) {
+        match self {
+            Self::Huber { delta } if r.abs() > delta => {
+                (delta * (r.abs() - 0.5 * delta), delta * r.signum(), delta / r.abs())
+            }
+            _ => (0.5 * r * r, r, 1.0),
+        }
+    }
+}
+
+/// How points are weighted against each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Weighting {
+    /// Every curve counts the same, however many points it has: the mean over curves of the mean over points.
+    #[default]
+    EqualCurves,
+    /// Every point counts the same, as in the starting paper's code.
+    EqualPoints,
+}
+
+/// Everything that decides a fit besides the law and the curves. Stored with the fit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FitOptions {
+    /// Scale of the residuals.
+    pub residual: Residual,
+    /// What is made of one residual.
+    pub criterion: Criterion,
+    /// Weights of the points.
+    pub weighting: Weighting,
+    /// Points kept a curve, uniform in updates plus the last; `None`: all.
+    pub points_per_curve: Option<usize>,
+    /// Points before this multiple of the warm-up are left out.
+    pub warmup_factor: f64,
+    /// Points before this update are left out too.
+    pub first_update: u64,
+    /// Number of starts of the solver.
+    pub starts: usize,
+    /// Seed of the random starts and of the bootstrap.
+    pub seed: u64,
+    /// Coefficients held at a value.
+    pub fixed: BTreeMap<String, f64>,
+    /// Coefficients freed although the law would hold them on these data.
+    pub freed: Vec<String>,
+    /// Bounds that replace the law's.
+    pub bounds: BTreeMap<String, (f64, f64)>,
+    /// Gaussian priors (mean on the coefficient's scale, standard deviation on the solver's) that replace the law's.
+    pub priors: BTreeMap<String, (f64, f64)>,
+    /// Feature definition that replaces the law's.
+    pub definition: Option<FeatureDefinition>,
+    /// Largest number of solver iterations a start.
+    pub max_iterations: u64,
+    /// Level of the intervals.
+    pub level: f64,
+}
+
+impl Default for FitOptions {
+    fn default() -> Self {
+        Self {
+            residual: Residual::default(),
+            criterion: Criterion::default(),
+            weighting: Weighting::default(),
+            points_per_curve: Some(48),
+            warmup_factor: 1.3,
+            first_update: 0,
+            starts: 16,
+            seed: 0,
+            fixed: BTreeMap::new(),
+            freed: Vec::new(),
+            bounds: BTreeMap::new(),
+            priors: BTreeMap::new(),
+            definition: None,
+            max_iterations: 400,
+            level: 0.9,
+        }
+    }
+}
+
+impl FitOptions {
+    /// The objective of the starting paper's code: Huber on raw residuals, summed over all logged points.
+    #[must_use]
+    pub fn published() -> Self {
+        Self {
+            residual: Residual::Raw,
+            weighting: Weighting::EqualPoints,
+            points_per_curve: None,
+            warmup_factor: 0.0,
+            ..Self::default()
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! Refits with runs left out or resampled: where every interval comes from.
+
+use super::dataset::Dataset;
+use super::objective::{Objective, Scratch};
+use super::options::{FitOptions, Residual};
+use super::{PointFit, evaluate, solver};
+use crate::curve::Curve;
+use crate::law::Law;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use statrs::distribution::{ContinuousCDF, StudentsT};
+use std::collections::BTreeSet;
+
+/// Where the refits come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// One refit a group of runs that share noise (a trunk and its branches), without that group.
+    LeaveOneGroupOut,
+    /// One refit a run, without that run: there are too few groups.
+    LeaveOneRunOut,
+    /// Residuals resampled in blocks along each run: a lower bound, used where runs are too few to leave one out.
+    BlockBootstrap,
+}
+
+/// One refit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Refit {
+    /// Group or run left out; empty for a bootstrap refit.
+    pub left_out: String,
+    /// All coefficients.
+    pub theta: Vec<f64>,
+}
+
+/// The error of one run under the refit that did not see it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HeldOut {
+    /// Name of the run.
+    pub id: String,
+    /// ln L̂ − ln L at its last point.
+    pub final_error: f64,
+    /// The 90 % quantile of |ln L̂ − ln L| along its points.
+    pub curve_error: f64,
+    /// Mean |ln L̂ − ln L| along its points.
+    pub mean_error: f64,
+}
+
+/// Refits and the errors they made on what they did not see.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Uncertainty {
+    /// Where the refits come from.
+    pub method: Method,
+    /// The refits.
+    pub refits: Vec<Refit>,
+    /// Errors on runs left out; in-sample errors under [`Method::BlockBootstrap`].
+    pub held_out: Vec<HeldOut>,
+}
+
+/// Fewest groups (or runs) for leaving one out.
+const FEWEST: usize = 3;
+/// Fewest groups before groups, rather than runs, are left out.
+const FEWEST_GROUPS: usize = 5;
+/// Number of bootstrap refits.
+const BOOTSTRAPS: u64 = 100;
+
+/// Refits the law as the number of runs allows.
+#[must_use]
+pub fn resample(law: &dyn Law, curves: &[Curve], point: &PointFit, options: &FitOptions) -> Uncertainty {
+    let groups: BTreeSet<&str> = point.data.runs.iter().map(|run| run.group.as_str()).collect();
+    if groups.len() >= FEWEST_GROUPS {
+        let names: Vec<String> = groups.iter().map(|&name| name.to_owned()).collect();
+        return leave_out(law, curves, point, options, Method::LeaveOneGroupOut, &names);
+    }
+    if curves.len() >= FEWEST {
+        let names: Vec<String> = point.data.runs.iter().map(|run| run.id.clone()).collect();
+        return leave_out(law, curves, point, options, Method::LeaveOneRunOut, &names);
+    }
+    bootstrap(law, curves, point, options, BOOTSTRAPS)
+}
+
+fn left_out(method: Method, name: &str, id: &str, group: &str) -> bool {
+    match method {
+        Method::LeaveOneGroupOut => group == name,
+        _ => id == name,
+    }
+}
+
+/// One refit a name, without it, from the full optimum.
+fn leave_out(
+    law: &dyn Law,
+    curves: &[Curve],
+    point: &PointFit,
+    options: &FitOptions,
+    method: Method,
+    names: &[String],
+) -> Uncertainty {
+    let results: Vec<(Refit, Vec<HeldOut>)> = names
+        .par_iter()
+        .map_init(Scratch::default, |scratch, name| {
+            let rest =
+                point.data.without(options.weighting, |_, run| left_out(method, name, &run.id, &run.group));
+            let theta = refit(law, &rest, point, options, scratch);
+            let held_out = curves
+                .iter()
+                .filter(|c| left_out(method, name, &c.meta().id, c.meta().noise_group()))
+                .map(|curve| judged(law, &theta, curve, point, options))
+                .collect();
+            (Refit { left_out: name.clone(), theta }, held_out)
+        })
+        .collect();
+    let (refits, held_out): (Vec<_>, Vec<_>) = results.into_iter().unzip();
+    Uncertainty { method, refits, held_out: held_out.into_iter().flatten().collect() }
+}
+
+fn refit(
+    law: &dyn Law,
+    data: &Dataset,
+    point: &PointFit,
+    options: &FitOptions,
+    scratch: &mut Scratch,
+) -> Vec<f64> {
+    let objective = Objective::new(law, data, &point.plan, options);
+    let outcome = solver::gauss_newton(&objective, &point.z, options.max_iterations, scratch);
+    let mut theta = vec![0.0; point.theta.len()];
+    point.plan.to_theta(&outcome.z, &mut theta);
+    theta
+}
+
+fn judged(law: &dyn Law, theta: &[f64], curve: &Curve, point: &PointFit, options: &FitOptions) -> HeldOut {
+    let (_, _, errors) = evaluate(law, theta, curve, &point.data.definition, options);
+    let mut sizes: Vec<f64> = errors.iter().map(|e| e.abs()).collect();
+    sizes.sort_by(f64::total_cmp);
+    HeldOut {
+        id: curve.meta().id.clone(),
+        final_error: errors[errors.len() - 1],
+        curve_error: quantile(&sizes, 0.9),
+        mean_error: sizes.iter().sum::<f64>() / sizes.len() as f64,
+    }
+}
+
+/// `count` refits to residuals resampled in blocks: every run keeps its fitted curve and gets blocks of its own
+/// residuals in another order. Blocks have an eighth of the run's points. A lower bound of the uncertainty: the misfit
+/// of the law itself is not in it.
+#[must_use]
+pub fn bootstrap(
+    law: &dyn Law,
+    curves: &[Curve],
+    point: &PointFit,
+    options: &FitOptions,
+    count: u64,
+) -> Uncertainty {
+    let fitted: Vec<Vec<f64>> = point
+        .data
+        .runs
+        .iter()
+        .map(|run| {
+            let mut loss = vec![0.0; run.features.points()];
+            law.predict(&point.theta, &run.features, &mut loss);
+            let mut predicted = Vec::new();
+            run.observe(&loss, &mut predicted);
+            match options.residual {
+                Residual::Log => predicted.iter().map(|p| p.ln()).collect(),
+                Residual::Raw => predicted,
+            }
+        })
+        .collect();
+    let refits: Vec<Refit> = (0..count)
+        .into_par_iter()
+        .map_init(Scratch::default, |scratch, i| {
+            let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
+            rng.set_stream(1_000_000 + i);
+            let mut data = point.data.clone();
+            for (run, fitted) in data.runs.iter_mut().zip(&fitted) {
+                let n = fitted.len();
+                let block = (n / 8).max(1);
+                let residuals: Vec<f64> = run.target.iter().zip(fitted).map(|(t, f)| t - f).collect();
+                let mut j = 0;
+                while j < n {
+                    let from = rng.random_range(0..n);
+                    for k in 0..block.min(n - j) {
+                        run.target[j + k] = fitted[j + k] + residuals[(from + k) % n];
+                    }
+                    j += block;
+                }
+            }
+            Refit { left_out: String::new(), theta: refit(law, &data, point, options, scratch) }
+        })
+        .collect();
+    let held_out = curves.iter().map(|curve| judged(law, &point.theta, curve, point, options)).collect();
+    Uncertainty { method: Method::BlockBootstrap, refits, held_out }
+}
+
+/// The q-quantile of ascending numbers, linear between neighbours.
+pub(crate) fn quantile(ascending: &[f64], q: f64) -> f64 {
+    let at = q * (ascending.len() - 1) as f64;
+    let (low, high) = (at.floor() as usize, at.ceil() as usize);
+    ascending[low] + (at - low as f64) * (ascending[high] - ascending[low])
+}
+
+/// The two-sided quantile of Student's t: |t| exceeds it with probability 1 − level.
+pub(crate) fn student(level: f64, degrees: f64) -> f64 {
+    StudentsT::new(0.0, 1.0, degrees.max(1.0)).map_or(1.96, |t| t.inverse_cdf(0.5 + 0.5 * level))
+}
+
+/// The conformal half-width for scores |R|: the ⌈(n + 1)·level⌉-th smallest if there is one; Student's t times the
+/// root mean square otherwise, and never less than that where n is below 20.
+pub(crate) fn conformal(scores: &[f64], level: f64) -> f64 {
+    let n = scores.len();
+    if n == 0 {
+        return f64::INFINITY;
+    }
+    let mut sorted: Vec<f64> = scores.iter().map(|s| s.abs()).collect();
+    sorted.sort_by(f64::total_cmp);
+    let rank = ((n + 1) as f64 * level).ceil() as usize;
+    if rank <= n && n >= 20 {
+        return sorted[rank - 1];
+    }
+    let rms = (sorted.iter().map(|s| s * s).sum::<f64>() / n as f64).sqrt();
+    let gauss = student(level, n as f64) * rms * (1.0 + 1.0 / n as f64).sqrt();
+    if rank <= n { gauss.max(sorted[rank - 1]) } else { gauss }
+}
+
+impl Uncertainty {
+    /// The spread of a number over the refits, as a standard deviation: delete-one jackknife, or plain for a bootstrap.
+    #[must_use]
+    pub fn spread(&self, value: impl Fn(&[f64]) -> f64) -> f64 {
+        let values: Vec<f64> =
+            self.refits.iter().map(|refit| value(&refit.theta)).filter(|v| v.is_finite()).collect();
+        let n = values.len() as f64;
+        if values.len() < 2 {
+            return f64::INFINITY;
+        }
+        let mean = values.iter().sum::<f64>() / n;
+        let squares: f64 = values.iter().map(|v| (v - mean) * (v - mean)).sum();
+        match self.method {
+            Method::BlockBootstrap => (squares / (n - 1.0)).sqrt(),
+            _ => (squares * (n - 1.0) / n).sqrt(),
+        }
+    }
+
+    /// Degrees of freedom of the spread.
+    #[must_use]
+    pub fn degrees(&self) -> f64 {
+        (self.refits.len() as f64 - 1.0).max(1.0)
+    }
+
+    /// An interval of a number that depends on θ, on its logarithm where `log` holds. `None` without a finite spread.
+    #[must_use]
+    pub fn interval(&self, level: f64, log: bool, centre: f64, value: impl Fn(&[f64]) -> f64) -> Option<(f64, f64)> {
+        let scale = |v: f64| if log { v.ln() } else { v };
+        let spread = self.spread(|theta| scale(value(theta)));
+        let half = student(level, self.degrees()) * spread;
+        let centre = scale(centre);
+        let (low, high) = (centre - half, centre + half);
+        (low.is_finite() && high.is_finite()).then(|| if log { (low.exp(), high.exp()) } else { (low, high) })
+    }
+
+    /// The half-width, as a relative error, that final losses of unseen runs call for.
+    #[must_use]
+    pub fn final_half_width(&self, level: f64) -> f64 {
+        conformal(&self.held_out.iter().map(|h| h.final_error).collect::<Vec<_>>(), level)
+    }
+
+    /// The half-width, as a relative error, for points along an unseen curve.
+    #[must_use]
+    pub fn curve_half_width(&self, level: f64) -> f64 {
+        conformal(&self.held_out.iter().map(|h| h.curve_error).collect::<Vec<_>>(), level)
+    }
+}
