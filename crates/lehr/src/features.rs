@@ -58,6 +58,8 @@ pub struct RunFeatures {
     pub lr: Vec<f64>,
     /// Forward effect S = Σ η up to each point (rate · updates), \[P\].
     pub forward_effect: Vec<f64>,
+    /// Natural logarithm of `forward_effect`, \[P\]; −∞ where no rate was above 0 yet.
+    pub ln_forward_effect: Vec<f64>,
     /// Annealing momentum M (ASMT) at each point, \[P\]; empty under [`Momentum::None`].
     pub momentum: Vec<f64>,
     /// The two sums of the convex bound at each point, \[P\]; empty unless asked for.
@@ -125,6 +127,7 @@ impl RunFeatures {
             tokens_per_step: tokens_per_step.map_or(f64::NAN, |b| b.0 as f64),
             update: points.iter().map(|&t| t as f64).collect(),
             lr: points.iter().map(|&t| rates[t as usize - 1]).collect(),
+            ln_forward_effect: forward_effect.iter().map(|s| s.ln()).collect(),
             forward_effect,
             momentum,
             bound: if definition.bound { bound_terms(rates, points) } else { Vec::new() },

@@ -1,10 +1,26 @@
 //! Laws of the loss curve: L̂(θ; features).
 
+mod chinchilla;
+mod cmmt;
+mod convex_bound;
 mod exponential_memory;
+mod forward_momentum;
+mod fsl;
+mod memoryless;
+mod modes;
+mod multi_power;
 mod noise_relaxation;
 mod relaxation;
+mod terms;
 
+pub use chinchilla::{Chinchilla, ChinchillaSteps};
+pub use cmmt::Cmmt;
+pub use convex_bound::ConvexBound;
 pub use exponential_memory::ExponentialMemory;
+pub use forward_momentum::ForwardMomentum;
+pub use fsl::Fsl;
+pub use memoryless::Memoryless;
+pub use multi_power::{MultiPower, exact_gain};
 pub use noise_relaxation::NoiseRelaxation;
 
 use crate::features::{FeatureDefinition, RunFeatures};
@@ -131,6 +147,12 @@ pub(crate) const fn coefficient(
     Coefficient { name, symbol, unit, lower, upper, scale, start }
 }
 
+/// Starts of the floor and of the descent's factor, from the range of the losses.
+pub(crate) fn descent_roles(data: &DataSummary, roles: &mut [Role], l0: usize, factor: usize) {
+    roles[l0] = Role::Free { start: (data.min_loss - 0.12).max(0.1) };
+    roles[factor] = Role::Free { start: ((data.max_loss - data.min_loss) / 2.0).clamp(0.02, 20.0) };
+}
+
 /// Roles of a term λ_N·N₈^-α_N: off below two sizes, α_N held at its start with two, under a prior with three, free
 /// with four.
 pub(crate) fn size_roles(data: &DataSummary, roles: &mut [Role], lambda_n: usize, alpha_n: usize) {
@@ -152,7 +174,18 @@ pub(crate) fn size_roles(data: &DataSummary, roles: &mut [Role], lambda_n: usize
 /// Every law, in the order of the documentation.
 #[must_use]
 pub fn all() -> Vec<&'static dyn Law> {
-    vec![&NoiseRelaxation, &ExponentialMemory]
+    vec![
+        &NoiseRelaxation,
+        &ExponentialMemory,
+        &ForwardMomentum,
+        &Cmmt,
+        &MultiPower,
+        &Fsl,
+        &Memoryless,
+        &ConvexBound,
+        &Chinchilla,
+        &ChinchillaSteps,
+    ]
 }
 
 /// The law of that name or alias, case-insensitively.

@@ -19,7 +19,9 @@ pub mod features;
 pub mod fit;
 pub mod law;
 pub mod schedule;
+pub mod testing;
 pub mod units;
+mod vector_math;
 
 pub use caveat::Caveat;
 pub use curve::{Arch, BranchPoint, Curve, CurveError, LossKind, ParamCount, RunMeta, Split};

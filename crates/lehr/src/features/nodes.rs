@@ -26,6 +26,8 @@ pub struct Nodes {
     pub ln_peak: Vec<f64>,
     /// How many intervals lie before each point, \[P\].
     pub before_point: Vec<usize>,
+    /// How many intervals lie within the warm-up (up to where the rate first reaches its largest value).
+    pub after_warmup: usize,
 }
 
 /// Largest relative change of the rate within one interval.
@@ -65,8 +67,15 @@ impl Nodes {
             nodes.peak.push(largest * 1e3);
         };
         let mut pending = Vec::new();
+        let reached = rates.iter().position(|&rate| rate >= peak * (1.0 - 1e-9)).unwrap_or(0) as u64 + 1;
         for &to in points {
-            pending.push((from, to));
+            // The end of the warm-up is a node, because some laws count from there.
+            if from < reached && reached < to {
+                pending.push((reached, to));
+                pending.push((from, reached));
+            } else {
+                pending.push((from, to));
+            }
             while let Some((a, b)) = pending.pop() {
                 if b - a > 1 && !is_straight(at, a, b, peak, &sums) {
                     let middle = split_at(at, a, b, peak);
@@ -74,6 +83,9 @@ impl Nodes {
                     pending.push((a, middle));
                 } else {
                     push(&mut nodes, a, b);
+                    if b <= reached {
+                        nodes.after_warmup = nodes.updates.len();
+                    }
                 }
             }
             nodes.before_point.push(nodes.updates.len());
