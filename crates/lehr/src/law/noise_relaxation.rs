@@ -113,20 +113,22 @@ impl Law for NoiseRelaxation {
             roles[i] = start(i);
         }
         roles[S0] = Role::Fixed(0.0);
+        // One rate: only the shape of the annealing speaks of e_c and q. Two or three: all exponents of the rate, held
+        // near their usual values. Four: free.
         let rates = data.peak_lrs.len();
         roles[EC] = Role::Prior { mean: LN_SATURATION.exp(), sd: 0.4 };
         roles[Q] = Role::Prior { mean: LEVEL, sd: 0.12 };
         if rates >= 2 {
             roles[S0] = start(S0);
-            roles[EC] = start(EC);
-            roles[Q] = start(Q);
-            roles[DELTA] = start(DELTA);
+            roles[DELTA] = Role::Prior { mean: PEAK, sd: 0.2 };
+            roles[P] = Role::Prior { mean: 1.0, sd: 0.3 };
         }
         if rates >= 4 {
-            roles[P] = start(P);
-            roles[W] = start(W);
+            for i in [EC, Q, DELTA, P] {
+                roles[i] = start(i);
+            }
         }
-        // Without several sizes the term in N is part of L₀: a hair above nothing, and not counted.
+        // Without several sizes the term in N is part of L₀.
         roles[E] = Role::Fixed(0.0);
         match data.sizes.len() {
             0 | 1 => {}
