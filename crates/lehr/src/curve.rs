@@ -114,6 +114,11 @@ pub struct RunMeta {
     /// Random seed, when stated.
     #[serde(default)]
     pub seed: Option<u64>,
+    /// The loss at update T that the source states apart from its points (`final_val_loss` in a manifest). It is never
+    /// appended to the points: it often comes from a larger evaluation set (35 mnat apart in one public data set).
+    /// Measured optima of the annealing ratio use it where every run of a cell has one.
+    #[serde(default)]
+    pub final_loss: Option<f64>,
 }
 
 impl RunMeta {
@@ -132,6 +137,7 @@ impl RunMeta {
             loss_kind: LossKind::default(),
             branch: None,
             seed: None,
+            final_loss: None,
         }
     }
 
