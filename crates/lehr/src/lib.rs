@@ -13,14 +13,20 @@
 //! The words used here are fixed in the glossary (`docs/glossary.md`): update, horizon, peak LR, annealing ratio,
 //! trunk, branch, law, coefficient, forecast, regret, plateau, caveat.
 
+pub mod batch;
 pub mod caveat;
 pub mod curve;
 pub mod features;
 pub mod fit;
+pub mod forecast;
 pub mod law;
+pub mod measured;
+pub mod recommend;
 pub mod schedule;
 pub mod testing;
+pub mod transfer;
 pub mod units;
+pub mod validate;
 mod vector_math;
 
 pub use caveat::Caveat;

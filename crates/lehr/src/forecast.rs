@@ -1,0 +1,316 @@
+//! Forecasts: the loss at every update under any schedule, with an interval and what to know about it.
+
+use crate::caveat::Caveat;
+use crate::features::RunFeatures;
+use crate::fit::{Fit, resample};
+use crate::law::Law;
+use crate::schedule::Schedule;
+use crate::units::{Params, Tokens};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// A loss with its interval, nats per token.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// The number.
+    pub value: f64,
+    /// Lower end.
+    pub lower: f64,
+    /// Upper end.
+    pub upper: f64,
+}
+
+/// A forecast curve.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Forecast {
+    /// Updates, ascending.
+    pub update: Vec<u64>,
+    /// Forecast loss at each, nats per token.
+    pub loss: Vec<f64>,
+    /// Lower end of the interval at each.
+    pub lower: Vec<f64>,
+    /// Upper end of the interval at each.
+    pub upper: Vec<f64>,
+    /// The loss at the last update asked for.
+    pub r#final: Estimate,
+    /// Level of the intervals.
+    pub level: f64,
+    /// What to know before using it.
+    pub caveats: Vec<Caveat>,
+}
+
+/// What the forecast run is, besides its schedule.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Setting {
+    /// N, counted as in the fit. `None`: that of the runs fitted, if they have one.
+    pub params: Option<Params>,
+    /// Batch in tokens, if it is to be checked against the runs fitted.
+    pub tokens_per_step: Option<Tokens>,
+    /// `dense` or `moe`, if it is to be checked against the runs fitted.
+    pub arch: Option<String>,
+}
+
+/// Why there is no forecast.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ForecastError {
+    /// The fit is of a law that this version does not have.
+    #[error("the fit is of the law '{0}', which this version does not know; `lehr laws` lists those it knows")]
+    UnknownLaw(String),
+    /// The fit does not fit its law: made by another version or edited.
+    #[error("the fit has {found} coefficients, but the {law} law has {expected}; fit again")]
+    Coefficients {
+        /// Name of the law.
+        law: String,
+        /// Coefficients found.
+        found: usize,
+        /// Coefficients expected.
+        expected: usize,
+    },
+    /// The runs fitted differ in size and none was given.
+    #[error("the runs fitted have {0} sizes: say which N to forecast with --params")]
+    NoParams(usize),
+    /// No update was asked for, or one outside the schedule.
+    #[error("update {update} is not in 1 … {total}, the updates of the schedule")]
+    Outside {
+        /// The update.
+        update: u64,
+        /// Horizon.
+        total: u64,
+    },
+    /// The law gave no finite, positive loss.
+    #[error("the fitted law gives the loss {value} at update {update}: it cannot describe this schedule")]
+    NotFinite {
+        /// The value.
+        value: f64,
+        /// The update.
+        update: u64,
+    },
+}
+
+/// A fit ready for evaluation: its law, θ and refits.
+#[derive(Debug)]
+pub(crate) struct Ready<'a> {
+    pub fit: &'a Fit,
+    pub law: &'static dyn Law,
+    pub theta: Vec<f64>,
+    pub params: Option<Params>,
+}
+
+impl<'a> Ready<'a> {
+    pub fn new(fit: &'a Fit, params: Option<Params>) -> Result<Self, ForecastError> {
+        let law = fit.law().ok_or_else(|| ForecastError::UnknownLaw(fit.law.clone()))?;
+        let theta = fit.theta();
+        if theta.len() != law.coefficients().len() {
+            return Err(ForecastError::Coefficients {
+                law: fit.law.clone(),
+                found: theta.len(),
+                expected: law.coefficients().len(),
+            });
+        }
+        let sizes: BTreeSet<Option<Params>> = fit.runs.iter().map(|run| run.params).collect();
+        let params = match (params, sizes.len()) {
+            (Some(params), _) => Some(params),
+            (None, 1) => sizes.into_iter().next().flatten(),
+            (None, n) => return Err(ForecastError::NoParams(n)),
+        };
+        // A fit without N predicts the size it was fitted on, whatever N is called.
+        let params = if fit.runs.iter().any(|run| run.params.is_none()) { None } else { params };
+        Ok(Self { fit, law, theta, params })
+    }
+
+    pub fn features(&self, schedule: &Schedule, points: &[u64], tokens: Option<Tokens>) -> RunFeatures {
+        let tokens = tokens.or_else(|| self.fit.runs.first().and_then(|run| run.tokens_per_step));
+        RunFeatures::new(schedule, points, self.params, tokens, &self.fit.definition)
+    }
+
+    pub fn predict(&self, theta: &[f64], features: &RunFeatures) -> Vec<f64> {
+        let mut loss = vec![0.0; features.points()];
+        self.law.predict(theta, features, &mut loss);
+        loss
+    }
+
+    /// Relative half-width from the refits alone (jackknife or bootstrap), with the noise of a single run.
+    pub fn refit_half_width(&self, spread: f64) -> f64 {
+        let runs = &self.fit.runs;
+        let noise =
+            (runs.iter().map(|run| run.final_error.powi(2)).sum::<f64>() / runs.len().max(1) as f64).sqrt();
+        resample::student(self.fit.options.level, self.fit.uncertainty.degrees())
+            * (spread * spread + noise * noise).sqrt()
+    }
+}
+
+/// Forecasts the loss at `points` (updates, ascending) under `schedule`.
+///
+/// # Formula
+/// ```text
+/// interval = L̂·exp(±h),  h(t) = max(q, t₀.₉₅·√(s_J² + s²))
+/// ```
+/// q: conformal quantile of the log errors that refits made on the runs they did not see (their final errors at the
+/// last point, the 90 % quantile along the curve elsewhere); s_J: jackknife standard deviation of ln L̂(t) over those
+/// refits, which grows where the forecast leaves the data; s: root mean square final error of the runs fitted.
+///
+/// # Errors
+/// [`ForecastError`], one variant a reason.
+pub fn forecast(
+    fit: &Fit,
+    schedule: &Schedule,
+    setting: &Setting,
+    points: &[u64],
+) -> Result<Forecast, ForecastError> {
+    let total = schedule.total().0;
+    if points.is_empty() {
+        return Err(ForecastError::Outside { update: 0, total });
+    }
+    if let Some(&update) = points.iter().find(|&&t| t == 0 || t > total) {
+        return Err(ForecastError::Outside { update, total });
+    }
+    let ready = Ready::new(fit, setting.params)?;
+    let features = ready.features(schedule, points, setting.tokens_per_step);
+    let loss = ready.predict(&ready.theta, &features);
+    if let Some(i) = loss.iter().position(|l| !(l.is_finite() && *l > 0.0)) {
+        return Err(ForecastError::NotFinite { value: loss[i], update: points[i] });
+    }
+    let refits: Vec<Vec<f64>> =
+        fit.uncertainty.refits.iter().map(|refit| ready.predict(&refit.theta, &features)).collect();
+    let level = fit.options.level;
+    let (final_score, curve_score) =
+        (fit.uncertainty.final_half_width(level), fit.uncertainty.curve_half_width(level));
+    let mut at = 0;
+    let (mut lower, mut upper) = (Vec::with_capacity(points.len()), Vec::with_capacity(points.len()));
+    for i in 0..points.len() {
+        let spread = spread_of(fit, refits.iter().map(|loss| loss[i].ln()));
+        let score = if points[i] == total { final_score } else { curve_score };
+        let half = score.max(ready.refit_half_width(spread));
+        lower.push(loss[i] * (-half).exp());
+        upper.push(loss[i] * half.exp());
+        at = i;
+    }
+    let r#final = Estimate { value: loss[at], lower: lower[at], upper: upper[at] };
+    let caveats = caveats(&ready, schedule, setting);
+    Ok(Forecast { update: points.to_vec(), loss, lower, upper, r#final, level, caveats })
+}
+
+/// The spread of numbers given one a refit.
+pub(crate) fn spread_of(fit: &Fit, values: impl Iterator<Item = f64>) -> f64 {
+    let values: Vec<f64> = values.filter(|v| v.is_finite()).collect();
+    let n = values.len() as f64;
+    if values.len() < 2 {
+        return f64::INFINITY;
+    }
+    let mean = values.iter().sum::<f64>() / n;
+    let squares: f64 = values.iter().map(|v| (v - mean) * (v - mean)).sum();
+    match fit.uncertainty.method {
+        resample::Method::BlockBootstrap => (squares / (n - 1.0)).sqrt(),
+        _ => (squares * (n - 1.0) / n).sqrt(),
+    }
+}
+
+/// Everything that sets this run apart from those fitted.
+pub(crate) fn caveats(ready: &Ready, schedule: &Schedule, setting: &Setting) -> Vec<Caveat> {
+    let fit = ready.fit;
+    let runs = &fit.runs;
+    let mut out: Vec<Caveat> = fit.caveats.iter().filter(|c| c.blocking).cloned().collect();
+    let total = schedule.total().0 as f64;
+    let longest = runs.iter().map(|run| run.last_update).max().unwrap_or(1) as f64;
+    if total > 1.05 * longest {
+        out.push(Caveat::note(
+            "extrapolates-horizon",
+            format!("extrapolates ×{:.1} in updates: the longest run fitted has {longest}", total / longest),
+        ));
+    }
+    let peak = schedule.peak_lr();
+    let (low, high) = runs
+        .iter()
+        .fold((f64::INFINITY, 0.0_f64), |(low, high), run| (low.min(run.peak_lr), high.max(run.peak_lr)));
+    let one_rate = high <= low * 1.001;
+    if peak > high * 1.01 || peak < low * 0.99 {
+        let factor = if peak > high { peak / high } else { low / peak };
+        let message = format!(
+            "extrapolates ×{factor:.2} in peak rate: {peak} lies outside the runs fitted ({low} … {high})"
+        );
+        out.push(if one_rate {
+            Caveat::blocking(
+                "unseen-peak-rate",
+                format!("{message}, which have one rate only; add one short run at another rate and fit again"),
+            )
+        } else {
+            Caveat::note("extrapolates-peak-rate", message)
+        });
+    }
+    if let Some(params) = ready.params {
+        let n = params.0 as f64;
+        let sizes = runs.iter().filter_map(|run| run.params).map(|p| p.0 as f64);
+        let (low, high) = sizes.fold((f64::INFINITY, 0.0_f64), |(low, high), n| (low.min(n), high.max(n)));
+        if n > high * 1.01 || n < low * 0.99 {
+            let factor = if n > high { n / high } else { low / n };
+            let message = format!("extrapolates ×{factor:.1} in N: the runs fitted have {low:.3e} … {high:.3e}");
+            out.push(if high <= low * 1.001 {
+                Caveat::blocking(
+                    "unseen-size",
+                    format!("{message}, one size only, which says nothing about another; the forecast is for that size"),
+                )
+            } else {
+                Caveat::note("extrapolates-size", message)
+            });
+        }
+    } else if setting.params.is_some() {
+        out.push(Caveat::blocking(
+            "unseen-size",
+            "the runs fitted have no stated N: the forecast is for their size, not for the N given",
+        ));
+    }
+    if let Schedule::Wsd(wsd) = schedule
+        && wsd.anneal.0 > 0
+        && !runs.iter().any(|run| run.fall == wsd.shape.to_string())
+        && !runs.iter().any(|run| run.fall == "piecewise" || run.fall == "sampled")
+    {
+        let seen: BTreeSet<&str> = runs.iter().map(|run| run.fall.as_str()).collect();
+        out.push(Caveat::note(
+            "unseen-shape",
+            format!(
+                "no run fitted anneals in the shape {} (there are: {})",
+                wsd.shape,
+                seen.into_iter().collect::<Vec<_>>().join(", ")
+            ),
+        ));
+    }
+    if let Some(tokens) = setting.tokens_per_step {
+        let seen: BTreeSet<u64> = runs.iter().filter_map(|run| run.tokens_per_step).map(|b| b.0).collect();
+        if !seen.is_empty() && !seen.contains(&tokens.0) {
+            out.push(Caveat::note(
+                "unseen-batch",
+                format!(
+                    "no run fitted has a batch of {tokens} tokens (there are: {}): the laws count updates, and the noise level changes with the batch",
+                    seen.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
+                ),
+            ));
+        }
+    }
+    if let Some(arch) = &setting.arch
+        && let Some(run) = runs.iter().find(|run| run.arch.family() != arch)
+    {
+        out.push(Caveat::blocking(
+            "other-architecture",
+            format!("the runs fitted are {}, the target is {arch}: laws and ratios carry over within one architecture, not across", run.arch.family()),
+        ));
+    }
+    if fit.uncertainty.method == resample::Method::BlockBootstrap {
+        out.push(Caveat::note(
+            "interval-is-lower-bound",
+            "fewer than three runs: the interval is a block bootstrap of residuals, a lower bound (such intervals covered about a fifth of what they claim); three runs that differ in schedule give an honest one",
+        ));
+    }
+    out
+}
+
+/// About `count` updates to forecast at: uniform over the horizon, denser over its last fifth, ends included.
+#[must_use]
+pub fn default_points(total: u64, count: usize) -> Vec<u64> {
+    let n = count.max(4) as u64;
+    let main = (1..=n).map(|i| total * i / n);
+    let late = (0..=n / 4).map(|i| total - total / 5 + total / 5 * i / (n / 4).max(1));
+    let mut points: Vec<u64> = main.chain(late).chain([total]).filter(|&t| t >= 1).collect();
+    points.sort_unstable();
+    points.dedup();
+    points
+}

@@ -1,0 +1,343 @@
+//! Transfer: how the optimal annealing ratio moves with the peak rate and the horizon, and whether it stays put
+//! across sizes, data sets, splits and architectures.
+
+use crate::caveat::Caveat;
+use crate::fit::resample::student;
+use crate::measured::MeasuredOptimum;
+use nalgebra::{DMatrix, DVector};
+use serde::{Deserialize, Serialize};
+use statrs::distribution::{ContinuousCDF, StudentsT};
+use std::collections::BTreeSet;
+
+/// One optimum that enters a transfer law, measured or derived from a law.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Optimum {
+    /// Peak rate.
+    pub peak_lr: f64,
+    /// Horizon, updates.
+    pub total: f64,
+    /// N / 10⁸, if known.
+    pub n8: Option<f64>,
+    /// `dense` or `moe`.
+    pub arch: String,
+    /// Data set.
+    pub dataset: String,
+    /// Split of the losses.
+    pub split: String,
+    /// The ratio.
+    pub ratio: f64,
+    /// Standard deviation of ln ratio; 0 where it is not known.
+    pub ln_sd: f64,
+}
+
+impl From<&MeasuredOptimum> for Optimum {
+    fn from(m: &MeasuredOptimum) -> Self {
+        Self {
+            peak_lr: m.peak_lr,
+            total: m.total as f64,
+            n8: m.n8,
+            arch: m.arch.clone(),
+            dataset: m.dataset.clone().unwrap_or_else(|| "unstated".to_owned()),
+            split: m.split.clone(),
+            ratio: m.ratio,
+            ln_sd: (m.interval.1 / m.interval.0).ln() / 3.29,
+        }
+    }
+}
+
+/// One exponent of a power law with its interval.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Exponent {
+    /// The exponent.
+    pub value: f64,
+    /// Standard error.
+    pub se: f64,
+    /// Interval at the level asked for.
+    pub interval: (f64, f64),
+}
+
+/// A power law of the optimal ratio: R_opt = min(1, λ·Π x_j^α_j).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PowerLaw {
+    /// Variables in order: `peak_lr` (in units of 10⁻³), `total` (in units of 10⁴ updates).
+    pub variables: Vec<String>,
+    /// λ: the ratio at a peak of 10⁻³ and a horizon of 10⁴ updates.
+    pub lambda: f64,
+    /// Interval of λ.
+    pub lambda_interval: (f64, f64),
+    /// Exponents, one a variable.
+    pub exponents: Vec<Exponent>,
+    /// Root mean square misfit of ln R.
+    pub rms: f64,
+    /// Optima used (those at the edge of their cell are not).
+    pub n: usize,
+    /// (XᵀX)⁻¹·s², row by row, of (ln λ, exponents).
+    pub covariance: Vec<Vec<f64>>,
+}
+
+/// A question about stability with the statistic that answers it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stability {
+    /// What varies: `N`, `dataset`, `split`, `architecture`.
+    pub across: String,
+    /// The levels seen.
+    pub levels: Vec<String>,
+    /// Effect on ln R of going from the first level to the others (of a factor e in N), after peak rate and horizon.
+    pub effect: Option<f64>,
+    /// Student's t of the effect.
+    pub t: Option<f64>,
+    /// Two-sided p-value.
+    pub p_value: Option<f64>,
+    /// The answer in a sentence.
+    pub verdict: String,
+}
+
+/// Why there is no transfer law.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum TransferError {
+    /// Too few optima for the coefficients.
+    #[error("{optima} optima cannot determine a power law in {variables}: at least {needed} are needed (cells that differ in peak rate or horizon, four ratios each)")]
+    TooFew {
+        /// Optima found.
+        optima: usize,
+        /// The variables.
+        variables: String,
+        /// Optima needed.
+        needed: usize,
+    },
+    /// The optima do not differ in the variable.
+    #[error("all optima have the same {0}: its exponent is not determined")]
+    Constant(String),
+    /// Dense optima do not speak of mixtures of experts, nor the other way round.
+    #[error("the optima are of {found} models and the target is {target}: ratios were never shown to carry over between architectures; give --across-architectures to do it all the same")]
+    Architecture {
+        /// Architecture of the optima.
+        found: String,
+        /// Architecture of the target.
+        target: String,
+    },
+}
+
+fn design(optimum: &Optimum, variables: &[&str]) -> Vec<f64> {
+    variables
+        .iter()
+        .map(|v| match *v {
+            "peak_lr" => (optimum.peak_lr / 1e-3).ln(),
+            _ => (optimum.total / 1e4).ln(),
+        })
+        .collect()
+}
+
+/// Weighted least squares; returns coefficients, covariance and root mean square residual.
+fn regress(rows: &[Vec<f64>], y: &[f64], w: &[f64]) -> Option<(DVector<f64>, DMatrix<f64>, f64)> {
+    let (n, k) = (rows.len(), rows[0].len());
+    let x = DMatrix::from_fn(n, k, |i, j| rows[i][j] * w[i].sqrt());
+    let right = DVector::from_fn(n, |i, _| y[i] * w[i].sqrt());
+    let gram = x.transpose() * &x;
+    let smallest = gram.clone().symmetric_eigenvalues().min();
+    if smallest < 1e-10 * gram.trace() {
+        return None;
+    }
+    let inverse = gram.try_inverse()?;
+    let solution = &inverse * x.transpose() * &right;
+    let residual = &right - &x * &solution;
+    let degrees = (n as f64 - k as f64).max(1.0);
+    let variance = residual.norm_squared() / degrees;
+    let plain: f64 = (0..n)
+        .map(|i| {
+            let fitted: f64 = rows[i].iter().zip(solution.iter()).map(|(a, b)| a * b).sum();
+            (y[i] - fitted).powi(2)
+        })
+        .sum();
+    Some((solution, inverse * variance, (plain / n as f64).sqrt()))
+}
+
+/// Weights from the optima's own uncertainty, floored so that no single one decides.
+fn weights(optima: &[&Optimum]) -> Vec<f64> {
+    let mut sds: Vec<f64> = optima.iter().map(|o| o.ln_sd).filter(|s| *s > 0.0).collect();
+    sds.sort_by(f64::total_cmp);
+    let typical = sds.get(sds.len() / 2).copied().unwrap_or(1.0);
+    optima
+        .iter()
+        .map(|o| {
+            let sd = if o.ln_sd > 0.0 { o.ln_sd.max(typical) } else { typical };
+            (typical / sd).powi(2)
+        })
+        .collect()
+}
+
+/// Fits R_opt = λ·Π x^α over the variables (`peak_lr`, `total`), by weighted least squares of ln R.
+///
+/// # Errors
+/// [`TransferError::TooFew`], [`TransferError::Constant`].
+///
+/// # Source
+/// Wang et al., 2026: R_opt = λ_η·η_max^α_η and R_opt = λ_T·T^α_T; the joint law is ours.
+pub fn power_law(optima: &[Optimum], variables: &[&str], level: f64) -> Result<PowerLaw, TransferError> {
+    let used: Vec<&Optimum> = optima.iter().filter(|o| o.ratio > 0.0).collect();
+    let needed = variables.len() + 1;
+    if used.len() < needed {
+        return Err(TransferError::TooFew {
+            optima: used.len(),
+            variables: variables.join(" and "),
+            needed,
+        });
+    }
+    for (j, variable) in variables.iter().enumerate() {
+        let values: Vec<f64> = used.iter().map(|o| design(o, variables)[j]).collect();
+        if values.iter().all(|v| (v - values[0]).abs() < 1e-9) {
+            return Err(TransferError::Constant((*variable).to_owned()));
+        }
+    }
+    let rows: Vec<Vec<f64>> =
+        used.iter().map(|o| std::iter::once(1.0).chain(design(o, variables)).collect()).collect();
+    let y: Vec<f64> = used.iter().map(|o| o.ratio.ln()).collect();
+    let (solution, covariance, rms) = regress(&rows, &y, &weights(&used))
+        .ok_or_else(|| TransferError::Constant(variables.join(" and ")))?;
+    let t = student(level, (used.len() - needed) as f64);
+    let exponent = |j: usize| {
+        let (value, se) = (solution[j], covariance[(j, j)].max(0.0).sqrt());
+        Exponent { value, se, interval: (value - t * se, value + t * se) }
+    };
+    let constant = exponent(0);
+    Ok(PowerLaw {
+        variables: variables.iter().map(|v| (*v).to_owned()).collect(),
+        lambda: constant.value.exp(),
+        lambda_interval: (constant.interval.0.exp(), constant.interval.1.exp()),
+        exponents: (1..needed).map(exponent).collect(),
+        rms,
+        n: used.len(),
+        covariance: (0..needed).map(|i| (0..needed).map(|j| covariance[(i, j)]).collect()).collect(),
+    })
+}
+
+impl PowerLaw {
+    /// The ratio for a target with its interval (that of a new optimum: misfit included), capped at 1.
+    #[must_use]
+    pub fn predict(&self, peak_lr: f64, total: f64, level: f64) -> (f64, (f64, f64)) {
+        let x: Vec<f64> = std::iter::once(1.0)
+            .chain(self.variables.iter().map(|v| {
+                if v == "peak_lr" { (peak_lr / 1e-3).ln() } else { (total / 1e4).ln() }
+            }))
+            .collect();
+        let theta: Vec<f64> =
+            std::iter::once(self.lambda.ln()).chain(self.exponents.iter().map(|e| e.value)).collect();
+        let ln: f64 = x.iter().zip(&theta).map(|(a, b)| a * b).sum();
+        let mut variance = self.rms * self.rms;
+        for (i, a) in x.iter().enumerate() {
+            for (j, b) in x.iter().enumerate() {
+                variance += a * b * self.covariance[i][j];
+            }
+        }
+        let half = student(level, (self.n - self.variables.len() - 1) as f64) * variance.max(0.0).sqrt();
+        (ln.exp().min(1.0), ((ln - half).exp().min(1.0), (ln + half).exp().min(1.0)))
+    }
+}
+
+/// Whether R_opt stays put across N, data set, split and architecture once peak rate and horizon are accounted for:
+/// the starting paper's four observations.
+///
+/// # Formula
+/// ln R = a + α_η ln η + α_T ln T + e·z by weighted least squares, z = ln N₈ or one indicator of the levels; the test is
+/// Student's t of e.
+#[must_use]
+pub fn stability(optima: &[Optimum]) -> Vec<Stability> {
+    let levels = |f: &dyn Fn(&Optimum) -> String| -> Vec<String> {
+        optima.iter().map(f).collect::<BTreeSet<_>>().into_iter().collect()
+    };
+    let size = |o: &Optimum| o.n8.map_or_else(|| "unknown".to_owned(), |n| format!("{:.4}e8", n));
+    let questions: Vec<(&str, Vec<String>, Box<dyn Fn(&Optimum) -> Option<f64>>)> = vec![
+        ("N", levels(&size), Box::new(|o: &Optimum| o.n8.map(f64::ln))),
+        ("dataset", levels(&|o| o.dataset.clone()), indicator(optima, |o| o.dataset.clone())),
+        ("split", levels(&|o| o.split.clone()), indicator(optima, |o| o.split.clone())),
+        ("architecture", levels(&|o| o.arch.clone()), indicator(optima, |o| o.arch.clone())),
+    ];
+    questions
+        .into_iter()
+        .map(|(across, levels, z)| {
+            let mut answer = Stability {
+                across: across.to_owned(),
+                effect: None,
+                t: None,
+                p_value: None,
+                verdict: String::new(),
+                levels,
+            };
+            if answer.levels.len() < 2 {
+                answer.verdict = format!("not tested: one level only ({})", answer.levels.join(", "));
+                return answer;
+            }
+            let used: Vec<&Optimum> = optima.iter().filter(|o| z(o).is_some() && o.ratio > 0.0).collect();
+            let varying: Vec<&str> = ["peak_lr", "total"]
+                .into_iter()
+                .filter(|v| {
+                    let values: BTreeSet<String> =
+                        used.iter().map(|o| format!("{:.6}", design(o, &[v])[0])).collect();
+                    values.len() > 1
+                })
+                .collect();
+            let rows: Vec<Vec<f64>> = used
+                .iter()
+                .map(|o| std::iter::once(1.0).chain(design(o, &varying)).chain(z(o)).collect())
+                .collect();
+            let y: Vec<f64> = used.iter().map(|o| o.ratio.ln()).collect();
+            let columns = varying.len() + 2;
+            let degrees = used.len() as f64 - columns as f64;
+            if degrees < 1.0 {
+                answer.verdict = format!("not tested: {} optima are too few", used.len());
+                return answer;
+            }
+            match regress(&rows, &y, &weights(&used)) {
+                Some((solution, covariance, _)) => {
+                    let effect = solution[columns - 1];
+                    let se = covariance[(columns - 1, columns - 1)].max(1e-30).sqrt();
+                    let t = effect / se;
+                    let p = StudentsT::new(0.0, 1.0, degrees)
+                        .map_or(f64::NAN, |dist| 2.0 * (1.0 - dist.cdf(t.abs())));
+                    answer.effect = Some(effect);
+                    answer.t = Some(t);
+                    answer.p_value = Some(p);
+                    answer.verdict = if p < 0.05 {
+                        format!("moves: ln R changes by {effect:+.3} (t = {t:.2}, p = {p:.3})")
+                    } else {
+                        format!("no change seen: {effect:+.3} ± {se:.3} in ln R (t = {t:.2}, p = {p:.3})")
+                    };
+                }
+                None => {
+                    answer.verdict = "not tested: it varies only together with peak rate or horizon".to_owned();
+                }
+            }
+            answer
+        })
+        .collect()
+}
+
+/// 0 for the first level, 1 for all others.
+fn indicator(
+    optima: &[Optimum],
+    level: impl Fn(&Optimum) -> String + 'static,
+) -> Box<dyn Fn(&Optimum) -> Option<f64>> {
+    let first = optima.iter().map(&level).min().unwrap_or_default();
+    Box::new(move |o| Some(if level(o) == first { 0.0 } else { 1.0 }))
+}
+
+/// Checks that optima of one architecture are used for a target of the same.
+///
+/// # Errors
+/// [`TransferError::Architecture`] unless `across` allows it; then a caveat says so.
+pub fn check_architecture(
+    optima: &[Optimum],
+    target: &str,
+    across: bool,
+) -> Result<Option<Caveat>, TransferError> {
+    match optima.iter().find(|o| o.arch != target) {
+        None => Ok(None),
+        Some(other) if across => Ok(Some(Caveat::note(
+            "across-architectures",
+            format!("optima of {} models are used for a {target} target: no transfer between architectures has been shown", other.arch),
+        ))),
+        Some(other) => {
+            Err(TransferError::Architecture { found: other.arch.clone(), target: target.to_owned() })
+        }
+    }
+}

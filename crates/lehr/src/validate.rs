@@ -1,0 +1,299 @@
+//! Held-out validation: fit on some runs, judge on others that the fit did not see.
+
+use crate::curve::Curve;
+use crate::fit::{FitError, FitOptions, Metrics, evaluate, fit_point};
+use crate::law::Law;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// Which runs are fitted and which are judged.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SplitOf {
+    /// What sets the judged runs apart: `peak rate 0.002`, `named`, …
+    pub name: String,
+    /// Indices of the runs fitted.
+    pub train: Vec<usize>,
+    /// Indices of the runs judged.
+    pub test: Vec<usize>,
+}
+
+/// How to leave runs out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LeaveOut {
+    /// One group of runs that share noise at a time.
+    Run,
+    /// One schedule family with its parameters besides rate and horizon at a time.
+    Schedule,
+    /// One peak rate at a time.
+    PeakRate,
+    /// One horizon at a time.
+    Horizon,
+    /// One size at a time.
+    Size,
+}
+
+/// The errors of one run under a fit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunErrors {
+    /// Name of the run.
+    pub id: String,
+    /// `train` or `test`.
+    pub part: String,
+    /// Which split it was judged in.
+    pub split: String,
+    /// Its errors.
+    #[serde(flatten)]
+    pub metrics: Metrics,
+    /// Signed relative error at the last point.
+    pub final_signed: f64,
+}
+
+/// The outcome of one law on one or more splits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Validation {
+    /// Name of the law.
+    pub law: String,
+    /// Free coefficients (of the first split's fit).
+    pub n_coefficients: usize,
+    /// Mean errors over the runs fitted, means over splits.
+    pub train: Metrics,
+    /// Mean errors over the runs judged.
+    pub test: Metrics,
+    /// Largest relative error of any point of any run judged, a fraction.
+    pub test_worst_of_all: f64,
+    /// Every run.
+    pub per_run: Vec<RunErrors>,
+}
+
+/// Why there is no validation.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ValidateError {
+    /// A pattern matches no run.
+    #[error("no run matches '{pattern}'; the runs are {known}")]
+    NoMatch {
+        /// The pattern.
+        pattern: String,
+        /// The names there are.
+        known: String,
+    },
+    /// Nothing is left on one side.
+    #[error("the split leaves {train} runs to fit and {test} to judge; both need at least one")]
+    Empty {
+        /// Runs to fit.
+        train: usize,
+        /// Runs to judge.
+        test: usize,
+    },
+    /// The runs do not differ in what is to be left out.
+    #[error("all runs have the same {what}: there is nothing to leave out")]
+    NothingToLeaveOut {
+        /// What was asked for.
+        what: &'static str,
+    },
+    /// A fit failed.
+    #[error("split '{split}': {error}")]
+    Fit {
+        /// Name of the split.
+        split: String,
+        /// Why.
+        error: FitError,
+    },
+}
+
+/// Whether a name matches a shell-like pattern (`*` any characters, `?` one).
+#[must_use]
+pub fn glob_matches(pattern: &str, name: &str) -> bool {
+    let (p, n): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
+    let (mut i, mut j) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while j < n.len() {
+        if i < p.len() && (p[i] == '?' || p[i] == n[j]) && p[i] != '*' {
+            i += 1;
+            j += 1;
+        } else if i < p.len() && p[i] == '*' {
+            star = Some((i, j));
+            i += 1;
+        } else if let Some((si, sj)) = star {
+            i = si + 1;
+            j = sj + 1;
+            star = Some((si, sj + 1));
+        } else {
+            return false;
+        }
+    }
+    p[i..].iter().all(|&c| c == '*')
+}
+
+/// Whether a pattern names a run: its whole name, or the part after the last `/`.
+#[must_use]
+pub fn names_run(pattern: &str, id: &str) -> bool {
+    glob_matches(pattern, id) || id.rsplit('/').next().is_some_and(|last| glob_matches(pattern, last))
+}
+
+/// The split whose fitted runs match one of the patterns and whose judged runs are all others, or those that match
+/// `test`.
+///
+/// # Errors
+/// [`ValidateError::NoMatch`], [`ValidateError::Empty`].
+pub fn split_by_name(curves: &[Curve], train: &[String], test: &[String]) -> Result<SplitOf, ValidateError> {
+    let known = || curves.iter().map(|c| c.meta().id.clone()).collect::<Vec<_>>().join(", ");
+    for pattern in train.iter().chain(test) {
+        if !curves.iter().any(|c| names_run(pattern, &c.meta().id)) {
+            return Err(ValidateError::NoMatch { pattern: pattern.clone(), known: known() });
+        }
+    }
+    let matches = |patterns: &[String], i: usize| patterns.iter().any(|p| names_run(p, &curves[i].meta().id));
+    let fitted: Vec<usize> = (0..curves.len()).filter(|&i| matches(train, i)).collect();
+    let judged: Vec<usize> = (0..curves.len())
+        .filter(|&i| !matches(train, i) && (test.is_empty() || matches(test, i)))
+        .collect();
+    if fitted.is_empty() || judged.is_empty() {
+        return Err(ValidateError::Empty { train: fitted.len(), test: judged.len() });
+    }
+    Ok(SplitOf { name: "named".to_owned(), train: fitted, test: judged })
+}
+
+/// One split a distinct value of what is left out.
+///
+/// # Errors
+/// [`ValidateError::NothingToLeaveOut`].
+pub fn splits(curves: &[Curve], what: LeaveOut) -> Result<Vec<SplitOf>, ValidateError> {
+    let (label, key): (&'static str, Box<dyn Fn(&Curve) -> String>) = match what {
+        LeaveOut::Run => ("run", Box::new(|c: &Curve| c.meta().id.clone())),
+        LeaveOut::Schedule => ("schedule", Box::new(schedule_key)),
+        LeaveOut::PeakRate => ("peak rate", Box::new(|c: &Curve| format!("{:.4e}", c.schedule().peak_lr()))),
+        LeaveOut::Horizon => ("horizon", Box::new(|c: &Curve| c.last().0.to_string())),
+        LeaveOut::Size => (
+            "size",
+            Box::new(|c: &Curve| c.meta().law_params().map_or_else(|| "unknown".to_owned(), |n| n.to_string())),
+        ),
+    };
+    let keys: BTreeSet<String> = curves.iter().map(&key).collect();
+    if keys.len() < 2 {
+        return Err(ValidateError::NothingToLeaveOut { what: label });
+    }
+    Ok(keys
+        .into_iter()
+        .map(|value| {
+            let (test, train) = (0..curves.len()).partition(|&i| key(&curves[i]) == value);
+            SplitOf { name: format!("{label} {value}"), train, test }
+        })
+        .collect())
+}
+
+/// What a schedule is apart from its rate, horizon and size: the shape of its rates at 16 places, relative to the peak.
+fn schedule_key(curve: &Curve) -> String {
+    let rates = curve.schedule().rates();
+    let last = curve.last().0 as usize;
+    let peak = rates.iter().copied().fold(0.0, f64::max);
+    (1..=16)
+        .map(|i| format!("{:.1}", (rates[(last * i / 16).max(1) - 1] / peak * 10.0).round() / 10.0))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Fits the law on each split's runs and judges it on the others.
+///
+/// Every error is taken over all points after the warm-up, averaged per run, then over runs.
+///
+/// # Errors
+/// [`ValidateError::Fit`] with the split whose fit failed.
+pub fn validate(
+    law: &dyn Law,
+    curves: &[Curve],
+    splits: &[SplitOf],
+    options: &FitOptions,
+) -> Result<Validation, ValidateError> {
+    let results: Vec<(usize, Vec<RunErrors>)> = splits
+        .par_iter()
+        .map(|split| {
+            let train: Vec<Curve> = split.train.iter().map(|&i| curves[i].clone()).collect();
+            let point = fit_point(law, &train, options)
+                .map_err(|error| ValidateError::Fit { split: split.name.clone(), error })?;
+            let judge = |&i: &usize, part: &str| {
+                let (metrics, final_signed, _) =
+                    evaluate(law, &point.theta, &curves[i], &point.data.definition, options);
+                RunErrors {
+                    id: curves[i].meta().id.clone(),
+                    part: part.to_owned(),
+                    split: split.name.clone(),
+                    metrics,
+                    final_signed,
+                }
+            };
+            let runs = split
+                .train
+                .iter()
+                .map(|i| judge(i, "train"))
+                .chain(split.test.iter().map(|i| judge(i, "test")))
+                .collect();
+            Ok((point.plan.free.len(), runs))
+        })
+        .collect::<Result<_, ValidateError>>()?;
+    let n_coefficients = results.first().map_or(0, |(n, _)| *n);
+    let per_run: Vec<RunErrors> = results.into_iter().flat_map(|(_, runs)| runs).collect();
+    let part = |name: &str| -> Vec<Metrics> {
+        per_run.iter().filter(|run| run.part == name).map(|run| run.metrics).collect()
+    };
+    let (train, test) = (part("train"), part("test"));
+    let empty = || ValidateError::Empty { train: train.len(), test: test.len() };
+    Ok(Validation {
+        law: law.name().to_owned(),
+        n_coefficients,
+        train: Metrics::mean(&train).ok_or_else(empty)?,
+        test: Metrics::mean(&test).ok_or_else(empty)?,
+        test_worst_of_all: test.iter().map(|m| m.worst).fold(0.0, f64::max),
+        per_run,
+    })
+}
+
+/// One law's place in a comparison.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Contender {
+    /// Its validation; `None` with the reason if it could not be fitted.
+    pub validation: Result<Validation, String>,
+    /// Held-out error minus the winner's (mean relative error a run, a fraction).
+    pub margin: f64,
+    /// Standard error of that difference, paired over runs.
+    pub margin_se: f64,
+}
+
+/// Every law on the same splits, best held-out error first.
+#[must_use]
+pub fn compare(
+    laws: &[&'static dyn Law],
+    curves: &[Curve],
+    splits: &[SplitOf],
+    options: &FitOptions,
+) -> Vec<(String, Contender)> {
+    let mut entries: Vec<(String, Contender)> = laws
+        .iter()
+        .map(|law| {
+            let validation = validate(*law, curves, splits, options).map_err(|e| e.to_string());
+            (law.name().to_owned(), Contender { validation, margin: f64::NAN, margin_se: f64::NAN })
+        })
+        .collect();
+    let score = |c: &Contender| c.validation.as_ref().map_or(f64::INFINITY, |v| v.test.mape);
+    entries.sort_by(|a, b| score(&a.1).total_cmp(&score(&b.1)));
+    let errors = |c: &Contender| -> Vec<f64> {
+        c.validation.as_ref().map_or_else(
+            |_| Vec::new(),
+            |v| v.per_run.iter().filter(|r| r.part == "test").map(|r| r.metrics.mape).collect(),
+        )
+    };
+    let winner = entries.first().map(|(_, c)| errors(c)).unwrap_or_default();
+    for (_, contender) in &mut entries {
+        let own = errors(contender);
+        if own.len() == winner.len() && !own.is_empty() {
+            let differences: Vec<f64> = own.iter().zip(&winner).map(|(a, b)| a - b).collect();
+            let n = differences.len() as f64;
+            let mean = differences.iter().sum::<f64>() / n;
+            contender.margin = mean;
+            let squares: f64 = differences.iter().map(|d| (d - mean).powi(2)).sum();
+            contender.margin_se = (squares / (n - 1.0).max(1.0) / n).sqrt();
+        }
+    }
+    entries
+}
