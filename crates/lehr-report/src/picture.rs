@@ -1,0 +1,146 @@
+//! What all pictures can do, and the formats they are written in.
+
+mod comparison;
+mod fit;
+mod forecast;
+mod recommendation;
+mod transfer;
+
+pub use comparison::{ComparisonEntry, ComparisonPicture};
+pub use fit::{FitPicture, FitView, RunFit};
+pub use forecast::{ForecastPicture, Horizontal, Phase, Rival};
+pub use recommendation::{MeasuredLoss, RecommendationPicture, Rule};
+pub use transfer::{Optimum, TransferPanel, TransferPicture};
+
+use crate::figure::Figure;
+use crate::style::{PictureStyle, TerminalStyle};
+use crate::{png, svg, terminal};
+use thiserror::Error;
+
+/// Why a picture could not be made.
+#[derive(Debug, Error, Clone, PartialEq)]
+pub enum PictureError {
+    /// The file's name does not say which format is wanted.
+    #[error("cannot tell the format of a picture from `{name}`: the name must end in .svg, .png or .txt")]
+    UnknownFormat {
+        /// The name as given.
+        name: String,
+    },
+    /// The PNG would be empty or too large.
+    #[error(
+        "a PNG of {width:.0} × {height:.0} px cannot be drawn: choose a scale that gives between 1 and 67 million pixels"
+    )]
+    Size {
+        /// Width in px.
+        width: f64,
+        /// Height in px.
+        height: f64,
+    },
+    /// The drawing library refused.
+    #[error("the picture could not be drawn: {0}")]
+    Drawing(String),
+}
+
+/// A format of picture files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PictureFormat {
+    /// Scalable vector graphics, with real text.
+    Svg,
+    /// Pixels; the text is drawn with an embedded font.
+    Png,
+    /// The drawing for a terminal, without colours.
+    Text,
+}
+
+impl PictureFormat {
+    /// Returns the format that the extension of a file name asks for.
+    ///
+    /// # Errors
+    /// [`PictureError::UnknownFormat`] for any other extension than `svg`, `png` and `txt`, or none.
+    ///
+    /// # Examples
+    /// ```
+    /// use lehr_report::PictureFormat;
+    /// assert_eq!(PictureFormat::from_name("out/forecast.SVG"), Ok(PictureFormat::Svg));
+    /// assert!(PictureFormat::from_name("forecast.pdf").is_err());
+    /// ```
+    pub fn from_name(name: &str) -> Result<Self, PictureError> {
+        let file = name.rsplit(['/', '\\']).next().unwrap_or(name);
+        match file.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase()).as_deref() {
+            Some("svg") => Ok(Self::Svg),
+            Some("png") => Ok(Self::Png),
+            Some("txt") => Ok(Self::Text),
+            _ => Err(PictureError::UnknownFormat { name: name.to_owned() }),
+        }
+    }
+}
+
+/// Something that can be drawn.
+pub trait Picture {
+    /// The figure to draw.
+    #[doc(hidden)]
+    fn figure(&self) -> FigureBox;
+
+    /// The drawing for a terminal, lines separated by `\n`.
+    fn terminal(&self, style: &TerminalStyle) -> String {
+        terminal::draw(&self.figure().0, style)
+    }
+
+    /// The picture as SVG.
+    fn svg(&self, style: &PictureStyle) -> String {
+        svg::draw(&self.figure().0, style)
+    }
+
+    /// The picture as PNG with `scale` pixels per unit of the style's size; 2 suits most papers.
+    ///
+    /// # Errors
+    /// [`PictureError::Size`] where the scale gives no or too many pixels.
+    fn png(&self, style: &PictureStyle, scale: f64) -> Result<Vec<u8>, PictureError> {
+        png::rasterise(&self.svg(style), scale)
+    }
+}
+
+/// A figure, opaque outside of this crate.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct FigureBox(pub(crate) Figure);
+
+/// Returns the bytes of a picture file whose format the file's name tells; opens no file.
+///
+/// # Errors
+/// [`PictureError::UnknownFormat`] for a name that ends in neither `.svg`, `.png` nor `.txt`; else as [`Picture::png`].
+pub fn write_picture(
+    picture: &dyn Picture,
+    name: &str,
+    style: &PictureStyle,
+) -> Result<Vec<u8>, PictureError> {
+    Ok(match PictureFormat::from_name(name)? {
+        PictureFormat::Svg => picture.svg(style).into_bytes(),
+        PictureFormat::Png => picture.png(style, 2.0)?,
+        PictureFormat::Text => picture.terminal(&TerminalStyle::default()).into_bytes(),
+    })
+}
+
+/// A loss as written in labels.
+fn loss_text(loss: f64) -> String {
+    format!("{loss:.3}")
+}
+
+/// A loss with its interval: `2.731 ± 0.006`, or the two ends where they are not symmetric.
+fn interval_text(value: f64, lower: f64, upper: f64) -> String {
+    let (below, above) = (value - lower, upper - value);
+    if below < 0.0 || above < 0.0 || (below - above).abs() > 0.2 * (below + above) / 2.0 {
+        return format!("{} ({} – {})", loss_text(value), loss_text(lower), loss_text(upper));
+    }
+    let half = (below + above) / 2.0;
+    if half < 0.001 {
+        format!("{value:.4} ± {half:.4}")
+    } else {
+        format!("{} ± {}", loss_text(value), loss_text(half))
+    }
+}
+
+/// A share as written in labels: `90 %`.
+fn percent(share: f64) -> String {
+    format!("{}\u{202f}%", crate::ticks::si(share * 100.0, 1))
+}
