@@ -88,7 +88,7 @@ pub(super) fn dense(
     let mut previous = None;
     let mut next = points.iter().copied().peekable();
     for (i, &rate) in rates.iter().enumerate() {
-        if i >= first && (i - first) % stride == 0 {
+        if i >= first && (i - first).is_multiple_of(stride) {
             let d = previous.map_or(0.0, |before: f64| (before - rate) * stride as f64);
             sum = state.advance(d, definition);
             previous = Some(rate);
