@@ -25,6 +25,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Lists the laws, or shows one with its coefficients, bounds, source and limits.
+    Laws(verb::laws::Args),
     /// Prints a completion script for a shell.
     #[command(
         after_help = "Example:\n  lehr completions bash > ~/.local/share/bash-completion/completions/lehr"
@@ -36,8 +38,9 @@ enum Verb {
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
-    let _output = Output::new(cli.json, cli.accept_caveats);
+    let output = Output::new(cli.json, cli.accept_caveats);
     match cli.verb {
+        Verb::Laws(args) => verb::laws::run(args, &output),
         Verb::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "lehr", &mut script);

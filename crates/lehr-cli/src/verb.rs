@@ -1,1 +1,3 @@
 //! One file a verb: `pub struct Args` (clap) and `pub fn run(args: Args, output: &Output) -> Result<(), Failure>`.
+
+pub mod laws;

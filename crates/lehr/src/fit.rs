@@ -150,7 +150,9 @@ pub enum FitError {
     #[error(transparent)]
     Plan(#[from] PlanError),
     /// The law needs N and a run has none.
-    #[error("the {law} law needs the number of parameters and run '{run}' has none; state it in the manifest or with --params")]
+    #[error(
+        "the {law} law needs the number of parameters and run '{run}' has none; state it in the manifest or with --params"
+    )]
     NoParams {
         /// Name of the law.
         law: &'static str,
@@ -158,7 +160,9 @@ pub enum FitError {
         run: String,
     },
     /// Fewer observations than free coefficients.
-    #[error("{observations} observations cannot determine {free} coefficients; add runs or points, or fix coefficients")]
+    #[error(
+        "{observations} observations cannot determine {free} coefficients; add runs or points, or fix coefficients"
+    )]
     TooFewObservations {
         /// Observations.
         observations: usize,
@@ -277,8 +281,11 @@ pub fn fit(law: &dyn Law, curves: &[Curve], options: &FitOptions) -> Result<Fit,
     let definition = point.data.definition;
     let evaluated: Vec<(Metrics, f64, Vec<f64>)> =
         curves.par_iter().map(|curve| evaluate(law, &point.theta, curve, &definition, options)).collect();
-    let runs: Vec<RunFit> =
-        curves.iter().zip(&evaluated).map(|(curve, (metrics, end, _))| describe(curve, *metrics, *end)).collect();
+    let runs: Vec<RunFit> = curves
+        .iter()
+        .zip(&evaluated)
+        .map(|(curve, (metrics, end, _))| describe(curve, *metrics, *end))
+        .collect();
     let all: Vec<Metrics> = evaluated.iter().map(|(metrics, ..)| *metrics).collect();
     let Some(metrics) = Metrics::mean(&all) else { return Err(FitError::NoCurves) };
     let objective = Objective::new(law, &point.data, &point.plan, options);
@@ -415,7 +422,10 @@ fn caveats(law: &dyn Law, fit: &Fit, point: &PointFit, curves: &[Curve]) -> Vec<
     if fit.solution.stop == Stop::IterationLimit {
         out.push(Caveat::blocking(
             "not-converged",
-            format!("the solver stopped at its iteration limit ({}); raise --max-iterations", fit.options.max_iterations),
+            format!(
+                "the solver stopped at its iteration limit ({}); raise --max-iterations",
+                fit.options.max_iterations
+            ),
         ));
     }
     if fit.solution.starts >= 8 && fit.solution.starts_agreeing * 8 < fit.solution.starts {
@@ -477,10 +487,16 @@ fn caveats(law: &dyn Law, fit: &Fit, point: &PointFit, curves: &[Curve]) -> Vec<
             format!("{} sizes do not determine L₀ and the exponent of N together: the exponent is assumed; four sizes would determine both", summary.sizes.len()),
         ));
     } else if summary.sizes.is_empty() {
-        out.push(Caveat::note("no-size", "the number of parameters of some run is unknown: no term in N is fitted"));
+        out.push(Caveat::note(
+            "no-size",
+            "the number of parameters of some run is unknown: no term in N is fitted",
+        ));
     }
     if !law.final_only() && fit.runs.iter().all(|run| run.annealing_share < 0.01) {
-        out.push(Caveat::blocking("no-annealing", "no run anneals: nothing is known about what annealing brings"));
+        out.push(Caveat::blocking(
+            "no-annealing",
+            "no run anneals: nothing is known about what annealing brings",
+        ));
     } else if fit.runs.iter().all(|run| run.annealing_share > 0.9) {
         out.push(Caveat::note(
             "no-stable-run",
@@ -499,11 +515,18 @@ fn mixture(fit: &Fit, curves: &[Curve], out: &mut Vec<Caveat>) {
         if set.len() > 1 {
             out.push(Caveat::blocking(
                 code,
-                format!("the runs mix {what} ({}): one law cannot describe both; choose with --run or --split", list(&set)),
+                format!(
+                    "the runs mix {what} ({}): one law cannot describe both; choose with --run or --split",
+                    list(&set)
+                ),
             ));
         }
     };
-    blocking("mixed-splits", "losses of different splits", distinct(&|r| format!("{:?}", r.split).to_lowercase()));
+    blocking(
+        "mixed-splits",
+        "losses of different splits",
+        distinct(&|r| format!("{:?}", r.split).to_lowercase()),
+    );
     blocking(
         "mixed-datasets",
         "losses on different data sets",
@@ -513,13 +536,18 @@ fn mixture(fit: &Fit, curves: &[Curve], out: &mut Vec<Caveat>) {
     blocking(
         "mixed-counts",
         "conventions of counting parameters",
-        distinct(&|r| if r.params.is_some() { format!("{:?}", r.counted).to_lowercase() } else { "none".to_owned() }),
+        distinct(&|r| {
+            if r.params.is_some() { format!("{:?}", r.counted).to_lowercase() } else { "none".to_owned() }
+        }),
     );
     let batches = distinct(&|r| r.tokens_per_step.map_or_else(|| "unstated".to_owned(), |b| b.0.to_string()));
     if batches.len() > 1 {
         out.push(Caveat::note(
             "mixed-batches",
-            format!("the runs differ in batch size ({} tokens): the laws know updates, not tokens", list(&batches)),
+            format!(
+                "the runs differ in batch size ({} tokens): the laws know updates, not tokens",
+                list(&batches)
+            ),
         ));
     }
     if let Some(curve) = curves.iter().find(|c| matches!(c.meta().loss_kind, LossKind::Ema(_))) {

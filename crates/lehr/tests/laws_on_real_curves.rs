@@ -1,5 +1,8 @@
 //! Held-out errors of the laws on public curves: the published split of the multi-power-law runs.
-#![expect(clippy::disallowed_methods, reason = "the test reads public curves; the library itself opens no file")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the test reads public curves; the library itself opens no file"
+)]
 
 use lehr::fit::{FitOptions, evaluate, fit_point};
 use lehr::law::{self, Law};
@@ -42,7 +45,8 @@ fn schedule(name: &str) -> Schedule {
                 "wsdcon_9" => 9e-5,
                 _ => 1.8e-4,
             };
-            let parts = vec![segment(2160, 0.0, 3e-4), segment(5839, 3e-4, 3e-4), segment(16_000, rate, rate)];
+            let parts =
+                vec![segment(2160, 0.0, 3e-4), segment(5839, 3e-4, 3e-4), segment(16_000, rate, rate)];
             Schedule::Piecewise(Piecewise::new(parts).unwrap())
         }
     }
@@ -70,7 +74,8 @@ fn held_out(law: &dyn Law, size: &str, definition: Option<FeatureDefinition>) ->
     let point = fit_point(law, &train, &options).unwrap();
     let (mut mean, mut worst) = (0.0, 0.0_f64);
     for name in TEST {
-        let (metrics, ..) = evaluate(law, &point.theta, &curve(size, name)?, &point.data.definition, &options);
+        let (metrics, ..) =
+            evaluate(law, &point.theta, &curve(size, name)?, &point.data.definition, &options);
         mean += metrics.mape / TEST.len() as f64;
         worst = worst.max(metrics.worst);
     }

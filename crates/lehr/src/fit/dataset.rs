@@ -159,7 +159,8 @@ fn thinned(curve: &Curve, rows: &[usize], n: usize) -> Vec<Vec<usize>> {
     for j in 0..n {
         let wanted = first + (last - first) * j as f64 / (n.max(2) - 1) as f64;
         while at + 1 < rows.len()
-            && (curve.step()[rows[at + 1]] as f64 - wanted).abs() <= (curve.step()[rows[at]] as f64 - wanted).abs()
+            && (curve.step()[rows[at + 1]] as f64 - wanted).abs()
+                <= (curve.step()[rows[at]] as f64 - wanted).abs()
         {
             at += 1;
         }

@@ -70,15 +70,15 @@ pub fn judge(
     let floor = 1e-12 * largest;
     let singular_values: Vec<f64> = order.iter().map(|&j| eigen.eigenvalues[j].max(0.0).sqrt()).collect();
     let noise = rms.max(1e-5);
-    let factor = noise * noise * (scale / MEAN_SCALE) * MEAN_SCALE / (PIECES_PER_CURVE * curves.max(1) as f64);
+    let factor =
+        noise * noise * (scale / MEAN_SCALE) * MEAN_SCALE / (PIECES_PER_CURVE * curves.max(1) as f64);
     let sd: Vec<f64> = (0..k)
         .map(|a| {
             if unit[a] == 0.0 {
                 return f64::INFINITY;
             }
-            let inverse: f64 = (0..k)
-                .map(|j| eigen.eigenvectors[(a, j)].powi(2) / eigen.eigenvalues[j].max(floor))
-                .sum();
+            let inverse: f64 =
+                (0..k).map(|j| eigen.eigenvectors[(a, j)].powi(2) / eigen.eigenvalues[j].max(floor)).sum();
             (factor * inverse).sqrt() / unit[a]
         })
         .collect();

@@ -43,7 +43,9 @@ pub enum PlanError {
         known: String,
     },
     /// A fixed value, bound or prior that the coefficient cannot take.
-    #[error("coefficient '{name}' of the {law} law cannot be {what} {value}; its range is {lower} to {upper}")]
+    #[error(
+        "coefficient '{name}' of the {law} law cannot be {what} {value}; its range is {lower} to {upper}"
+    )]
     Value {
         /// Name of the law.
         law: &'static str,
@@ -257,7 +259,12 @@ impl<'a> Objective<'a> {
             scratch.loss.resize(points, 0.0);
             if with_gradient {
                 scratch.jacobian.resize(points * n, 0.0);
-                self.law.predict_with_jacobian(&theta, &run.features, &mut scratch.loss, &mut scratch.jacobian);
+                self.law.predict_with_jacobian(
+                    &theta,
+                    &run.features,
+                    &mut scratch.loss,
+                    &mut scratch.jacobian,
+                );
             } else {
                 self.law.predict(&theta, &run.features, &mut scratch.loss);
             }

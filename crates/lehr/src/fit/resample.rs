@@ -248,7 +248,13 @@ impl Uncertainty {
 
     /// An interval of a number that depends on θ, on its logarithm where `log` holds. `None` without a finite spread.
     #[must_use]
-    pub fn interval(&self, level: f64, log: bool, centre: f64, value: impl Fn(&[f64]) -> f64) -> Option<(f64, f64)> {
+    pub fn interval(
+        &self,
+        level: f64,
+        log: bool,
+        centre: f64,
+        value: impl Fn(&[f64]) -> f64,
+    ) -> Option<(f64, f64)> {
         let scale = |v: f64| if log { v.ln() } else { v };
         let spread = self.spread(|theta| scale(value(theta)));
         let half = student(level, self.degrees()) * spread;

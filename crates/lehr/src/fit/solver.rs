@@ -2,7 +2,8 @@
 
 use super::objective::{INFEASIBLE, Objective, Scratch};
 use basin::{
-    BoxBounds, ConstraintSet, Constraints, CostFunction, Executor, FirstOrderState, Gradient, Lbfgs, Termination,
+    BoxBounds, ConstraintSet, Constraints, CostFunction, Executor, FirstOrderState, Gradient, Lbfgs,
+    Termination,
 };
 use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
@@ -82,7 +83,8 @@ pub fn lbfgsb(objective: &Objective, start: &[f64], max_iterations: u64, scratch
     let solver = Lbfgs::new()
         .with_absolute_projected_gradient_tolerance(1e-7)
         .with_relative_cost_reduction_tolerance(1e-11);
-    let run = Executor::new(problem, solver, FirstOrderState::new(start.clone())).max_iter(max_iterations).run();
+    let run =
+        Executor::new(problem, solver, FirstOrderState::new(start.clone())).max_iter(max_iterations).run();
     match run {
         Ok(result) => Outcome {
             z: result.best_param().clone(),
@@ -105,7 +107,12 @@ pub fn lbfgsb(objective: &Objective, start: &[f64], max_iterations: u64, scratch
 /// Quadratic convergence near the optimum, where L-BFGS needs many steps; the finish of every fit and the solver of
 /// refits that start from a neighbouring optimum.
 #[must_use]
-pub fn gauss_newton(objective: &Objective, start: &[f64], max_iterations: u64, scratch: &mut Scratch) -> Outcome {
+pub fn gauss_newton(
+    objective: &Objective,
+    start: &[f64],
+    max_iterations: u64,
+    scratch: &mut Scratch,
+) -> Outcome {
     let plan = objective.plan();
     let (lower, upper) = (&plan.lower, &plan.upper);
     let mut z: Vec<f64> =
@@ -127,8 +134,7 @@ pub fn gauss_newton(objective: &Objective, start: &[f64], max_iterations: u64, s
                 damping *= 10.0;
                 continue;
             };
-            let trial: Vec<f64> =
-                (0..z.len()).map(|j| (z[j] + step[j]).clamp(lower[j], upper[j])).collect();
+            let trial: Vec<f64> = (0..z.len()).map(|j| (z[j] + step[j]).clamp(lower[j], upper[j])).collect();
             let trial_value = objective.value(&trial, None, scratch);
             evaluations += 1;
             if trial_value < value {

@@ -46,8 +46,7 @@ pub fn starts(law: &dyn Law, data: &Dataset, plan: &Plan, count: usize, seed: u6
 /// Replaces the coefficients in which the law is linear by their least-squares values given the others (variable
 /// projection), where those lie within the bounds.
 fn project_linear(law: &dyn Law, data: &Dataset, plan: &Plan, z: &mut [f64]) {
-    let positions: Vec<usize> =
-        (0..z.len()).filter(|&k| law.linear().contains(&plan.free[k])).collect();
+    let positions: Vec<usize> = (0..z.len()).filter(|&k| law.linear().contains(&plan.free[k])).collect();
     if positions.is_empty() {
         return;
     }

@@ -66,6 +66,7 @@ impl Law for ForwardMomentum {
         &[
             "M depends on the stride of the rows it is computed over: figures from differently logged runs do not compare",
             "M weighs how long the rate falls, hardly how far: the root in its denominator divides the size of the fall out",
+            "M goes on growing for some updates after the rate has stopped falling: zero-rate padding changes the loss",
             "S grows with the rate without end: the law always prefers a larger peak rate",
             "λ_N is not identifiable from one size: the term is then part of L₀",
         ]
