@@ -27,6 +27,8 @@ struct Cli {
 enum Verb {
     /// Lists the laws, or shows one with its coefficients, bounds, source and limits.
     Laws(verb::laws::Args),
+    /// Shows what a schedule does at every update, or recognises the one that a log followed.
+    Schedule(verb::schedule::Args),
     /// Prints a completion script for a shell.
     #[command(
         after_help = "Example:\n  lehr completions bash > ~/.local/share/bash-completion/completions/lehr"
@@ -41,6 +43,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let output = Output::new(cli.json, cli.accept_caveats);
     match cli.verb {
         Verb::Laws(args) => verb::laws::run(args, &output),
+        Verb::Schedule(args) => verb::schedule::run(args, &output),
         Verb::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "lehr", &mut script);

@@ -2,15 +2,40 @@
 //!
 //! Update t runs from 1 to T. `lr(t)` is the rate that update t uses; `lr(T)` is the final rate.
 
+mod edit;
+mod families;
+mod phase;
+mod recognise;
 mod shape;
+mod sum;
+mod text;
 
-pub use shape::Shape;
+pub use phase::{Family, Phase, PhaseSpan};
+pub use recognise::{RecogniseError, RecogniseOptions, Recognised, Residual, recognise};
+pub use shape::{Shape, ShapeError};
+pub use text::ScheduleTextError;
 
 use crate::units::{AnnealingRatio, RatioError, Steps};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
+/// The longest horizon that is taken for a schedule rather than for a slip of the keyboard.
+const MOST_UPDATES: u64 = 1_000_000_000;
+
 /// A learning-rate schedule: data, so that it can be stored, compared and exported.
+///
+/// Deserialising checks the numbers as the constructors do. The text form (`Display`, `FromStr`) is described in
+/// `docs/formats/schedule-text.md`.
+///
+/// # Examples
+/// ```
+/// use lehr::{AnnealingRatio, Schedule, Shape, Steps};
+/// let wsd = Schedule::wsd(3e-4, Steps(1000), Steps(100), AnnealingRatio::new(0.2)?, Shape::Linear, 0.0)?;
+/// assert_eq!(wsd.lr(50), 1.5e-4);
+/// assert_eq!(wsd.lr(1000), 0.0);
+/// assert_eq!("wsd:peak=3e-4,total=1k,warmup=100,ratio=0.2".parse::<Schedule>()?, wsd);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Schedule {
@@ -35,6 +60,7 @@ pub enum Schedule {
 /// # Source
 /// Wang et al., Scaling and Transferability of Annealing Strategies, 2026, eq. 12.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "RawWsd")]
 pub struct Wsd {
     /// Rate of the stable phase.
     pub peak_lr: f64,
@@ -67,14 +93,64 @@ pub struct Segment {
 
 /// A sequence of segments; a jump stands where one segment's `to` differs from the next one's `from`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "RawPiecewise")]
 pub struct Piecewise {
     segments: Vec<Segment>,
 }
 
 /// A rate for every update.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "RawSampled")]
 pub struct Sampled {
     rates: Arc<[f64]>,
+}
+
+/// As stored: the fields of [`Wsd`] before they are checked.
+#[derive(Deserialize)]
+struct RawWsd {
+    peak_lr: f64,
+    total: Steps,
+    warmup: Steps,
+    #[serde(default)]
+    warmup_lr: f64,
+    anneal: Steps,
+    shape: Shape,
+    final_lr: f64,
+}
+
+#[derive(Deserialize)]
+struct RawPiecewise {
+    segments: Vec<Segment>,
+}
+
+#[derive(Deserialize)]
+struct RawSampled {
+    rates: Vec<f64>,
+}
+
+impl TryFrom<RawWsd> for Wsd {
+    type Error = ScheduleError;
+
+    fn try_from(raw: RawWsd) -> Result<Self, ScheduleError> {
+        let RawWsd { peak_lr, total, warmup, warmup_lr, anneal, shape, final_lr } = raw;
+        Self { peak_lr, total, warmup, warmup_lr, anneal, shape, final_lr }.checked()
+    }
+}
+
+impl TryFrom<RawPiecewise> for Piecewise {
+    type Error = ScheduleError;
+
+    fn try_from(raw: RawPiecewise) -> Result<Self, ScheduleError> {
+        Self::new(raw.segments)
+    }
+}
+
+impl TryFrom<RawSampled> for Sampled {
+    type Error = ScheduleError;
+
+    fn try_from(raw: RawSampled) -> Result<Self, ScheduleError> {
+        Self::new(raw.rates)
+    }
 }
 
 /// Why numbers do not make a schedule.
@@ -85,6 +161,38 @@ pub enum ScheduleError {
     NoUpdates {
         /// Which part.
         what: String,
+    },
+    /// A horizon that no training reaches.
+    #[error(
+        "{what} has {updates} updates; at most {MOST_UPDATES} are allowed (is the number one of tokens or samples?)"
+    )]
+    TooManyUpdates {
+        /// Which part.
+        what: String,
+        /// Its length.
+        updates: u64,
+    },
+    /// The warm-up falls.
+    #[error("the warm-up starts at {warmup_lr}, above the peak rate {peak_lr}; a warm-up rises")]
+    WarmupAbovePeak {
+        /// Rate that the warm-up starts from.
+        warmup_lr: f64,
+        /// Peak rate.
+        peak_lr: f64,
+    },
+    /// Rates and the updates at which they change do not belong together.
+    #[error("{what}")]
+    Stages {
+        /// What was found, what was expected.
+        what: String,
+    },
+    /// An update outside the horizon.
+    #[error("update {update} is not in 1 … {total}")]
+    Outside {
+        /// The update asked for.
+        update: u64,
+        /// The horizon.
+        total: u64,
     },
     /// A rate is negative, NaN or infinite, or a peak is 0.
     #[error("{what} is {value}; expected {expected}")]
@@ -140,6 +248,14 @@ pub(crate) fn check_rate(what: impl Into<String>, value: f64) -> Result<(), Sche
     }
 }
 
+pub(crate) fn check_updates(what: impl Into<String>, updates: u64) -> Result<(), ScheduleError> {
+    match updates {
+        0 => Err(ScheduleError::NoUpdates { what: what.into() }),
+        1..=MOST_UPDATES => Ok(()),
+        _ => Err(ScheduleError::TooManyUpdates { what: what.into(), updates }),
+    }
+}
+
 impl Wsd {
     /// Checks the numbers and makes the schedule; D = round(r·T).
     ///
@@ -163,9 +279,7 @@ impl Wsd {
     /// # Errors
     /// As [`Wsd::new`].
     pub fn checked(self) -> Result<Self, ScheduleError> {
-        if self.total.0 == 0 {
-            return Err(ScheduleError::NoUpdates { what: "the horizon".into() });
-        }
+        check_updates("the horizon", self.total.0)?;
         check_rate("the peak rate", self.peak_lr)?;
         if self.peak_lr == 0.0 {
             return Err(ScheduleError::Rate {
@@ -176,6 +290,9 @@ impl Wsd {
         }
         check_rate("the final rate", self.final_lr)?;
         check_rate("the warm-up's first rate", self.warmup_lr)?;
+        if self.warmup_lr > self.peak_lr {
+            return Err(ScheduleError::WarmupAbovePeak { warmup_lr: self.warmup_lr, peak_lr: self.peak_lr });
+        }
         if self.final_lr > self.peak_lr {
             return Err(ScheduleError::FinalAbovePeak { final_lr: self.final_lr, peak_lr: self.peak_lr });
         }
@@ -215,13 +332,13 @@ impl Piecewise {
             return Err(ScheduleError::NoUpdates { what: "the list of segments".into() });
         }
         for (i, segment) in segments.iter().enumerate() {
-            if segment.updates.0 == 0 {
-                return Err(ScheduleError::NoUpdates { what: format!("segment {}", i + 1) });
-            }
+            check_updates(format!("segment {}", i + 1), segment.updates.0)?;
             check_rate(format!("segment {}'s first rate", i + 1), segment.from)?;
             check_rate(format!("segment {}'s last rate", i + 1), segment.to)?;
             segment.shape.check(segment.from, segment.to)?;
         }
+        let total = segments.iter().fold(0_u64, |sum, segment| sum.saturating_add(segment.updates.0));
+        check_updates("the whole schedule", total)?;
         Ok(Self { segments })
     }
 
@@ -245,6 +362,12 @@ impl Sampled {
             check_rate(format!("the rate of update {}", i + 1), rate)?;
         }
         Ok(Self { rates: rates.into() })
+    }
+
+    /// The rates; index t − 1 holds update t.
+    #[must_use]
+    pub fn rates(&self) -> &[f64] {
+        &self.rates
     }
 }
 
@@ -332,7 +455,11 @@ impl Schedule {
     pub fn peak_lr(&self) -> f64 {
         match self {
             Self::Wsd(wsd) => wsd.peak_lr,
-            _ => self.rates().into_iter().fold(0.0, f64::max),
+            Self::Piecewise(piecewise) => piecewise
+                .segments
+                .iter()
+                .fold(0.0, |peak, segment| segment.lr(1).max(segment.lr(segment.updates.0)).max(peak)),
+            Self::Sampled(sampled) => sampled.rates.iter().copied().fold(0.0, f64::max),
         }
     }
 }

@@ -4,8 +4,19 @@ use super::ScheduleError;
 use serde::{Deserialize, Serialize};
 
 /// How the rate falls during annealing. p is the share of the annealing updates done, 0 < p ≤ 1.
+///
+/// Written and stored as text: `linear`, `cosine`, `1-sqrt`, `exponential`, `geometric`, `inverse`, `power:2`.
+///
+/// # Examples
+/// ```
+/// use lehr::Shape;
+/// assert_eq!("minus_sqrt".parse::<Shape>()?, Shape::OneMinusSqrt);
+/// assert_eq!(Shape::Power(2.0).to_string(), "power:2");
+/// assert!("quadratic-ish".parse::<Shape>().is_err());
+/// # Ok::<(), lehr::schedule::ShapeError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Default)]
-#[serde(rename_all = "snake_case")]
+#[serde(into = "String", try_from = "String")]
 pub enum Shape {
     /// f = 1 − p.
     #[default]
@@ -80,5 +91,60 @@ impl std::fmt::Display for Shape {
             Self::Inverse => f.write_str("inverse"),
             Self::Power(beta) => write!(f, "power:{beta}"),
         }
+    }
+}
+
+/// The text names no shape.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "'{0}' is no annealing shape; expected linear, cosine, 1-sqrt, exponential (2·0.5^p − 1), geometric, inverse or power:BETA with BETA above 0"
+)]
+pub struct ShapeError(pub String);
+
+impl std::str::FromStr for Shape {
+    type Err = ShapeError;
+
+    /// Reads the written form and the spellings that trainers use for the same curve.
+    fn from_str(text: &str) -> Result<Self, ShapeError> {
+        let name = text.trim().to_ascii_lowercase().replace('_', "-");
+        let refused = || ShapeError(text.to_owned());
+        Ok(match name.as_str() {
+            "linear" | "lin" => Self::Linear,
+            "cosine" | "cos" => Self::Cosine,
+            "1-sqrt"
+            | "1sqrt"
+            | "sqrt"
+            | "minus-sqrt"
+            | "1-minus-sqrt"
+            | "one-minus-sqrt"
+            | "one-minus-square-root" => Self::OneMinusSqrt,
+            "exponential" | "exp" => Self::Exponential,
+            "geometric" | "geom" | "log-linear" => Self::Geometric,
+            "inverse" | "inv" | "inverse-linear" => Self::Inverse,
+            "square" | "quadratic" => Self::Power(2.0),
+            _ => {
+                let beta = name.strip_prefix("power").ok_or_else(refused)?;
+                let beta = beta.trim_start_matches([':', '=', '(']).trim_end_matches(')');
+                let beta: f64 = beta.parse().map_err(|_| refused())?;
+                if !(beta.is_finite() && beta > 0.0) {
+                    return Err(refused());
+                }
+                Self::Power(beta)
+            }
+        })
+    }
+}
+
+impl From<Shape> for String {
+    fn from(shape: Shape) -> Self {
+        shape.to_string()
+    }
+}
+
+impl TryFrom<String> for Shape {
+    type Error = ShapeError;
+
+    fn try_from(text: String) -> Result<Self, ShapeError> {
+        text.parse()
     }
 }
