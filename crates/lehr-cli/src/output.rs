@@ -2,8 +2,10 @@
 
 use crate::failure::Failure;
 use comfy_table::{ContentLineStyle, LineStyle, TableStyle};
+use crate::plot::Picture;
+use indicatif::ProgressBar;
 use lehr::Caveat;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 /// How the user wants to be answered.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +32,23 @@ pub fn say(text: impl std::fmt::Display) {
     drop(writeln!(std::io::stderr().lock(), "{text}"));
 }
 
+/// Writes a file whole or not at all: beside it first, then renamed.
+pub fn write_file(path: &std::path::Path, bytes: &[u8]) -> Result<(), Failure> {
+    let at = |error: std::io::Error| Failure::new(format_args!("{}: {error}", path.display()));
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    if name.is_empty() {
+        return Err(Failure::usage(format_args!("{} is not the name of a file", path.display())));
+    }
+    name.push(format!(".{}.tmp", std::process::id()));
+    let beside = path.with_file_name(name);
+    let written = std::fs::write(&beside, bytes).and_then(|()| std::fs::rename(&beside, path));
+    if written.is_err() {
+        // What was begun is of no use to anyone; the first error is the one to tell.
+        drop(std::fs::remove_file(&beside));
+    }
+    written.map_err(at)
+}
+
 /// An empty table in the house style: no vertical lines, one rule under the header.
 pub fn table<I: IntoIterator<Item = S>, S: Into<String>>(header: I) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
@@ -53,6 +72,40 @@ impl Output {
     /// Prints one JSON document.
     pub fn json(&self, value: &impl serde::Serialize) -> Result<(), Failure> {
         data(&serde_json::to_string_pretty(value).map_err(Failure::new)?)
+    }
+
+    /// Prints one JSON document with its name and version first: `{"schema": "lehr.forecast/1", …}`.
+    pub fn document(&self, schema: &str, value: &impl serde::Serialize) -> Result<(), Failure> {
+        let mut document = serde_json::Map::new();
+        document.insert("schema".to_owned(), schema.into());
+        match serde_json::to_value(value).map_err(Failure::new)? {
+            serde_json::Value::Object(fields) => document.extend(fields),
+            other => {
+                document.insert("value".to_owned(), other);
+            }
+        }
+        self.json(&document)
+    }
+
+    /// A spinner on stderr that appears after a second, on a terminal only.
+    pub fn wait(&self, what: &'static str) -> ProgressBar {
+        let bar = if std::io::stderr().is_terminal() {
+            ProgressBar::new_spinner().with_message(what)
+        } else {
+            ProgressBar::hidden()
+        };
+        bar.enable_steady_tick(std::time::Duration::from_secs(1));
+        bar
+    }
+
+    /// The picture drawn for the terminal, coloured only where stdout is one.
+    pub fn drawing(&self, picture: &Picture) -> Option<String> {
+        let terminal = std::io::stdout().is_terminal();
+        let style = lehr_report::TerminalStyle {
+            colour: terminal && std::env::var_os("NO_COLOR").is_none(),
+            ..lehr_report::TerminalStyle::default()
+        };
+        (!self.json).then(|| picture.terminal(&style))
     }
 
     /// Says the caveats on stderr (they are in the JSON document otherwise) and fails with exit code 3 when one of

@@ -1,0 +1,188 @@
+//! The options of a fit, shared by every verb that fits.
+
+use crate::failure::Failure;
+use crate::load::count;
+use clap::{Args, ValueEnum};
+use lehr::features::{FeatureDefinition, Momentum};
+use lehr::fit::{Criterion, FitOptions, Residual, Weighting};
+use lehr::{Law, law};
+
+/// How to fit.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Fitting")]
+pub struct FitArgs {
+    /// Holds a coefficient at a value (repeat, or separate with commas).
+    #[arg(long, value_name = "COEFFICIENT=VALUE", value_delimiter = ',')]
+    pub fix: Vec<String>,
+    /// Fits a coefficient that the law would hold on these data.
+    #[arg(long, value_name = "COEFFICIENT", value_delimiter = ',')]
+    pub free: Vec<String>,
+    /// Replaces a coefficient's range.
+    #[arg(long, value_name = "COEFFICIENT=LOWER..UPPER", value_delimiter = ',')]
+    pub bound: Vec<String>,
+    /// Puts a Gaussian prior on a coefficient (on its logarithm, where the fit moves that).
+    #[arg(long, value_name = "COEFFICIENT=MEAN±SD", value_delimiter = ',')]
+    pub prior: Vec<String>,
+    /// Takes residuals on the losses themselves or on their logarithms.
+    #[arg(long, value_enum, default_value_t = ResidualArg::Log)]
+    pub residual: ResidualArg,
+    /// Huber's δ in the residual's unit; 0 means plain least squares.
+    #[arg(long, value_name = "DELTA", default_value_t = 1e-3)]
+    pub huber: f64,
+    /// Points kept a curve, uniform in updates plus the last; `all` keeps every one.
+    #[arg(long, value_name = "N", default_value = "48")]
+    pub points: String,
+    /// Leaves out points before this multiple of the warm-up.
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.3)]
+    pub skip_warmup: f64,
+    /// Leaves out points before this update.
+    #[arg(long, value_name = "UPDATE", value_parser = count, default_value = "0")]
+    pub first_update: u64,
+    /// The starting paper's objective: Huber on raw losses, summed over all logged points, momentum over logged rows.
+    #[arg(long)]
+    pub published: bool,
+    /// Rows of the annealing momentum M: every K-th update, or `logged` rows as in the starting paper's code.
+    #[arg(long, value_name = "K|logged")]
+    pub momentum: Option<String>,
+    /// Starts of the solver.
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub starts: usize,
+    /// Iterations of the solver a start.
+    #[arg(long, value_name = "N", default_value_t = 400)]
+    pub max_iterations: u64,
+    /// Seed of starts and bootstrap.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Level of the intervals.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.9)]
+    pub level: f64,
+    /// Threads; results do not depend on them. Default: all cores.
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+}
+
+/// On which scale residuals are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ResidualArg {
+    /// ln L̂ − ln L.
+    Log,
+    /// L̂ − L.
+    Raw,
+}
+
+fn pair<'a>(flag: &str, text: &'a str, form: &str) -> Result<(&'a str, &'a str), Failure> {
+    text.split_once('=')
+        .map(|(name, value)| (name.trim(), value.trim()))
+        .ok_or_else(|| Failure::usage(format_args!("--{flag} '{text}' is not of the form {form}")))
+}
+
+fn number(flag: &str, text: &str) -> Result<f64, Failure> {
+    text.trim()
+        .parse()
+        .ok()
+        .filter(|v: &f64| v.is_finite())
+        .ok_or_else(|| Failure::usage(format_args!("--{flag}: '{text}' is not a finite number")))
+}
+
+impl FitArgs {
+    /// The library's options.
+    pub fn options(&self) -> Result<FitOptions, Failure> {
+        let mut options = if self.published {
+            FitOptions {
+                definition: Some(FeatureDefinition { momentum: Momentum::LoggedRows, ..Default::default() }),
+                ..FitOptions::published()
+            }
+        } else {
+            FitOptions {
+                residual: match self.residual {
+                    ResidualArg::Log => Residual::Log,
+                    ResidualArg::Raw => Residual::Raw,
+                },
+                weighting: Weighting::EqualCurves,
+                points_per_curve: match self.points.as_str() {
+                    "all" => None,
+                    text => match count(text) {
+                        Ok(n) if n >= 2 => Some(n as usize),
+                        _ => {
+                            return Err(Failure::usage(format_args!(
+                                "--points '{text}' is not a number of at least 2, nor 'all'"
+                            )));
+                        }
+                    },
+                },
+                warmup_factor: self.skip_warmup,
+                ..FitOptions::default()
+            }
+        };
+        if !(self.huber.is_finite() && self.huber >= 0.0) {
+            return Err(Failure::usage(format_args!("--huber {} is not a number of at least 0", self.huber)));
+        }
+        if !(self.level > 0.0 && self.level < 1.0) {
+            return Err(Failure::usage(format_args!("--level {} is not between 0 and 1", self.level)));
+        }
+        if self.starts == 0 {
+            return Err(Failure::usage("--starts 0: a fit needs at least one start"));
+        }
+        options.criterion =
+            if self.huber == 0.0 { Criterion::Squares } else { Criterion::Huber { delta: self.huber } };
+        options.first_update = self.first_update;
+        options.starts = self.starts;
+        options.max_iterations = self.max_iterations;
+        options.seed = self.seed;
+        options.level = self.level;
+        options.freed = self.free.clone();
+        for text in &self.fix {
+            let (name, value) = pair("fix", text, "COEFFICIENT=VALUE, for example --fix alpha=0.5")?;
+            options.fixed.insert(name.to_owned(), number("fix", value)?);
+        }
+        for text in &self.bound {
+            let form = "COEFFICIENT=LOWER..UPPER, for example --bound alpha=0.1..2";
+            let (name, value) = pair("bound", text, form)?;
+            let (lower, upper) = value
+                .split_once("..")
+                .ok_or_else(|| Failure::usage(format_args!("--bound '{text}' is not of the form {form}")))?;
+            let (lower, upper) = (number("bound", lower)?, number("bound", upper)?);
+            if lower >= upper {
+                return Err(Failure::usage(format_args!("--bound '{text}': {lower} is not below {upper}")));
+            }
+            options.bounds.insert(name.to_owned(), (lower, upper));
+        }
+        for text in &self.prior {
+            let form = "COEFFICIENT=MEAN±SD, for example --prior q=0.6±0.1 (or q=0.6+-0.1)";
+            let (name, value) = pair("prior", text, form)?;
+            let (mean, sd) = value
+                .split_once('±')
+                .or_else(|| value.split_once("+-"))
+                .ok_or_else(|| Failure::usage(format_args!("--prior '{text}' is not of the form {form}")))?;
+            options.priors.insert(name.to_owned(), (number("prior", mean)?, number("prior", sd)?));
+        }
+        if let Some(text) = &self.momentum {
+            let momentum = match text.as_str() {
+                "logged" => Momentum::LoggedRows,
+                text => match text.parse() {
+                    Ok(stride) if stride >= 1 => Momentum::Dense { stride, warmup: false },
+                    _ => {
+                        return Err(Failure::usage(format_args!(
+                            "--momentum '{text}' is neither a number of updates nor 'logged'"
+                        )));
+                    }
+                },
+            };
+            options.definition = Some(FeatureDefinition { momentum, ..Default::default() });
+        }
+        if let Some(threads) = self.threads {
+            // A second pool in one process cannot happen: every verb comes through here once.
+            rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().map_err(Failure::new)?;
+        }
+        Ok(options)
+    }
+}
+
+/// The law of that name.
+pub fn law_named(name: &str) -> Result<&'static dyn Law, Failure> {
+    law::by_name(name).ok_or_else(|| {
+        let known: Vec<&str> = law::all().iter().map(|law| law.name()).collect();
+        Failure::usage(format_args!("there is no law '{name}'"))
+            .hint(format_args!("the laws are {}; `lehr laws` describes them", known.join(", ")))
+    })
+}

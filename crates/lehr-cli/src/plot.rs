@@ -1,0 +1,225 @@
+//! Answers → pictures: fills the report crate's pictures and writes them.
+
+use crate::failure::Failure;
+use crate::output::{say, write_file};
+use lehr::fit::Fit;
+use lehr::forecast::Forecast;
+use lehr::measured::MeasuredOptimum;
+use lehr::recommend::{Recommendation, Target};
+use lehr::transfer::{Optimum, PowerLaw};
+use lehr::validate::Contender;
+use lehr::{Curve, Schedule};
+use lehr_report::{
+    ComparisonEntry, ComparisonPicture, ForecastPicture, Horizontal, MeasuredLoss, Phase, PictureStyle,
+    RecommendationPicture, Rival, Rule, TickFormat, TransferPanel, TransferPicture, write_picture,
+};
+use std::path::Path;
+
+/// Any picture.
+pub type Picture = Box<dyn lehr_report::Picture>;
+
+/// Writes a picture in the format that the file's name asks for.
+pub fn write(path: &Path, picture: &Picture) -> Result<(), Failure> {
+    write_styled(path, picture.as_ref(), &PictureStyle::default())
+}
+
+fn write_styled(path: &Path, picture: &dyn lehr_report::Picture, style: &PictureStyle) -> Result<(), Failure> {
+    let bytes = write_picture(picture, &path.to_string_lossy(), style).map_err(Failure::usage)?;
+    write_file(path, &bytes)?;
+    say(format_args!("wrote {}", path.display()));
+    Ok(())
+}
+
+fn fitted_on(fit: &Fit) -> String {
+    format!("{} law fitted on {} runs", fit.law, fit.runs.len())
+}
+
+/// The forecast with its schedule.
+pub fn forecast(fit: &Fit, schedule: &Schedule, forecast: &Forecast, measured: &[Curve]) -> Picture {
+    let f = &forecast.r#final;
+    let rates = schedule.rates();
+    let total = schedule.total().0;
+    let phases = match schedule {
+        Schedule::Wsd(wsd) => {
+            let start = wsd.anneal_start().0;
+            [
+                ("warm-up", 0, wsd.warmup.0, false),
+                ("stable", wsd.warmup.0, start, false),
+                ("annealing", start, total, true),
+            ]
+            .into_iter()
+            .filter(|(_, from, to, _)| to > from)
+            .map(|(name, from, to, marked)| Phase {
+                name: name.to_owned(),
+                from: from as f64,
+                to: to as f64,
+                marked,
+            })
+            .collect()
+        }
+        _ => Vec::new(),
+    };
+    let measured = measured
+        .iter()
+        .map(|curve| {
+            let every = curve.step().len().div_ceil(120);
+            let kept = (0..curve.step().len()).filter(|i| i % every == 0);
+            let (x, loss) = kept.map(|i| (curve.step()[i] as f64, curve.loss()[i])).unzip();
+            Rival { name: curve.meta().id.clone(), x, loss, rate: Vec::new() }
+        })
+        .collect();
+    Box::new(ForecastPicture {
+        title: format!("Forecast loss {:.4} at update {}", f.value, forecast.update[forecast.update.len() - 1]),
+        subtitle: Some(format!("{schedule}")),
+        caption: Some(format!(
+            "{}; {:.0} % interval from refits with runs left out",
+            fitted_on(fit),
+            forecast.level * 100.0
+        )),
+        horizontal: Horizontal::Updates,
+        log_x: false,
+        loss_range: None,
+        x: forecast.update.iter().map(|&t| t as f64).collect(),
+        loss: forecast.loss.clone(),
+        lower: forecast.lower.clone(),
+        upper: forecast.upper.clone(),
+        coverage: forecast.level,
+        rate: forecast.update.iter().map(|&t| rates[t as usize - 1]).collect(),
+        phases,
+        measured,
+        rivals: Vec::new(),
+    })
+}
+
+/// Loss against the annealing ratio.
+pub fn recommendation(fit: &Fit, target: &Target, found: &Recommendation, measured: &[MeasuredOptimum]) -> Picture {
+    let t = 1.645;
+    let measured = measured
+        .iter()
+        .flat_map(|cell| {
+            // Measured losses are drawn as differences to their own lowest: another evaluation set shifts them all.
+            cell.points.iter().map(|&(ratio, loss)| MeasuredLoss {
+                name: "measured, shifted to the same lowest loss".to_owned(),
+                ratio,
+                loss: loss - cell.loss + found.loss.value,
+            })
+        })
+        .collect();
+    let rules = found
+        .rules
+        .iter()
+        .map(|(name, rule)| Rule {
+            name: name.clone(),
+            ratio: name.strip_suffix('%').and_then(|p| p.parse::<f64>().ok()).map(|p| p / 100.0),
+            loss: rule.loss,
+            regret_mnat: rule.regret * 1e3,
+        })
+        .collect();
+    Box::new(RecommendationPicture {
+        title: format!("Anneal over the last {:.0} % of the run", found.ratio * 100.0),
+        subtitle: Some(format!(
+            "peak rate {}, {} updates, {} annealing to {}",
+            target.peak_lr, target.total, target.shape, target.final_lr
+        )),
+        caption: Some(format!(
+            "{}; band: {:.0} % interval of the difference to the recommended ratio",
+            fitted_on(fit),
+            found.level * 100.0
+        )),
+        ratio: found.curve.iter().map(|p| p.ratio).collect(),
+        loss: found.curve.iter().map(|p| p.loss).collect(),
+        lower: found.curve.iter().map(|p| p.loss - t * p.difference_sd).collect(),
+        upper: found.curve.iter().map(|p| p.loss + t * p.difference_sd).collect(),
+        coverage: found.level,
+        best_ratio: found.ratio,
+        best_loss: found.loss.value,
+        ratio_interval: Some(found.interval),
+        plateau: Some(found.plateau),
+        tolerance_mnat: found.tolerance * 1e3,
+        rules,
+        measured,
+    })
+}
+
+/// Held-out errors of laws, with the interval of each difference to the best.
+pub fn comparison(path: &Path, entries: &[(String, Contender)]) -> Result<(), Failure> {
+    let entries: Vec<ComparisonEntry> = entries
+        .iter()
+        .filter_map(|(name, c)| {
+            let v = c.validation.as_ref().ok()?;
+            let value = v.test.mape * 100.0;
+            let half = c.margin_se * 1.645 * 100.0;
+            Some(ComparisonEntry {
+                name: name.clone(),
+                value,
+                interval: (half.is_finite() && half > 0.0).then_some(((value - half).max(0.0), value + half)),
+                note: Some(format!("{} coefficients", v.n_coefficients)),
+            })
+        })
+        .collect();
+    let picture = ComparisonPicture {
+        title: "Error on runs that the fits did not see".to_owned(),
+        subtitle: None,
+        caption: Some("intervals: 90 %, of the difference to the best law, paired over runs".to_owned()),
+        metric: "held-out MAPE (%)".to_owned(),
+        coverage: 0.9,
+        entries,
+    };
+    let style = PictureStyle { height: picture.natural_height(), ..PictureStyle::default() };
+    write_styled(path, &picture, &style)
+}
+
+/// Optimal ratios against peak rate and horizon.
+pub fn transfer(sources: &[(&str, &[Optimum], &[Result<PowerLaw, String>])]) -> Picture {
+    let mut panels = Vec::new();
+    for (axis, variable, format) in [
+        ("peak learning rate", "peak_lr", TickFormat::Power),
+        ("horizon (updates)", "total", TickFormat::Si),
+    ] {
+        let position = |o: &Optimum| if variable == "peak_lr" { o.peak_lr } else { o.total };
+        let Some((_, optima, laws)) = sources.first() else { continue };
+        let law = laws.iter().flatten().find(|law| law.variables.len() == 1 && law.variables[0] == variable);
+        let (low, high) =
+            optima.iter().map(position).fold((f64::INFINITY, 0.0_f64), |(l, h), x| (l.min(x), h.max(x)));
+        let x: Vec<f64> = if law.is_some() {
+            (0..=40).map(|i| low * (high / low).powf(f64::from(i) / 40.0)).collect()
+        } else {
+            Vec::new()
+        };
+        let predicted: Vec<(f64, (f64, f64))> =
+            law.map_or_else(Vec::new, |law| x.iter().map(|&x| law.predict(x, x, 0.9)).collect());
+        panels.push(TransferPanel {
+            axis: axis.to_owned(),
+            format,
+            optima: sources
+                .iter()
+                .flat_map(|(name, optima, _)| {
+                    optima.iter().map(|o| lehr_report::Optimum {
+                        group: if sources.len() > 1 { (*name).to_owned() } else { String::new() },
+                        x: position(o),
+                        ratio: o.ratio,
+                        interval: (o.ln_sd > 0.0).then(|| {
+                            ((o.ratio.ln() - 1.645 * o.ln_sd).exp(), (o.ratio.ln() + 1.645 * o.ln_sd).exp().min(1.0))
+                        }),
+                    })
+                })
+                .collect(),
+            ratio: predicted.iter().map(|p| p.0).collect(),
+            lower: predicted.iter().map(|p| p.1.0).collect(),
+            upper: predicted.iter().map(|p| p.1.1).collect(),
+            law: law.map_or_else(String::new, |law| {
+                let unit = if variable == "peak_lr" { "(η/10⁻³)" } else { "(T/10⁴)" };
+                format!("R = {:.2}·{unit}^{:.2}", law.lambda, law.exponents[0].value)
+            }),
+            x,
+            target: None,
+        });
+    }
+    Box::new(TransferPicture {
+        title: "The optimal annealing ratio against peak rate and horizon".to_owned(),
+        subtitle: None,
+        caption: None,
+        coverage: 0.9,
+        panels,
+    })
+}
