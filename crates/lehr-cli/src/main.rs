@@ -1,6 +1,7 @@
 //! The `lehr` command: files, terminal, exit codes. One file a verb, no formula.
 
 mod failure;
+mod load;
 mod output;
 mod verb;
 
@@ -27,6 +28,7 @@ struct Cli {
 enum Verb {
     /// Lists the laws, or shows one with its coefficients, bounds, source and limits.
     Laws(verb::laws::Args),
+    Inspect(verb::inspect::Args),
     /// Prints a completion script for a shell.
     #[command(
         after_help = "Example:\n  lehr completions bash > ~/.local/share/bash-completion/completions/lehr"
@@ -41,6 +43,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let output = Output::new(cli.json, cli.accept_caveats);
     match cli.verb {
         Verb::Laws(args) => verb::laws::run(args, &output),
+        Verb::Inspect(args) => verb::inspect::run(args, &output),
         Verb::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "lehr", &mut script);
