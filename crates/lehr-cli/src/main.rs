@@ -1,7 +1,11 @@
 //! The `lehr` command: files, terminal, exit codes. One file a verb, no formula.
 
 mod failure;
+mod fit_args;
+mod load;
 mod output;
+mod plot;
+mod target;
 mod verb;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -25,10 +29,17 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Lists the laws, or shows one with its coefficients, bounds, source and limits.
-    Laws(verb::laws::Args),
+    Inspect(verb::inspect::Args),
+    Fit(verb::fit::Args),
+    Validate(verb::validate::Args),
+    Compare(verb::compare::Args),
+    Forecast(verb::forecast::Args),
+    Recommend(verb::recommend::Args),
+    Transfer(verb::transfer::Args),
     /// Shows what a schedule does at every update, or recognises the one that a log followed.
     Schedule(verb::schedule::Args),
+    /// Lists the laws, or shows one with its coefficients, bounds, source and limits.
+    Laws(verb::laws::Args),
     /// Prints a completion script for a shell.
     #[command(
         after_help = "Example:\n  lehr completions bash > ~/.local/share/bash-completion/completions/lehr"
@@ -43,6 +54,13 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let output = Output::new(cli.json, cli.accept_caveats);
     match cli.verb {
         Verb::Laws(args) => verb::laws::run(args, &output),
+        Verb::Inspect(args) => verb::inspect::run(args, &output),
+        Verb::Fit(args) => verb::fit::run(args, &output),
+        Verb::Validate(args) => verb::validate::run(args, &output),
+        Verb::Compare(args) => verb::compare::run(args, &output),
+        Verb::Forecast(args) => verb::forecast::run(args, &output),
+        Verb::Recommend(args) => verb::recommend::run(args, &output),
+        Verb::Transfer(args) => verb::transfer::run(args, &output),
         Verb::Schedule(args) => verb::schedule::run(args, &output),
         Verb::Completions { shell } => {
             let mut script = Vec::new();

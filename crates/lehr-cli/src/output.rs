@@ -1,8 +1,8 @@
 //! Data to stdout, talk to stderr.
 
 use crate::failure::Failure;
-use comfy_table::{ContentLineStyle, LineStyle, TableStyle};
 use crate::plot::Picture;
+use comfy_table::{ContentLineStyle, LineStyle, TableStyle};
 use indicatif::ProgressBar;
 use lehr::Caveat;
 use std::io::{IsTerminal, Write};

@@ -23,7 +23,11 @@ pub fn write(path: &Path, picture: &Picture) -> Result<(), Failure> {
     write_styled(path, picture.as_ref(), &PictureStyle::default())
 }
 
-fn write_styled(path: &Path, picture: &dyn lehr_report::Picture, style: &PictureStyle) -> Result<(), Failure> {
+fn write_styled(
+    path: &Path,
+    picture: &dyn lehr_report::Picture,
+    style: &PictureStyle,
+) -> Result<(), Failure> {
     let bytes = write_picture(picture, &path.to_string_lossy(), style).map_err(Failure::usage)?;
     write_file(path, &bytes)?;
     say(format_args!("wrote {}", path.display()));
@@ -69,7 +73,11 @@ pub fn forecast(fit: &Fit, schedule: &Schedule, forecast: &Forecast, measured: &
         })
         .collect();
     Box::new(ForecastPicture {
-        title: format!("Forecast loss {:.4} at update {}", f.value, forecast.update[forecast.update.len() - 1]),
+        title: format!(
+            "Forecast loss {:.4} at update {}",
+            f.value,
+            forecast.update[forecast.update.len() - 1]
+        ),
         subtitle: Some(format!("{schedule}")),
         caption: Some(format!(
             "{}; {:.0} % interval from refits with runs left out",
@@ -92,7 +100,12 @@ pub fn forecast(fit: &Fit, schedule: &Schedule, forecast: &Forecast, measured: &
 }
 
 /// Loss against the annealing ratio.
-pub fn recommendation(fit: &Fit, target: &Target, found: &Recommendation, measured: &[MeasuredOptimum]) -> Picture {
+pub fn recommendation(
+    fit: &Fit,
+    target: &Target,
+    found: &Recommendation,
+    measured: &[MeasuredOptimum],
+) -> Picture {
     let t = 1.645;
     let measured = measured
         .iter()
@@ -172,10 +185,9 @@ pub fn comparison(path: &Path, entries: &[(String, Contender)]) -> Result<(), Fa
 /// Optimal ratios against peak rate and horizon.
 pub fn transfer(sources: &[(&str, &[Optimum], &[Result<PowerLaw, String>])]) -> Picture {
     let mut panels = Vec::new();
-    for (axis, variable, format) in [
-        ("peak learning rate", "peak_lr", TickFormat::Power),
-        ("horizon (updates)", "total", TickFormat::Si),
-    ] {
+    for (axis, variable, format) in
+        [("peak learning rate", "peak_lr", TickFormat::Power), ("horizon (updates)", "total", TickFormat::Si)]
+    {
         let position = |o: &Optimum| if variable == "peak_lr" { o.peak_lr } else { o.total };
         let Some((_, optima, laws)) = sources.first() else { continue };
         let law = laws.iter().flatten().find(|law| law.variables.len() == 1 && law.variables[0] == variable);
@@ -199,7 +211,10 @@ pub fn transfer(sources: &[(&str, &[Optimum], &[Result<PowerLaw, String>])]) -> 
                         x: position(o),
                         ratio: o.ratio,
                         interval: (o.ln_sd > 0.0).then(|| {
-                            ((o.ratio.ln() - 1.645 * o.ln_sd).exp(), (o.ratio.ln() + 1.645 * o.ln_sd).exp().min(1.0))
+                            (
+                                (o.ratio.ln() - 1.645 * o.ln_sd).exp(),
+                                (o.ratio.ln() + 1.645 * o.ln_sd).exp().min(1.0),
+                            )
                         }),
                     })
                 })

@@ -85,7 +85,9 @@ pub fn read_fit(path: &Path) -> Result<Fit, Failure> {
             .hint("fit again with this version"));
         }
         None => {
-            return Err(Failure::new(format_args!("{}: not a fit: it has no 'format'", path.display())).hint(hint));
+            return Err(
+                Failure::new(format_args!("{}: not a fit: it has no 'format'", path.display())).hint(hint)
+            );
         }
     }
     serde_json::from_value(value)

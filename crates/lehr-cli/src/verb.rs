@@ -1,4 +1,11 @@
 //! One file a verb: `pub struct Args` (clap) and `pub fn run(args: Args, output: &Output) -> Result<(), Failure>`.
 
+pub mod compare;
+pub mod fit;
+pub mod forecast;
+pub mod inspect;
 pub mod laws;
+pub mod recommend;
 pub mod schedule;
+pub mod transfer;
+pub mod validate;

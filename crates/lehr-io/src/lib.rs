@@ -1,1 +1,35 @@
-//! Under construction.
+//! Bytes ↔ types: reads loss curves from logs and tables, keeps the run store, writes schedules as trainer configurations.
+//!
+//! The crate opens no file. What it reads is a [`Source`], which whoever makes it can open; [`for_each_run`] turns
+//! sources into runs, one at a time, and says aloud what it did ([`Note`]) and what to beware of
+//! ([`lehr::Caveat`]).
+//!
+//! ```text
+//! Source ──sniff──▶ table or importer ──▶ RawRun ──stitch, check, schedule──▶ LoadedRun { Curve, notes, caveats }
+//!                                          ▲
+//!                                      Manifest
+//! ```
+
+pub mod error;
+pub mod health;
+pub mod manifest;
+pub mod mapping;
+mod name;
+pub mod note;
+pub mod read;
+pub mod rebuild;
+pub mod rows;
+pub mod source;
+pub mod stitch;
+pub mod table;
+
+pub use error::{Place, ReadError};
+pub use health::Health;
+pub use manifest::Manifest;
+pub use mapping::{MapOverrides, Mapping};
+pub use name::{matches, params_in};
+pub use note::Note;
+pub use read::{LoadedRun, Progress, ReadOptions, SplitChoice, Summary, for_each_run, twins};
+pub use rebuild::{Known, ScheduleOrigin};
+pub use rows::{Points, RawRun};
+pub use source::{ReadSeek, Source};

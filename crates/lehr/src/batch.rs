@@ -36,7 +36,9 @@ pub struct CriticalBatch {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum BatchError {
     /// Fewer than two batch sizes.
-    #[error("the runs have {0} batch sizes; comparing needs at least two (tokens per step, stated in the manifest)")]
+    #[error(
+        "the runs have {0} batch sizes; comparing needs at least two (tokens per step, stated in the manifest)"
+    )]
     OneBatch(usize),
     /// No two runs of different batch share updates or tokens.
     #[error("runs of different batch do not overlap in updates and in tokens: nothing can be compared")]
@@ -75,7 +77,8 @@ fn loss_at(curve: &Curve, update: f64) -> Option<f64> {
 /// # Errors
 /// [`BatchError::OneBatch`], [`BatchError::NoOverlap`].
 pub fn collapse(curves: &[Curve]) -> Result<Collapse, BatchError> {
-    let batches: BTreeSet<u64> = curves.iter().filter_map(|c| c.meta().tokens_per_step).map(|b| b.0).collect();
+    let batches: BTreeSet<u64> =
+        curves.iter().filter_map(|c| c.meta().tokens_per_step).map(|b| b.0).collect();
     if batches.len() < 2 {
         return Err(BatchError::OneBatch(batches.len()));
     }
@@ -125,7 +128,8 @@ pub fn collapse(curves: &[Curve]) -> Result<Collapse, BatchError> {
 /// # Source
 /// McCandlish et al., An Empirical Model of Large-Batch Training, 2018, eq. 2.7; Wang et al., 2026: B_opt = λ_B/L^α_B.
 pub fn critical_batch(curves: &[Curve]) -> Result<CriticalBatch, BatchError> {
-    let batches: BTreeSet<u64> = curves.iter().filter_map(|c| c.meta().tokens_per_step).map(|b| b.0).collect();
+    let batches: BTreeSet<u64> =
+        curves.iter().filter_map(|c| c.meta().tokens_per_step).map(|b| b.0).collect();
     if batches.len() < 2 {
         return Err(BatchError::OneBatch(batches.len()));
     }
@@ -138,7 +142,8 @@ pub fn critical_batch(curves: &[Curve]) -> Result<CriticalBatch, BatchError> {
         let share = (a - loss) / (a - b);
         Some(curve.step()[i - 1] as f64 + share * (curve.step()[i] - curve.step()[i - 1]) as f64)
     };
-    let low = curves.iter().map(|c| c.loss().iter().copied().fold(f64::INFINITY, f64::min)).fold(0.0, f64::max);
+    let low =
+        curves.iter().map(|c| c.loss().iter().copied().fold(f64::INFINITY, f64::min)).fold(0.0, f64::max);
     let high = curves.iter().map(|c| c.loss()[0]).fold(f64::INFINITY, f64::min);
     let mut points = Vec::new();
     for k in 0..12 {
@@ -150,10 +155,8 @@ pub fn critical_batch(curves: &[Curve]) -> Result<CriticalBatch, BatchError> {
             continue;
         }
         let n = reached.len() as f64;
-        let (mx, my) = (
-            reached.iter().map(|p| p.0).sum::<f64>() / n,
-            reached.iter().map(|p| p.1).sum::<f64>() / n,
-        );
+        let (mx, my) =
+            (reached.iter().map(|p| p.0).sum::<f64>() / n, reached.iter().map(|p| p.1).sum::<f64>() / n);
         let covariance: f64 = reached.iter().map(|p| (p.0 - mx) * (p.1 - my)).sum();
         let variance: f64 = reached.iter().map(|p| (p.0 - mx).powi(2)).sum();
         let slope = covariance / variance;
@@ -166,10 +169,8 @@ pub fn critical_batch(curves: &[Curve]) -> Result<CriticalBatch, BatchError> {
         return Err(BatchError::TooFewLevels(points.len()));
     }
     let n = points.len() as f64;
-    let (mx, my) = (
-        points.iter().map(|p| p.0.ln()).sum::<f64>() / n,
-        points.iter().map(|p| p.1.ln()).sum::<f64>() / n,
-    );
+    let (mx, my) =
+        (points.iter().map(|p| p.0.ln()).sum::<f64>() / n, points.iter().map(|p| p.1.ln()).sum::<f64>() / n);
     let covariance: f64 = points.iter().map(|p| (p.0.ln() - mx) * (p.1.ln() - my)).sum();
     let variance: f64 = points.iter().map(|p| (p.0.ln() - mx).powi(2)).sum();
     let slope = covariance / variance;

@@ -54,7 +54,9 @@ pub struct Setting {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ForecastError {
     /// The fit is of a law that this version does not have.
-    #[error("the fit is of the law '{0}', which this version does not know; `lehr laws` lists those it knows")]
+    #[error(
+        "the fit is of the law '{0}', which this version does not know; `lehr laws` lists those it knows"
+    )]
     UnknownLaw(String),
     /// The fit does not fit its law: made by another version or edited.
     #[error("the fit has {found} coefficients, but the {law} law has {expected}; fit again")]
@@ -251,7 +253,9 @@ pub(crate) fn caveats(ready: &Ready, schedule: &Schedule, setting: &Setting) -> 
         out.push(if one_rate {
             Caveat::blocking(
                 "unseen-peak-rate",
-                format!("{message}, which have one rate only; add one short run at another rate and fit again"),
+                format!(
+                    "{message}, which have one rate only; add one short run at another rate and fit again"
+                ),
             )
         } else {
             Caveat::note("extrapolates-peak-rate", message)
@@ -263,7 +267,8 @@ pub(crate) fn caveats(ready: &Ready, schedule: &Schedule, setting: &Setting) -> 
         let (low, high) = sizes.fold((f64::INFINITY, 0.0_f64), |(low, high), n| (low.min(n), high.max(n)));
         if n > high * 1.01 || n < low * 0.99 {
             let factor = if n > high { n / high } else { low / n };
-            let message = format!("extrapolates ×{factor:.1} in N: the runs fitted have {low:.3e} … {high:.3e}");
+            let message =
+                format!("extrapolates ×{factor:.1} in N: the runs fitted have {low:.3e} … {high:.3e}");
             out.push(if high <= low * 1.001 {
                 Caveat::blocking(
                     "unseen-size",

@@ -152,7 +152,8 @@ pub fn measured_optima(curves: &[Curve]) -> Vec<MeasuredOptimum> {
     cells
         .into_values()
         .filter_map(|runs| {
-            let mut points: Vec<(f64, f64)> = runs.iter().map(|(_, wsd, loss)| (wsd.ratio(), *loss)).collect();
+            let mut points: Vec<(f64, f64)> =
+                runs.iter().map(|(_, wsd, loss)| (wsd.ratio(), *loss)).collect();
             points.sort_by(|a, b| a.0.total_cmp(&b.0));
             let mut distinct: Vec<f64> = points.iter().map(|p| p.0).collect();
             distinct.dedup_by(|a, b| (*a - *b).abs() < 1e-6);

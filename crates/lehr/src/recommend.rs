@@ -113,7 +113,9 @@ pub enum RecommendError {
     #[error(transparent)]
     Schedule(#[from] ScheduleError),
     /// The limits leave no ratio.
-    #[error("no annealing ratio is left between {lower} and {upper} (warm-up, --ratio-range and --max-anneal-steps together)")]
+    #[error(
+        "no annealing ratio is left between {lower} and {upper} (warm-up, --ratio-range and --max-anneal-steps together)"
+    )]
     EmptyRange {
         /// Lower limit.
         lower: f64,
@@ -121,7 +123,9 @@ pub enum RecommendError {
         upper: f64,
     },
     /// A fit of final losses does not see the schedule.
-    #[error("the {0} law predicts final losses from N and the horizon alone: it does not see the schedule and cannot recommend a ratio")]
+    #[error(
+        "the {0} law predicts final losses from N and the horizon alone: it does not see the schedule and cannot recommend a ratio"
+    )]
     BlindLaw(String),
 }
 
@@ -204,8 +208,7 @@ pub fn recommend_ratio(
     target.schedule(Steps(0))?;
     let room = total.saturating_sub(target.warmup.0);
     let most = options.max_anneal_steps.unwrap_or(room).min(room);
-    let (lower, upper) =
-        (options.range.0.max(0.0), options.range.1.min(most as f64 / total as f64).min(1.0));
+    let (lower, upper) = (options.range.0.max(0.0), options.range.1.min(most as f64 / total as f64).min(1.0));
     if !(lower <= upper) {
         return Err(RecommendError::EmptyRange { lower, upper });
     }
@@ -229,15 +232,18 @@ pub fn recommend_ratio(
     let start_step = total - ((lowest(&ratios, &losses) * total as f64).round() as u64).min(most);
     let ratio = (total - start_step) as f64 / total as f64;
     let spread = spread_of(fit, refits.iter().map(|losses| lowest(&ratios, losses).sqrt()));
-    let half =
-        crate::fit::resample::student(fit.options.level, fit.uncertainty.degrees()) * spread.min(10.0);
+    let half = crate::fit::resample::student(fit.options.level, fit.uncertainty.degrees()) * spread.min(10.0);
     let interval = (
         (ratio.sqrt() - half).max(0.0).powi(2).clamp(lower, ratio),
         (ratio.sqrt() + half).powi(2).clamp(ratio, upper),
     );
 
     // The recommended schedule itself and the common rules, on the same footing.
-    let mut named = vec![("recommended".to_owned(), "recommended".to_owned(), target.schedule(Steps(total - start_step))?)];
+    let mut named = vec![(
+        "recommended".to_owned(),
+        "recommended".to_owned(),
+        target.schedule(Steps(total - start_step))?,
+    )];
     named.extend(rules(target));
     let rule_schedules: Vec<Schedule> = named.iter().map(|(.., s)| s.clone()).collect();
     let rule_table = Table::new(&ready, target, &rule_schedules);
@@ -269,7 +275,8 @@ pub fn recommend_ratio(
         .map(|i| RatioLoss {
             ratio: ratios[i],
             loss: losses[i],
-            difference_sd: spread_of(fit, refits.iter().zip(&rule_refits).map(|(l, r)| l[i] - r[0])).min(10.0),
+            difference_sd: spread_of(fit, refits.iter().zip(&rule_refits).map(|(l, r)| l[i] - r[0]))
+                .min(10.0),
         })
         .collect();
     let lowest_loss = losses.iter().copied().fold(best, f64::min);
@@ -283,7 +290,9 @@ pub fn recommend_ratio(
     if ratio >= upper - 1e-9 || ratio <= lower + 1e-9 {
         caveats.push(Caveat::note(
             "ratio-at-limit",
-            format!("the best ratio {ratio:.3} is at the limit of what was allowed ({lower:.3} … {upper:.3})"),
+            format!(
+                "the best ratio {ratio:.3} is at the limit of what was allowed ({lower:.3} … {upper:.3})"
+            ),
         ));
     }
     let tokens =
@@ -311,7 +320,11 @@ fn rules(target: &Target) -> Vec<(String, String, Schedule)> {
     let mut out = Vec::new();
     for percent in [10_u64, 20, 40] {
         if let Ok(schedule) = target.schedule(Steps(total * percent / 100)) {
-            out.push((format!("{percent}%"), format!("{} over the last {percent} %", target.shape), schedule));
+            out.push((
+                format!("{percent}%"),
+                format!("{} over the last {percent} %", target.shape),
+                schedule,
+            ));
         }
     }
     let mut whole = |name: &str, words: &str, shape, final_lr| {
@@ -321,7 +334,12 @@ fn rules(target: &Target) -> Vec<(String, String, Schedule)> {
         }
     };
     whole("cosine", "cosine over the whole run to the final rate", Shape::Cosine, target.final_lr);
-    whole("cosine-to-10%", "cosine over the whole run to a tenth of the peak", Shape::Cosine, 0.1 * target.peak_lr);
+    whole(
+        "cosine-to-10%",
+        "cosine over the whole run to a tenth of the peak",
+        Shape::Cosine,
+        0.1 * target.peak_lr,
+    );
     whole("linear-to-zero", "linear over the whole run to zero", Shape::Linear, 0.0);
     out
 }
@@ -354,7 +372,10 @@ pub fn optimise_shape(
     let ready = Ready::new(fit, target.setting.params)?;
     let betas: Vec<f64> = (0..=18).map(|i| 0.5 * 8.0_f64.powf(f64::from(i) / 18.0)).collect();
     let coarse = RecommendOptions { grid: 41, ..options.clone() };
-    let lean = Fit { uncertainty: crate::fit::Uncertainty { refits: Vec::new(), ..fit.uncertainty.clone() }, ..fit.clone() };
+    let lean = Fit {
+        uncertainty: crate::fit::Uncertainty { refits: Vec::new(), ..fit.uncertainty.clone() },
+        ..fit.clone()
+    };
     let mut best: Option<(f64, Recommendation)> = None;
     for beta in betas {
         let shaped = Target { shape: Shape::Power(beta), ..target.clone() };
@@ -367,10 +388,8 @@ pub fn optimise_shape(
         return Err(RecommendError::EmptyRange { lower: options.range.0, upper: options.range.1 });
     };
     let shaped = Target { shape: Shape::Power(beta), ..target.clone() };
-    let pair = [
-        target.schedule(Steps(recommended.anneal_steps))?,
-        shaped.schedule(Steps(found.anneal_steps))?,
-    ];
+    let pair =
+        [target.schedule(Steps(recommended.anneal_steps))?, shaped.schedule(Steps(found.anneal_steps))?];
     let table = Table::new(&ready, target, &pair);
     let sd = spread_of(
         fit,

@@ -96,7 +96,9 @@ pub struct Stability {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum TransferError {
     /// Too few optima for the coefficients.
-    #[error("{optima} optima cannot determine a power law in {variables}: at least {needed} are needed (cells that differ in peak rate or horizon, four ratios each)")]
+    #[error(
+        "{optima} optima cannot determine a power law in {variables}: at least {needed} are needed (cells that differ in peak rate or horizon, four ratios each)"
+    )]
     TooFew {
         /// Optima found.
         optima: usize,
@@ -109,7 +111,9 @@ pub enum TransferError {
     #[error("all optima have the same {0}: its exponent is not determined")]
     Constant(String),
     /// Dense optima do not speak of mixtures of experts, nor the other way round.
-    #[error("the optima are of {found} models and the target is {target}: ratios were never shown to carry over between architectures; give --across-architectures to do it all the same")]
+    #[error(
+        "the optima are of {found} models and the target is {target}: ratios were never shown to carry over between architectures; give --across-architectures to do it all the same"
+    )]
     Architecture {
         /// Architecture of the optima.
         found: String,
@@ -177,11 +181,7 @@ pub fn power_law(optima: &[Optimum], variables: &[&str], level: f64) -> Result<P
     let used: Vec<&Optimum> = optima.iter().filter(|o| o.ratio > 0.0).collect();
     let needed = variables.len() + 1;
     if used.len() < needed {
-        return Err(TransferError::TooFew {
-            optima: used.len(),
-            variables: variables.join(" and "),
-            needed,
-        });
+        return Err(TransferError::TooFew { optima: used.len(), variables: variables.join(" and "), needed });
     }
     for (j, variable) in variables.iter().enumerate() {
         let values: Vec<f64> = used.iter().map(|o| design(o, variables)[j]).collect();
@@ -216,9 +216,11 @@ impl PowerLaw {
     #[must_use]
     pub fn predict(&self, peak_lr: f64, total: f64, level: f64) -> (f64, (f64, f64)) {
         let x: Vec<f64> = std::iter::once(1.0)
-            .chain(self.variables.iter().map(|v| {
-                if v == "peak_lr" { (peak_lr / 1e-3).ln() } else { (total / 1e4).ln() }
-            }))
+            .chain(
+                self.variables
+                    .iter()
+                    .map(|v| if v == "peak_lr" { (peak_lr / 1e-3).ln() } else { (total / 1e4).ln() }),
+            )
             .collect();
         let theta: Vec<f64> =
             std::iter::once(self.lambda.ln()).chain(self.exponents.iter().map(|e| e.value)).collect();
@@ -304,7 +306,8 @@ pub fn stability(optima: &[Optimum]) -> Vec<Stability> {
                     };
                 }
                 None => {
-                    answer.verdict = "not tested: it varies only together with peak rate or horizon".to_owned();
+                    answer.verdict =
+                        "not tested: it varies only together with peak rate or horizon".to_owned();
                 }
             }
             answer
@@ -334,7 +337,10 @@ pub fn check_architecture(
         None => Ok(None),
         Some(other) if across => Ok(Some(Caveat::note(
             "across-architectures",
-            format!("optima of {} models are used for a {target} target: no transfer between architectures has been shown", other.arch),
+            format!(
+                "optima of {} models are used for a {target} target: no transfer between architectures has been shown",
+                other.arch
+            ),
         ))),
         Some(other) => {
             Err(TransferError::Architecture { found: other.arch.clone(), target: target.to_owned() })

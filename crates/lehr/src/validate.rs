@@ -146,9 +146,8 @@ pub fn split_by_name(curves: &[Curve], train: &[String], test: &[String]) -> Res
     }
     let matches = |patterns: &[String], i: usize| patterns.iter().any(|p| names_run(p, &curves[i].meta().id));
     let fitted: Vec<usize> = (0..curves.len()).filter(|&i| matches(train, i)).collect();
-    let judged: Vec<usize> = (0..curves.len())
-        .filter(|&i| !matches(train, i) && (test.is_empty() || matches(test, i)))
-        .collect();
+    let judged: Vec<usize> =
+        (0..curves.len()).filter(|&i| !matches(train, i) && (test.is_empty() || matches(test, i))).collect();
     if fitted.is_empty() || judged.is_empty() {
         return Err(ValidateError::Empty { train: fitted.len(), test: judged.len() });
     }
@@ -167,7 +166,9 @@ pub fn splits(curves: &[Curve], what: LeaveOut) -> Result<Vec<SplitOf>, Validate
         LeaveOut::Horizon => ("horizon", Box::new(|c: &Curve| c.last().0.to_string())),
         LeaveOut::Size => (
             "size",
-            Box::new(|c: &Curve| c.meta().law_params().map_or_else(|| "unknown".to_owned(), |n| n.to_string())),
+            Box::new(|c: &Curve| {
+                c.meta().law_params().map_or_else(|| "unknown".to_owned(), |n| n.to_string())
+            }),
         ),
     };
     let keys: BTreeSet<String> = curves.iter().map(&key).collect();

@@ -64,9 +64,19 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     }
     if output.json {
         let list: Vec<Entry> = entries.iter().map(|(name, c)| entry(name, c)).collect();
-        return output.document("lehr.compare/1", &serde_json::json!({ "winner": entries[0].0, "laws": list }));
+        return output
+            .document("lehr.compare/1", &serde_json::json!({ "winner": entries[0].0, "laws": list }));
     }
-    let mut rows = table(["law", "free", "fitted MAPE", "held-out MAPE", "worst", "final", "MAE mnat", "behind the best"]);
+    let mut rows = table([
+        "law",
+        "free",
+        "fitted MAPE",
+        "held-out MAPE",
+        "worst",
+        "final",
+        "MAE mnat",
+        "behind the best",
+    ]);
     for (name, contender) in &entries {
         match &contender.validation {
             Ok(v) => {
@@ -95,7 +105,9 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
             Err(error) => say(format_args!("note: {name} left out: {error}")),
         }
     }
-    data(&format!("{rows}\n\nmeans over runs held out; standard errors of the difference are paired over those runs\n"))
+    data(&format!(
+        "{rows}\n\nmeans over runs held out; standard errors of the difference are paired over those runs\n"
+    ))
 }
 
 fn entry<'a>(name: &'a str, contender: &'a Contender) -> Entry<'a> {

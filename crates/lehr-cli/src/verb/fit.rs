@@ -40,7 +40,9 @@ pub fn failure(error: FitError) -> Failure {
     let hint = match &error {
         FitError::TooFewObservations { .. } => Some("give more runs, or hold coefficients with --fix"),
         FitError::Plan(_) => Some("`lehr laws NAME` lists the coefficients with their ranges"),
-        FitError::NoSolution { .. } => Some("widen bounds with --bound, raise --starts, or try another --law"),
+        FitError::NoSolution { .. } => {
+            Some("widen bounds with --bound, raise --starts, or try another --law")
+        }
         FitError::DuplicateName(_) => Some("give the runs different names, or leave one out with --run"),
         FitError::NoCurves | FitError::NoParams { .. } => None,
     };
@@ -70,7 +72,9 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         _ => Vec::new(),
     };
     let bootstrap = match (&point, args.bootstrap) {
-        (Some(point), Some(count)) => Some(resample::bootstrap(law, &loaded.curves, point, &options, count.max(2))),
+        (Some(point), Some(count)) => {
+            Some(resample::bootstrap(law, &loaded.curves, point, &options, count.max(2)))
+        }
         _ => None,
     };
     if let Some(path) = &args.output {
@@ -193,17 +197,32 @@ fn text(fit: &Fit, law: &dyn lehr::Law) -> String {
     ));
     let u = &fit.uncertainty;
     let how = match u.method {
-        resample::Method::LeaveOneGroupOut => "leaving out one group of runs at a time (a trunk goes with its branches)",
+        resample::Method::LeaveOneGroupOut => {
+            "leaving out one group of runs at a time (a trunk goes with its branches)"
+        }
         resample::Method::LeaveOneRunOut => "leaving out one run at a time",
-        resample::Method::BlockBootstrap => "block bootstrap of residuals: a lower bound, give three runs or more",
+        resample::Method::BlockBootstrap => {
+            "block bootstrap of residuals: a lower bound, give three runs or more"
+        }
     };
     out.push_str(&format!(
         "uncertainty: {how}; {} refits; a run left out is missed by ±{} at its end ({level} %)\n\n",
         u.refits.len(),
         percent(u.final_half_width(fit.options.level))
     ));
-    let mut rows =
-        table(["run", "N", "peak", "updates", "annealed", "R²", "MAE mnat", "MAPE", "worst", "final", "left out: final"]);
+    let mut rows = table([
+        "run",
+        "N",
+        "peak",
+        "updates",
+        "annealed",
+        "R²",
+        "MAE mnat",
+        "MAPE",
+        "worst",
+        "final",
+        "left out: final",
+    ]);
     for run in &fit.runs {
         let held = u.held_out.iter().find(|h| h.id == run.id && u.method != resample::Method::BlockBootstrap);
         rows.add_row([

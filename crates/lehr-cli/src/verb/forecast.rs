@@ -107,7 +107,9 @@ impl PlanArgs {
 pub fn failure(error: ForecastError) -> Failure {
     let hint = match &error {
         ForecastError::Outside { .. } => Some("--at takes updates of the schedule"),
-        ForecastError::NotFinite { .. } => Some("another --law may describe it; see `lehr laws` for what each cannot do"),
+        ForecastError::NotFinite { .. } => {
+            Some("another --law may describe it; see `lehr laws` for what each cannot do")
+        }
         _ => None,
     };
     let failure = Failure::new(error);
@@ -134,7 +136,8 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     points.dedup();
     // What a law says about the warm-up is no forecast.
     if args.at.is_empty() {
-        let first = fit.runs.iter().map(|run| run.warmup).max().unwrap_or(0) as f64 * fit.options.warmup_factor;
+        let first =
+            fit.runs.iter().map(|run| run.warmup).max().unwrap_or(0) as f64 * fit.options.warmup_factor;
         points.retain(|&t| t as f64 >= first || t == total);
     }
     let forecast = forecast(&fit, &schedule, &setting, &points).map_err(failure)?;
@@ -145,7 +148,10 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
             let t = forecast.update[i];
             csv.push_str(&format!(
                 "{t},{:e},{:.6},{:.6},{:.6}\n",
-                rates[t as usize - 1], forecast.loss[i], forecast.lower[i], forecast.upper[i]
+                rates[t as usize - 1],
+                forecast.loss[i],
+                forecast.lower[i],
+                forecast.upper[i]
             ));
         }
         write_file(path, csv.as_bytes())?;
@@ -181,7 +187,13 @@ fn json(forecast: &Forecast, schedule: &Schedule, rates: &[f64]) -> serde_json::
     })
 }
 
-fn text(forecast: &Forecast, schedule: &Schedule, every: bool, output: &Output, picture: &plot::Picture) -> String {
+fn text(
+    forecast: &Forecast,
+    schedule: &Schedule,
+    every: bool,
+    output: &Output,
+    picture: &plot::Picture,
+) -> String {
     let mut out = format!("{schedule}\n\n");
     if !every && let Some(drawing) = output.drawing(picture) {
         out.push_str(&drawing);

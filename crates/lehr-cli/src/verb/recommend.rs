@@ -7,7 +7,8 @@ use crate::plot;
 use crate::target::{SettingArgs, final_rate, rate, read_fit, shape, warmup};
 use lehr::measured::{MeasuredOptimum, measured_optima};
 use lehr::recommend::{
-    RecommendError, RecommendOptions, Recommendation, Target, optimise_free_schedule, optimise_shape, recommend_ratio,
+    RecommendError, RecommendOptions, Recommendation, Target, optimise_free_schedule, optimise_shape,
+    recommend_ratio,
 };
 use lehr::{Shape, Steps};
 use std::path::PathBuf;
@@ -85,11 +86,16 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
             .and_then(|(a, b)| Some((a.trim().parse::<f64>().ok()?, b.trim().parse::<f64>().ok()?)))
             .filter(|(a, b)| *a >= 0.0 && a <= b && *b <= 1.0)
             .ok_or_else(|| {
-                Failure::usage(format_args!("--ratio-range '{text}' is not of the form 0.1..0.5, within 0..1"))
+                Failure::usage(format_args!(
+                    "--ratio-range '{text}' is not of the form 0.1..0.5, within 0..1"
+                ))
             })?,
     };
     if !(args.tolerance.is_finite() && args.tolerance >= 0.0) {
-        return Err(Failure::usage(format_args!("--tolerance {} is not a number of at least 0", args.tolerance)));
+        return Err(Failure::usage(format_args!(
+            "--tolerance {} is not a number of at least 0",
+            args.tolerance
+        )));
     }
     let options = RecommendOptions {
         range,
@@ -162,7 +168,10 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         }
     }
     if let Some(path) = &args.output {
-        write_file(path, format!("{}\n", serde_json::to_string_pretty(&value).map_err(Failure::new)?).as_bytes())?;
+        write_file(
+            path,
+            format!("{}\n", serde_json::to_string_pretty(&value).map_err(Failure::new)?).as_bytes(),
+        )?;
     }
     if output.json {
         output.document("lehr.recommend/1", &value)?;

@@ -103,7 +103,8 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     let mut prediction = None;
     if let (Some(peak_lr), Some(steps)) = (args.peak_lr, args.steps) {
         let arch = args.arch.clone().unwrap_or_else(|| first.optima[0].arch.clone());
-        let caveat = check_architecture(&first.optima, &arch, args.across_architectures).map_err(Failure::new)?;
+        let caveat =
+            check_architecture(&first.optima, &arch, args.across_architectures).map_err(Failure::new)?;
         caveats.extend(caveat);
         let law = first.laws[2].as_ref().or(first.laws[0].as_ref()).or(first.laws[1].as_ref());
         let law = law.map_err(|error| Failure::new(error))?;
@@ -112,7 +113,8 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     let noise = twin_noise(&loaded.curves);
     let batches = collapse(&loaded.curves).ok();
     let critical = critical_batch(&loaded.curves).ok();
-    let picture = plot::transfer(&sources.iter().map(|s| (s.name, &s.optima[..], &s.laws[..])).collect::<Vec<_>>());
+    let picture =
+        plot::transfer(&sources.iter().map(|s| (s.name, &s.optima[..], &s.laws[..])).collect::<Vec<_>>());
     if let Some(path) = &args.plot {
         plot::write(path, &picture)?;
     }
@@ -143,7 +145,8 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         )?;
         return output.caveats(&caveats);
     }
-    let mut rows = table(["peak", "updates", "N/10⁸", "ratios", "r* measured", "90 % interval", "loss", "misfit mnat"]);
+    let mut rows =
+        table(["peak", "updates", "N/10⁸", "ratios", "r* measured", "90 % interval", "loss", "misfit mnat"]);
     for m in &measured {
         rows.add_row([
             short(m.peak_lr),
@@ -161,7 +164,10 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         out.push_str(&format!("\nnoise of a final loss, from twins: {:.2} mnat\n", noise * 1e3));
     }
     for s in &sources {
-        out.push_str(&format!("\noptima {}:\n", if s.name == "law" { "derived from the fit" } else { "measured" }));
+        out.push_str(&format!(
+            "\noptima {}:\n",
+            if s.name == "law" { "derived from the fit" } else { "measured" }
+        ));
         for law in s.laws.iter() {
             match law {
                 Ok(law) => out.push_str(&format!("  {}\n", in_words(law))),
@@ -193,7 +199,10 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         ));
     }
     if let Some(c) = &critical {
-        out.push_str(&format!("B_opt = {:.3e}/L^{:.2} tokens (misfit of ln B {:.2})\n", c.lambda, c.alpha, c.rms));
+        out.push_str(&format!(
+            "B_opt = {:.3e}/L^{:.2} tokens (misfit of ln B {:.2})\n",
+            c.lambda, c.alpha, c.rms
+        ));
     }
     data(&out)?;
     output.caveats(&caveats)

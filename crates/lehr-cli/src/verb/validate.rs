@@ -6,7 +6,7 @@ use crate::load::{LoadArgs, load};
 use crate::output::{Output, data, table};
 use crate::verb::fit::percent;
 use lehr::Curve;
-use lehr::validate::{LeaveOut, SplitOf, Validation, ValidateError, split_by_name, splits, validate};
+use lehr::validate::{LeaveOut, SplitOf, ValidateError, Validation, split_by_name, splits, validate};
 
 /// How runs are split into fitted and judged ones.
 #[derive(Debug, Clone, clap::Args)]
@@ -59,10 +59,15 @@ impl SplitArgs {
 pub fn failure(error: ValidateError) -> Failure {
     match error {
         ValidateError::Fit { error, .. } => crate::verb::fit::failure(error),
-        ValidateError::NoMatch { .. } => Failure::usage(error)
-            .hint("patterns know * and ?; a name without its folder is enough: --train 'cosine_*,constant_24000'"),
-        ValidateError::Empty { .. } => Failure::usage(error).hint("let --train name some of the runs, not all"),
-        ValidateError::NothingToLeaveOut { .. } => Failure::usage(error).hint("use --leave-out run or --train"),
+        ValidateError::NoMatch { .. } => Failure::usage(error).hint(
+            "patterns know * and ?; a name without its folder is enough: --train 'cosine_*,constant_24000'",
+        ),
+        ValidateError::Empty { .. } => {
+            Failure::usage(error).hint("let --train name some of the runs, not all")
+        }
+        ValidateError::NothingToLeaveOut { .. } => {
+            Failure::usage(error).hint("use --leave-out run or --train")
+        }
     }
 }
 
@@ -100,7 +105,8 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
 }
 
 fn text(validation: &Validation, splits: usize) -> String {
-    let mut out = format!("{}, {} free coefficients, {splits} splits\n\n", validation.law, validation.n_coefficients);
+    let mut out =
+        format!("{}, {} free coefficients, {splits} splits\n\n", validation.law, validation.n_coefficients);
     let mut rows = table(["", "R²", "MAE mnat", "RMSE mnat", "MAPE", "worst", "final"]);
     for (name, m) in [("fitted", &validation.train), ("held out", &validation.test)] {
         rows.add_row([

@@ -71,7 +71,8 @@ pub fn optimise_free_schedule(
     };
     let loss_of = |level: &[f64]| -> Result<f64, RecommendError> {
         let schedule = build(level)?;
-        Ok(ready.predict(&ready.theta, &ready.features(&schedule, &[total], target.setting.tokens_per_step))[0])
+        Ok(ready.predict(&ready.theta, &ready.features(&schedule, &[total], target.setting.tokens_per_step))
+            [0])
     };
     let mut loss = loss_of(&level)?;
     let mut step: Vec<f64> = vec![0.25 * target.peak_lr; level.len()];
@@ -103,8 +104,11 @@ pub fn optimise_free_schedule(
         }
     }
     let schedule = build(&level)?;
-    let (schedule, loss) =
-        if loss <= recommended.loss.value { (schedule, loss) } else { (start.clone(), recommended.loss.value) };
+    let (schedule, loss) = if loss <= recommended.loss.value {
+        (schedule, loss)
+    } else {
+        (start.clone(), recommended.loss.value)
+    };
     let features = [&start, &schedule].map(|s| ready.features(s, &[total], target.setting.tokens_per_step));
     let gain_sd = spread_of(
         fit,

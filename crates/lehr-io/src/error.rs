@@ -1,0 +1,327 @@
+//! Why an input could not be read, where, and what to do about it.
+
+use lehr::{CurveError, ScheduleError};
+
+/// Where in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// The whole file.
+    File,
+    /// A line of a text file, from 1.
+    Line(u64),
+    /// A row of a table without lines, from 1.
+    Row(u64),
+    /// A byte offset, from 0.
+    Byte(u64),
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File => Ok(()),
+            Self::Line(line) => write!(f, ":{line}"),
+            Self::Row(row) => write!(f, ", row {row}"),
+            Self::Byte(byte) => write!(f, ", byte {byte}"),
+        }
+    }
+}
+
+/// Why an input could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The system refused.
+    #[error("{file}: {error}")]
+    Io {
+        /// The file.
+        file: String,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// Not one byte.
+    #[error("{file} is empty")]
+    Empty {
+        /// The file.
+        file: String,
+    },
+    /// A table without rows.
+    #[error("{file} has a header but no row")]
+    NoRows {
+        /// The file.
+        file: String,
+    },
+    /// A table whose first line holds numbers only.
+    #[error(
+        "{file}:1: the first line holds numbers only ({found}); expected a header that names the columns"
+    )]
+    NoHeader {
+        /// The file.
+        file: String,
+        /// The line, shortened.
+        found: String,
+    },
+    /// The content is of no known kind.
+    #[error("{file} is not a log that can be read: found {found}; expected {expected}")]
+    Unrecognised {
+        /// The file.
+        file: String,
+        /// What it begins with.
+        found: String,
+        /// What is read.
+        expected: &'static str,
+    },
+    /// No column plays a role that is needed.
+    #[error("{file} has no column for the {role}; its columns are {}", quoted(.columns))]
+    MissingColumn {
+        /// The file.
+        file: String,
+        /// Step, loss, …
+        role: &'static str,
+        /// What the file has.
+        columns: Vec<String>,
+    },
+    /// `--map` names a column that is not there.
+    #[error("{file} has no column '{name}', which the mapping names for {role}; its columns are {}", quoted(.columns))]
+    UnknownColumn {
+        /// The file.
+        file: String,
+        /// The role.
+        role: &'static str,
+        /// The name given.
+        name: String,
+        /// What the file has.
+        columns: Vec<String>,
+    },
+    /// A `--map` that cannot be understood.
+    #[error("the mapping '{text}' cannot be understood: {why}")]
+    Map {
+        /// What was given.
+        text: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// A value of the wrong kind.
+    #[error("{file}{place}: {what} is {found}; expected {expected}")]
+    Value {
+        /// The file.
+        file: String,
+        /// Where.
+        place: Place,
+        /// Column or field.
+        what: String,
+        /// What was found.
+        found: String,
+        /// What was expected.
+        expected: String,
+    },
+    /// A row with more or fewer cells than the header.
+    #[error("{file}:{line}: the row has {found} cells; the header has {expected}")]
+    Ragged {
+        /// The file.
+        file: String,
+        /// The line.
+        line: u64,
+        /// Cells found.
+        found: usize,
+        /// Cells expected.
+        expected: usize,
+    },
+    /// The structure of the file is broken.
+    #[error("{file}{place}: {problem}")]
+    Broken {
+        /// The file.
+        file: String,
+        /// Where.
+        place: Place,
+        /// What is wrong, found and expected.
+        problem: String,
+    },
+    /// A loss that is NaN, infinite, zero or negative.
+    #[error(
+        "{file}{place}: run '{run}': the loss at update {step} is {loss} ({count} such rows); expected a finite number above 0"
+    )]
+    Loss {
+        /// The file.
+        file: String,
+        /// The first one.
+        place: Place,
+        /// The run.
+        run: String,
+        /// Its update.
+        step: u64,
+        /// The value.
+        loss: f64,
+        /// How many there are.
+        count: usize,
+    },
+    /// Rows that look like more than one run.
+    #[error("{file}{place}: run '{run}': {problem}")]
+    MixedRuns {
+        /// The file.
+        file: String,
+        /// Where.
+        place: Place,
+        /// The run.
+        run: String,
+        /// What was found.
+        problem: String,
+    },
+    /// No learning rate anywhere.
+    #[error(
+        "{file}: run '{run}' has no learning rate: no column holds it and no manifest gives its schedule"
+    )]
+    NoRate {
+        /// The file.
+        file: String,
+        /// The run.
+        run: String,
+    },
+    /// Values that must not be fitted.
+    #[error("{file}: {why}")]
+    Refused {
+        /// The file.
+        file: String,
+        /// Why.
+        why: String,
+        /// The way out.
+        hint: String,
+    },
+    /// A run has no point of the wanted split.
+    #[error("{file}: run '{run}' has no {split} loss; it has {has}")]
+    NoSplit {
+        /// The file.
+        file: String,
+        /// The run.
+        run: String,
+        /// What was asked for.
+        split: &'static str,
+        /// What there is.
+        has: String,
+    },
+    /// The points do not make a curve.
+    #[error("{file}: {error}")]
+    Curve {
+        /// The file.
+        file: String,
+        /// Why.
+        error: CurveError,
+    },
+    /// The numbers do not make a schedule.
+    #[error("{file}: run '{run}': {error}")]
+    Schedule {
+        /// The file.
+        file: String,
+        /// The run.
+        run: String,
+        /// Why.
+        error: ScheduleError,
+    },
+    /// Two runs of one name.
+    #[error("two runs are named '{id}': one in {first}, one in {second}")]
+    DuplicateRun {
+        /// The name.
+        id: String,
+        /// File of the first.
+        first: String,
+        /// File of the second.
+        second: String,
+    },
+    /// Nothing to read.
+    #[error("no run was found in {looked}{}", because(.skipped))]
+    NoRun {
+        /// Where it was looked for.
+        looked: String,
+        /// Why files were passed over.
+        skipped: Vec<String>,
+    },
+    /// No run of that name.
+    #[error("no run is named {}; there are {}", quoted(.patterns), quoted(.names))]
+    NoMatch {
+        /// What was asked for.
+        patterns: Vec<String>,
+        /// What there is.
+        names: Vec<String>,
+    },
+    /// The run store refuses.
+    #[error("{store}: {problem}")]
+    Store {
+        /// The store.
+        store: String,
+        /// Why.
+        problem: String,
+        /// The way out.
+        hint: &'static str,
+    },
+}
+
+/// `'a', 'b' and 'c'`, cut after a dozen.
+fn quoted(names: &[String]) -> String {
+    const SHOWN: usize = 12;
+    let mut text = names.iter().take(SHOWN).map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN {
+        text.push_str(&format!(" and {} more", names.len() - SHOWN));
+    }
+    if text.is_empty() { "none".to_owned() } else { text }
+}
+
+fn because(skipped: &[String]) -> String {
+    match skipped {
+        [] => String::new(),
+        [one] => format!(": {one}"),
+        [first, rest @ ..] => format!(": {first} (and {} more files passed over)", rest.len()),
+    }
+}
+
+impl ReadError {
+    /// What to do about it, where there is a way out.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Io { .. } | Self::Curve { .. } | Self::Schedule { .. } => return None,
+            Self::Empty { .. } | Self::NoRows { .. } => "the run may have ended before its first log line".into(),
+            Self::NoHeader { .. } => "put a first line such as 'step,lr,loss' before the numbers".into(),
+            Self::Unrecognised { .. } => "`lehr import --help` lists what is read".into(),
+            Self::MissingColumn { role, .. } => {
+                format!("say which column it is: --map '{role}=NAME'", role = role.replace(' ', "_"))
+            }
+            Self::UnknownColumn { .. } => "names are compared letter by letter".into(),
+            Self::Map { .. } => {
+                "write ROLE=COLUMN; the roles are step, loss, val_loss, lr, run, split, tokens and samples".into()
+            }
+            Self::Value { .. } => "correct the value, or map another column with --map ROLE=COLUMN".into(),
+            Self::Ragged { .. } => "the file may be cut off or have been edited; restore the row or delete it".into(),
+            Self::Broken { .. } => "the file may be cut off; restore it from where it was written".into(),
+            Self::Loss { .. } => "--drop-nan leaves these rows out; the run then carries a caveat".into(),
+            Self::MixedRuns { .. } => {
+                "name the column that tells runs apart with --map run=NAME, or keep the last row of each update with --stitch"
+                    .into()
+            }
+            Self::NoRate { .. } => {
+                "map its column with --map lr=NAME, or give the run's schedule in a manifest (docs/formats/manifest.md)".into()
+            }
+            Self::NoSplit { .. } => "leave --split out to take what there is".into(),
+            Self::DuplicateRun { .. } => "load them apart, or rename one".into(),
+            Self::NoRun { .. } => "name a log, a table, a directory of them, or a run store".into(),
+            Self::NoMatch { .. } => "--run takes names and patterns with * and ?".into(),
+            Self::Refused { hint, .. } => hint.clone(),
+            Self::Store { hint, .. } => (*hint).to_owned(),
+        })
+    }
+
+    /// Whether the file is no log at all, rather than a log with a fault: then one found inside a directory is passed
+    /// over with a note.
+    #[must_use]
+    pub fn is_not_a_log(&self) -> bool {
+        matches!(
+            self,
+            Self::Unrecognised { .. }
+                | Self::MissingColumn { .. }
+                | Self::NoHeader { .. }
+                | Self::UnknownColumn { .. }
+        )
+    }
+
+    pub(crate) fn io(file: &str) -> impl FnOnce(std::io::Error) -> Self {
+        let file = file.to_owned();
+        move |error| Self::Io { file, error }
+    }
+}

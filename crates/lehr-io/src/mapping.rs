@@ -1,0 +1,331 @@
+//! Which column plays which role: guessed from common names, overridable.
+
+use crate::error::ReadError;
+use lehr::Split;
+use serde::{Deserialize, Serialize};
+
+/// A role that a column can play.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Updates done.
+    Step,
+    /// The loss (of whichever split its name says).
+    Loss,
+    /// The validation loss, in a table that has both.
+    ValidationLoss,
+    /// The learning rate.
+    Lr,
+    /// The run's name.
+    Run,
+    /// `train` or `val`, row by row.
+    Split,
+    /// Tokens seen so far.
+    Tokens,
+    /// Samples (sequences) seen so far.
+    Samples,
+}
+
+impl Role {
+    const ALL: [Self; 8] = [
+        Self::Step,
+        Self::Loss,
+        Self::ValidationLoss,
+        Self::Lr,
+        Self::Run,
+        Self::Split,
+        Self::Tokens,
+        Self::Samples,
+    ];
+
+    /// The role's name in `--map` and in messages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Step => "step",
+            Self::Loss => "loss",
+            Self::ValidationLoss => "val_loss",
+            Self::Lr => "lr",
+            Self::Run => "run",
+            Self::Split => "split",
+            Self::Tokens => "tokens",
+            Self::Samples => "samples",
+        }
+    }
+
+    /// Names under which loggers write it, best first; compared without regard to case. A name that ends with `*`
+    /// stands for every name that begins so.
+    fn known(self) -> &'static [&'static str] {
+        match self {
+            Self::Step => &[
+                "step",
+                "train/global_step",
+                "trainer/global_step",
+                "global_step",
+                "time/batch",
+                "steps",
+                "update",
+                "updates",
+                "num_updates",
+                "optimizer_step",
+                "iteration",
+                "iterations",
+                "iter",
+                "iter_num",
+                "train/step",
+                "_step",
+            ],
+            Self::Loss => &[
+                "loss",
+                "train_loss",
+                "train/loss",
+                "training_loss",
+                "train.loss",
+                "lm loss",
+                "lm_loss",
+                "lm-loss-training/lm loss",
+                "train/lm_loss",
+                "loss_metrics/global_avg_loss",
+                "train/ce loss",
+                "train/crossentropyloss",
+                "learning/loss",
+                "reduced_train_loss",
+                "loss/train/total",
+                "loss/out",
+                "train/samples/train_loss",
+                "train_loss_step",
+                "training/loss",
+                "train_loss_epoch",
+            ],
+            Self::ValidationLoss => &[
+                "val_loss",
+                "valid_loss",
+                "validation_loss",
+                "eval_loss",
+                "test_loss",
+                "val/loss",
+                "valid/loss",
+                "validation/loss",
+                "eval/loss",
+                "val.loss",
+                "lm loss validation",
+                "validation_metrics/loss",
+                "eval/paloma/macro_loss",
+                "metrics/eval/languagecrossentropy",
+            ],
+            Self::Lr => &[
+                "lr",
+                "learning_rate",
+                "learning-rate",
+                "learning rate",
+                "train/learning_rate",
+                "train/lr",
+                "optim/lr",
+                "optim/lr (group 0)",
+                "optim/learning_rate",
+                "optim/learning_rate_group0",
+                "learning/current_learning_rate",
+                "train/samples/lr",
+                "lr-*",
+                "lr/*",
+                "learning_rate/*",
+                "train_lr",
+            ],
+            Self::Run => &["run_id", "run", "run_name", "run id", "experiment", "trial"],
+            Self::Split => &["split", "phase", "subset"],
+            Self::Tokens => &[
+                "tokens",
+                "consumed_tokens",
+                "total_tokens",
+                "tokens_seen",
+                "n_tokens_seen",
+                "train/num_input_tokens_seen",
+                "num_input_tokens_seen",
+                "throughput/total tokens",
+                "throughput/total_tokens",
+                "optim/total_tokens",
+                "time/token",
+            ],
+            Self::Samples => &[
+                "consumed_samples",
+                "consumed samples",
+                "samples",
+                "consumed train samples",
+                "samples vs steps",
+            ],
+        }
+    }
+
+    /// What an error calls it.
+    fn wanted(self) -> &'static str {
+        match self {
+            Self::Lr => "learning rate",
+            other => other.name(),
+        }
+    }
+}
+
+/// What `--map` says: column names by role.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MapOverrides {
+    given: Vec<(Role, String)>,
+}
+
+impl MapOverrides {
+    /// Adds one `ROLE=COLUMN`; aliases of the roles are the names under which they are guessed.
+    ///
+    /// # Errors
+    /// [`ReadError::Map`] for an unknown role, an empty name, or a role given twice.
+    ///
+    /// # Examples
+    /// ```
+    /// let mut map = lehr_io::MapOverrides::default();
+    /// map.add("loss=train/ce")?;
+    /// assert!(map.add("colour=red").is_err());
+    /// # Ok::<(), lehr_io::ReadError>(())
+    /// ```
+    pub fn add(&mut self, text: &str) -> Result<(), ReadError> {
+        let error = |why: &str| ReadError::Map { text: text.to_owned(), why: why.to_owned() };
+        let (role, column) = text.split_once('=').ok_or_else(|| error("it has no '='"))?;
+        let (role, column) = (role.trim(), column.trim());
+        let role = Role::ALL
+            .into_iter()
+            .find(|known| known.name().eq_ignore_ascii_case(role))
+            .or_else(|| {
+                Role::ALL.into_iter().find(|known| known.known().contains(&role.to_lowercase().as_str()))
+            })
+            .ok_or_else(|| error("no such role"))?;
+        if column.is_empty() {
+            return Err(error("no column is named"));
+        }
+        if self.get(role).is_some() {
+            return Err(error("the role is mapped twice"));
+        }
+        self.given.push((role, column.to_owned()));
+        Ok(())
+    }
+
+    /// The column given for a role.
+    #[must_use]
+    pub fn get(&self, role: Role) -> Option<&str> {
+        self.given.iter().find(|(given, _)| *given == role).map(|(_, column)| column.as_str())
+    }
+}
+
+/// The columns of one table by role.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Mapping {
+    /// Updates done.
+    pub step: String,
+    /// The loss, or the training loss.
+    pub loss: Option<String>,
+    /// The validation loss.
+    pub val_loss: Option<String>,
+    /// The learning rate.
+    pub lr: Option<String>,
+    /// The run's name.
+    pub run: Option<String>,
+    /// The split, row by row.
+    pub split: Option<String>,
+    /// Tokens seen.
+    pub tokens: Option<String>,
+    /// Samples seen.
+    pub samples: Option<String>,
+}
+
+impl Mapping {
+    /// Guesses the roles of a table's columns; what `overrides` names is taken as it is.
+    ///
+    /// # Errors
+    /// [`ReadError::UnknownColumn`] when an override names no column; [`ReadError::MissingColumn`] when there is no
+    /// step or no loss of any kind.
+    pub fn guess(file: &str, columns: &[String], overrides: &MapOverrides) -> Result<Self, ReadError> {
+        let find = |role: Role| -> Result<Option<String>, ReadError> {
+            if let Some(name) = overrides.get(role) {
+                return match columns.iter().find(|column| *column == name) {
+                    Some(column) => Ok(Some(column.clone())),
+                    None => Err(ReadError::UnknownColumn {
+                        file: file.to_owned(),
+                        role: role.wanted(),
+                        name: name.to_owned(),
+                        columns: columns.to_vec(),
+                    }),
+                };
+            }
+            Ok(guess(role, columns))
+        };
+        let missing = |role: Role| ReadError::MissingColumn {
+            file: file.to_owned(),
+            role: role.wanted(),
+            columns: columns.to_vec(),
+        };
+        let mut loss = find(Role::Loss)?;
+        let mut val_loss = find(Role::ValidationLoss)?;
+        // `--map loss=eval_loss` means that column, not a guess beside it.
+        if overrides.get(Role::Loss).is_some() && overrides.get(Role::ValidationLoss).is_none() {
+            val_loss = None;
+        } else if overrides.get(Role::ValidationLoss).is_some() && overrides.get(Role::Loss).is_none() {
+            loss = None;
+        }
+        if loss.is_none() && val_loss.is_none() {
+            return Err(missing(Role::Loss));
+        }
+        Ok(Self {
+            step: find(Role::Step)?.ok_or_else(|| missing(Role::Step))?,
+            loss,
+            val_loss,
+            lr: find(Role::Lr)?,
+            run: find(Role::Run)?,
+            split: find(Role::Split)?,
+            tokens: find(Role::Tokens)?,
+            samples: find(Role::Samples)?,
+        })
+    }
+
+    /// The split that the name of the loss column speaks of.
+    #[must_use]
+    pub fn loss_split(&self) -> Split {
+        let name = self.loss.as_deref().unwrap_or_default().to_lowercase();
+        if ["val", "eval", "test"].iter().any(|part| name.contains(part)) {
+            Split::Validation
+        } else if name.contains("train") || self.val_loss.is_some() {
+            Split::Train
+        } else {
+            Split::Unstated
+        }
+    }
+}
+
+impl std::fmt::Display for Mapping {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "step='{}'", self.step)?;
+        for (role, column) in [
+            (Role::Loss, &self.loss),
+            (Role::ValidationLoss, &self.val_loss),
+            (Role::Lr, &self.lr),
+            (Role::Run, &self.run),
+            (Role::Split, &self.split),
+        ] {
+            if let Some(column) = column {
+                write!(f, " {}='{column}'", role.name())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The column that best plays a role, by its name.
+pub(crate) fn guess(role: Role, columns: &[String]) -> Option<String> {
+    for known in role.known() {
+        let found = columns.iter().find(|column| {
+            let column = column.to_lowercase();
+            match known.strip_suffix('*') {
+                Some(prefix) => column.starts_with(prefix),
+                None => column == *known,
+            }
+        });
+        if found.is_some() {
+            return found.cloned();
+        }
+    }
+    None
+}

@@ -1,0 +1,174 @@
+//! Names of runs: made from paths, matched by patterns.
+
+use crate::source::Source;
+use std::collections::BTreeMap;
+
+/// Extensions that are no part of a run's name.
+const EXTENSIONS: [&str; 12] = [
+    ".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".log", ".txt", ".out", ".wandb", ".db", ".gz",
+];
+
+/// A file name without the extension of a log.
+#[must_use]
+pub fn stem(file_name: &str) -> &str {
+    let mut name = file_name;
+    for _ in 0..2 {
+        for extension in EXTENSIONS {
+            if name.len() > extension.len() && name.to_lowercase().ends_with(extension) {
+                name = &name[..name.len() - extension.len()];
+                break;
+            }
+        }
+    }
+    name
+}
+
+/// The number of parameters that a path component states: `25M`, `1.3B`.
+///
+/// # Examples
+/// ```
+/// assert_eq!(lehr_io::params_in("1.3B"), Some(1_300_000_000));
+/// assert_eq!(lehr_io::params_in("cosine_24000"), None);
+/// ```
+#[must_use]
+pub fn params_in(component: &str) -> Option<u64> {
+    let number = component.strip_suffix(['m', 'M', 'b', 'B'])?;
+    if !number.starts_with(|c: char| c.is_ascii_digit()) || number.contains(['e', 'E']) {
+        return None;
+    }
+    let unit = if component.ends_with(['m', 'M']) { 1e6 } else { 1e9 };
+    let value = number.parse::<f64>().ok()? * unit;
+    (value >= 1.0).then(|| value.round() as u64)
+}
+
+/// The name of the run that a file holds, one for each source: the path below what the user named, from a directory
+/// that states a size on, and as much more of the path as makes the names differ.
+pub(crate) fn of_files(sources: &[Source]) -> Vec<String> {
+    let parts: Vec<Vec<&str>> = sources.iter().map(Source::parts).collect();
+    let mut taken: Vec<usize> = sources
+        .iter()
+        .zip(&parts)
+        .map(|(source, parts)| {
+            let below = source.below().min(parts.len());
+            let sized = parts[..parts.len() - 1].iter().rposition(|part| params_in(part).is_some());
+            sized.map_or(below, |at| below.max((parts.len() - at).min(below + 1)))
+        })
+        .collect();
+    loop {
+        let names: Vec<String> = parts
+            .iter()
+            .zip(&taken)
+            .map(|(parts, &taken)| {
+                let (directories, file) = parts[parts.len() - taken..].split_at(taken - 1);
+                directories.iter().copied().chain([stem(file[0])]).collect::<Vec<_>>().join("/")
+            })
+            .collect();
+        let mut count = BTreeMap::new();
+        for name in &names {
+            *count.entry(name.clone()).or_insert(0) += 1;
+        }
+        let mut grown = false;
+        for ((name, parts), taken) in names.iter().zip(&parts).zip(&mut taken) {
+            if count[name] > 1 && *taken < parts.len() {
+                *taken += 1;
+                grown = true;
+            }
+        }
+        if !grown {
+            return names;
+        }
+    }
+}
+
+/// Whether a run's name, or its last component, fits a pattern with `*` (any text) and `?` (any character).
+///
+/// # Examples
+/// ```
+/// use lehr_io::matches;
+/// assert!(matches("cosine_*", "25M/cosine_24000"));
+/// assert!(matches("25M/*", "25M/cosine_24000"));
+/// assert!(!matches("cosine", "25M/cosine_24000"));
+/// ```
+#[must_use]
+pub fn matches(pattern: &str, id: &str) -> bool {
+    let last = id.rsplit('/').next().unwrap_or(id);
+    wildcard(pattern.as_bytes(), id.as_bytes()) || wildcard(pattern.as_bytes(), last.as_bytes())
+}
+
+/// Linear-time wildcard match: on a mismatch the last `*` takes one byte more.
+fn wildcard(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut p, mut t) = (0, 0);
+    let mut star = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p, t));
+                p += 1;
+            }
+            Some(&byte) if byte == b'?' || byte == text[t] => {
+                p += 1;
+                t += 1;
+            }
+            _ => match star {
+                Some((at, from)) => {
+                    star = Some((at, from + 1));
+                    p = at + 1;
+                    t = from + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|&byte| byte == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sources(paths: &[(&str, usize)]) -> Vec<Source> {
+        paths
+            .iter()
+            .map(|&(path, below)| {
+                Source::new(path, 0, below, below > 1, || Ok(Box::new(std::io::Cursor::new(Vec::new()))))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_run_is_named_after_its_path_below_what_was_named() {
+        assert_eq!(of_files(&sources(&[("x/mpl/25M/cosine.csv", 2)])), ["25M/cosine"]);
+        assert_eq!(of_files(&sources(&[("x/mpl/25M/cosine.csv", 1)])), ["25M/cosine"]);
+        assert_eq!(of_files(&sources(&[("x/runs/lr0.002.csv", 1)])), ["lr0.002"]);
+    }
+
+    #[test]
+    fn equal_names_grow_until_they_differ() {
+        assert_eq!(
+            of_files(&sources(&[("x/a/metrics.csv", 1), ("x/b/metrics.csv", 1)])),
+            ["a/metrics", "b/metrics"]
+        );
+    }
+
+    #[test]
+    fn wildcards_match_as_in_a_shell() {
+        for (pattern, text, expected) in [
+            ("a*c", "abbc", true),
+            ("a?c", "abc", true),
+            ("a?c", "ac", false),
+            ("*", "", true),
+            ("*b*b", "abab", true),
+        ] {
+            assert_eq!(wildcard(pattern.as_bytes(), text.as_bytes()), expected, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn a_size_is_a_whole_component() {
+        for (text, params) in
+            [("400M", Some(400_000_000)), ("m", None), ("inf", None), ("nanM", None), ("wsd_3", None)]
+        {
+            assert_eq!(params_in(text), params, "{text}");
+        }
+    }
+}

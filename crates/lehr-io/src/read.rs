@@ -1,0 +1,392 @@
+//! Sources → runs, one at a time.
+
+mod finish;
+mod tables;
+
+use crate::error::ReadError;
+use crate::health::Health;
+use crate::manifest::{Manifest, Rise};
+use crate::mapping::{MapOverrides, Mapping};
+use crate::name;
+use crate::note::Note;
+use crate::rebuild::ScheduleOrigin;
+use crate::rows::RawRun;
+use crate::source::Source;
+use crate::table;
+use finish::{Context, finish};
+use lehr::{Caveat, Curve, Schedule};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Which losses are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SplitChoice {
+    /// Validation where a run has it, else what there is.
+    #[default]
+    Auto,
+    /// Training losses only.
+    Train,
+    /// Validation losses only.
+    Validation,
+}
+
+/// What the user wants of the reading.
+#[derive(Debug, Clone, Default)]
+pub struct ReadOptions {
+    /// Columns by role.
+    pub map: MapOverrides,
+    /// Only runs whose name fits one of these patterns; empty: all.
+    pub runs: Vec<String>,
+    /// Which losses.
+    pub split: SplitChoice,
+    /// Warm-up updates, where the log does not begin early enough to show them.
+    pub warmup: Option<u64>,
+    /// N of every run, whatever the source says.
+    pub params: Option<u64>,
+    /// Column of the manifest that holds N.
+    pub params_column: Option<String>,
+    /// Tokens per update, where the source does not say.
+    pub tokens_per_step: Option<u64>,
+    /// The schedule of every run, whatever was logged.
+    pub schedule: Option<Schedule>,
+    /// Leave rows out whose loss is NaN, infinite, zero or negative.
+    pub drop_nan: bool,
+    /// Keep the last row of each update, also where rows look like several runs.
+    pub stitch: bool,
+    /// Keep at most so many points a run, evenly over the updates, the last one always.
+    pub max_points: Option<usize>,
+    /// A manifest for all sources, besides those found next to them.
+    pub manifest: Option<Source>,
+}
+
+/// A run, ready to be fitted, and what there is to say about it.
+#[derive(Debug, Clone)]
+pub struct LoadedRun {
+    /// The curve.
+    pub curve: Curve,
+    /// The file it came from.
+    pub file: String,
+    /// What the file is: `CSV`, `Parquet`, `W&B run file`, …
+    pub format: String,
+    /// The columns, where it was a table.
+    pub mapping: Option<Mapping>,
+    /// How the schedule is known.
+    pub schedule: ScheduleOrigin,
+    /// Spikes, divergence, noise (of all points, before `max_points`).
+    pub health: Health,
+    /// What to beware of.
+    pub caveats: Vec<Caveat>,
+    /// What was done.
+    pub notes: Vec<Note>,
+}
+
+/// How far the reading is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Files begun.
+    pub files: usize,
+    /// Files in all.
+    pub of_files: usize,
+    /// Runs finished.
+    pub runs: usize,
+}
+
+/// What concerns no single run.
+#[derive(Debug, Clone, Default)]
+pub struct Summary {
+    /// Runs visited.
+    pub runs: usize,
+    /// Files passed over, runs of a manifest without rows, …
+    pub notes: Vec<Note>,
+    /// The mapping of each kind of table: an example file, its format, the columns, how many files share it.
+    pub mappings: Vec<(String, String, Mapping, usize)>,
+}
+
+/// Reads every run of the sources and hands it to `visit`; only one run (of a table sorted by run) is held at a time.
+///
+/// Manifests (`manifest.csv`, `.tsv`, `.toml`) speak for the runs of their directory and those below it. A file that
+/// was [found](Source::found) rather than named and is no log is passed over with a note.
+///
+/// # Errors
+/// [`ReadError`] for the first fault of a log, for names that no run has, and when there is no run at all; and what
+/// `visit` returns.
+pub fn for_each_run<E: From<ReadError>>(
+    sources: &[Source],
+    options: &ReadOptions,
+    progress: &mut dyn FnMut(Progress),
+    visit: &mut dyn FnMut(LoadedRun) -> Result<(), E>,
+) -> Result<Summary, E> {
+    let mut reading = Reading::new(sources, options)?;
+    let mut done = Progress { of_files: reading.logs.len(), ..Progress::default() };
+    let mut skipped = Vec::new();
+    for at in 0..reading.logs.len() {
+        done.files = at + 1;
+        progress(done);
+        let source = reading.logs[at].clone();
+        let name = reading.names[at].clone();
+        let context = reading.context(at)?;
+        let mut failed = None;
+        let result = tables::read(&source, &name, &context, &mut |raw, mapping, format| match reading
+            .take(raw, mapping, format, &context, at)
+        {
+            Ok(Some(run)) => {
+                done.runs += 1;
+                progress(done);
+                visit(run).map_err(|error| {
+                    failed = Some(error);
+                    stop()
+                })
+            }
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        });
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        match result {
+            Ok(()) => {}
+            Err(error) if source.found() && error.is_not_a_log() => {
+                skipped.push(error.to_string());
+                reading.summary.notes.push(Note::new(
+                    "skipped-file",
+                    source.name(),
+                    format!("passed over: {error}"),
+                ));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    reading.finish(done, skipped).map_err(E::from)
+}
+
+/// An error that only carries the visitor's own error out; it is never shown.
+fn stop() -> ReadError {
+    ReadError::NoRun { looked: String::new(), skipped: Vec::new() }
+}
+
+struct Reading<'a> {
+    options: &'a ReadOptions,
+    logs: Vec<Source>,
+    names: Vec<String>,
+    /// By directory.
+    manifests: BTreeMap<String, Arc<Manifest>>,
+    given: Option<Arc<Manifest>>,
+    /// How warm-ups rise, by directory of the manifest and word for the schedule.
+    rises: BTreeMap<String, Arc<BTreeMap<String, Rise>>>,
+    /// First update of the earliest log of a directory.
+    first_step: BTreeMap<String, Option<u64>>,
+    /// File of each run's name.
+    seen: BTreeMap<String, String>,
+    unmatched: Vec<String>,
+    in_manifest: BTreeSet<(String, String)>,
+    said: BTreeSet<(String, String)>,
+    summary: Summary,
+}
+
+impl<'a> Reading<'a> {
+    fn new(sources: &[Source], options: &'a ReadOptions) -> Result<Self, ReadError> {
+        let (manifests, logs): (Vec<_>, Vec<_>) =
+            sources.iter().cloned().partition(|source| Manifest::is_named_so(source.file_name()));
+        let mut by_directory = BTreeMap::new();
+        for source in &manifests {
+            by_directory.insert(source.directory().to_owned(), Arc::new(Manifest::read(source)?));
+        }
+        Ok(Self {
+            options,
+            names: name::of_files(&logs),
+            logs,
+            manifests: by_directory,
+            given: options.manifest.as_ref().map(Manifest::read).transpose()?.map(Arc::new),
+            rises: BTreeMap::new(),
+            first_step: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            unmatched: Vec::new(),
+            in_manifest: BTreeSet::new(),
+            said: BTreeSet::new(),
+            summary: Summary::default(),
+        })
+    }
+
+    /// The directory of the manifest that speaks for a source: the nearest one at or above it.
+    fn manifest_of(&self, source: &Source) -> Option<(String, Arc<Manifest>)> {
+        if let Some(given) = &self.given {
+            return Some((String::new(), given.clone()));
+        }
+        let mut directory = source.directory();
+        loop {
+            if let Some(manifest) = self.manifests.get(directory) {
+                return Some((directory.to_owned(), manifest.clone()));
+            }
+            match directory.rfind(['/', '\\']) {
+                Some(end) => directory = &directory[..end],
+                None if directory.is_empty() => return None,
+                None => directory = "",
+            }
+        }
+    }
+
+    fn context(&mut self, at: usize) -> Result<Context<'a>, ReadError> {
+        let source = &self.logs[at];
+        let manifest = self.manifest_of(source);
+        let rises = match &manifest {
+            Some((directory, manifest)) => match self.rises.get(directory) {
+                Some(rises) => Arc::clone(rises),
+                None => {
+                    let logs: Vec<&Source> = self
+                        .logs
+                        .iter()
+                        .filter(|log| log.directory().starts_with(directory.as_str()))
+                        .collect();
+                    let rises = Arc::new(tables::rises(&logs, manifest, self.options)?);
+                    self.rises.insert(directory.clone(), Arc::clone(&rises));
+                    rises
+                }
+            },
+            None => Arc::default(),
+        };
+        let directory = source.directory().to_owned();
+        let first_step = match self.first_step.get(&directory) {
+            Some(&first) => first,
+            None => {
+                let logs = self.logs.iter().filter(|log| log.directory() == directory);
+                let first = logs.filter_map(|log| tables::first_step(log, self.options)).min();
+                self.first_step.insert(directory, first);
+                first
+            }
+        };
+        Ok(Context {
+            options: self.options,
+            manifest: manifest.map(|(_, manifest)| manifest),
+            rises,
+            first_step,
+        })
+    }
+
+    /// Names, filters and finishes one run.
+    fn take(
+        &mut self,
+        mut raw: RawRun,
+        mapping: Option<&Mapping>,
+        format: &str,
+        context: &Context<'_>,
+        at: usize,
+    ) -> Result<Option<LoadedRun>, ReadError> {
+        if let Some(first) = self.seen.get(&raw.id).cloned() {
+            // The same name in another file: its directory or file tells it apart.
+            let prefixed = if raw.id == self.names[at] {
+                format!("{}#2", raw.id)
+            } else {
+                format!("{}/{}", self.names[at], raw.id)
+            };
+            if self.seen.contains_key(&prefixed) {
+                return Err(ReadError::DuplicateRun { id: raw.id, first, second: raw.file });
+            }
+            raw.notes
+                .push(("renamed", format!("named '{prefixed}', because {first} has a run '{}' too", raw.id)));
+            raw.id.clone_from(&prefixed);
+            raw.meta.id = prefixed;
+        }
+        self.seen.insert(raw.id.clone(), raw.file.clone());
+        let wanted = &self.options.runs;
+        if !wanted.is_empty() && !wanted.iter().any(|pattern| name::matches(pattern, &raw.id)) {
+            self.unmatched.push(raw.id);
+            return Ok(None);
+        }
+        if let Some(mapping) = mapping {
+            match self
+                .summary
+                .mappings
+                .iter_mut()
+                .find(|(_, kind, known, _)| kind == format && known == mapping)
+            {
+                Some((file, _, _, count)) => *count += usize::from(*file != raw.file),
+                None => self.summary.mappings.push((raw.file.clone(), format.to_owned(), mapping.clone(), 1)),
+            }
+        }
+        if let Some(entry) = context.manifest.as_ref().and_then(|manifest| manifest.get(&raw.id)) {
+            self.in_manifest.insert((self.logs[at].directory().to_owned(), entry.id.clone()));
+        }
+        let mut run = finish(raw, &self.logs[at], context)?;
+        run.mapping = mapping.cloned();
+        format.clone_into(&mut run.format);
+        // What concerns a directory is said once.
+        run.notes.retain(|note| self.said.insert((note.about.clone(), note.message.clone())));
+        Ok(Some(run))
+    }
+
+    fn finish(mut self, done: Progress, skipped: Vec<String>) -> Result<Summary, ReadError> {
+        if done.runs == 0 {
+            if !self.unmatched.is_empty() {
+                return Err(ReadError::NoMatch {
+                    patterns: self.options.runs.clone(),
+                    names: self.unmatched,
+                });
+            }
+            let looked = match self.logs.as_slice() {
+                [] => "what was named".to_owned(),
+                [one] => one.name().to_owned(),
+                [first, ..] => format!("{} files, {} the first", self.logs.len(), first.name()),
+            };
+            return Err(ReadError::NoRun { looked, skipped });
+        }
+        if self.options.runs.is_empty() {
+            for (directory, manifest) in &self.manifests {
+                let without: Vec<&str> = manifest
+                    .entries()
+                    .iter()
+                    .map(|entry| entry.id.as_str())
+                    .filter(|id| {
+                        !self.in_manifest.iter().any(|(at, seen)| at.starts_with(directory) && seen == id)
+                    })
+                    .collect();
+                if let Some(first) = without.first() {
+                    self.summary.notes.push(Note::new(
+                        "manifest-without-rows",
+                        if directory.is_empty() { "manifest" } else { directory },
+                        format!("{} runs of the manifest have no rows ('{first}' …)", without.len()),
+                    ));
+                }
+            }
+        }
+        self.summary.runs = done.runs;
+        Ok(self.summary)
+    }
+}
+
+/// Groups of runs of one configuration: same schedule, size, batch, data and split. Their difference is the noise floor.
+#[must_use]
+pub fn twins(curves: &[Curve]) -> Vec<Vec<String>> {
+    let mut groups: Vec<(&Curve, Vec<String>)> = Vec::new();
+    for curve in curves {
+        let same = |other: &Curve| {
+            let (a, b) = (curve.meta(), other.meta());
+            curve.schedule() == other.schedule()
+                && (&a.arch, a.params, a.active_params, a.tokens_per_step, &a.dataset, a.split)
+                    == (&b.arch, b.params, b.active_params, b.tokens_per_step, &b.dataset, b.split)
+        };
+        match groups.iter_mut().find(|(other, _)| same(other)) {
+            Some((_, ids)) => ids.push(curve.meta().id.clone()),
+            None => groups.push((curve, vec![curve.meta().id.clone()])),
+        }
+    }
+    groups.into_iter().map(|(_, ids)| ids).filter(|ids| ids.len() > 1).collect()
+}
+
+/// What the file is, by its first bytes.
+fn format_of(source: &Source) -> Result<table::Format, ReadError> {
+    let file = source.name();
+    let head = source.head(table::HEAD).map_err(ReadError::io(file))?;
+    if head.iter().all(u8::is_ascii_whitespace) {
+        return Err(ReadError::Empty { file: file.to_owned() });
+    }
+    table::sniff(&head).ok_or_else(|| ReadError::Unrecognised {
+        file: file.to_owned(),
+        found: if head.contains(&0) || std::str::from_utf8(&head).is_err_and(|error| error.error_len().is_some()) {
+            format!("binary data ({:02x?} …)", &head[..head.len().min(4)])
+        } else {
+            let text = String::from_utf8_lossy(&head);
+            format!("the text {}", table::shortened(text.trim().lines().next().unwrap_or_default()))
+        },
+        expected: "CSV, TSV, JSON lines or Parquet with columns for step, loss and learning rate, or a log of a known trainer",
+    })
+}

@@ -1,0 +1,383 @@
+//! One run's rows → a checked curve with its schedule.
+
+use super::{LoadedRun, ReadOptions, SplitChoice};
+use crate::error::{Place, ReadError};
+use crate::health::Health;
+use crate::manifest::{Manifest, Rise};
+use crate::name::params_in;
+use crate::note::Note;
+use crate::rebuild::{self, Known, Past, ScheduleOrigin};
+use crate::rows::{Points, RawRun};
+use crate::source::Source;
+use crate::stitch::stitch;
+use lehr::{Caveat, Curve, LossKind, ParamCount, Params, RunMeta, Schedule, Split, Tokens};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What is known besides the rows.
+#[derive(Debug, Clone)]
+pub(super) struct Context<'a> {
+    pub(super) options: &'a ReadOptions,
+    pub(super) manifest: Option<Arc<Manifest>>,
+    /// How warm-ups rise, by the manifest's word for the schedule.
+    pub(super) rises: Arc<BTreeMap<String, Rise>>,
+    /// First update of the earliest log of the directory.
+    pub(super) first_step: Option<u64>,
+}
+
+/// Fewer validation points than this do not displace a training curve.
+const FEW: usize = 5;
+/// Logged rates further from the stated schedule than this share of the peak deserve a caveat …
+const MISFIT: f64 = 0.01;
+/// … and further than this a blocking one.
+const CONTRADICTION: f64 = 0.1;
+
+struct Finish<'a> {
+    source: &'a Source,
+    context: &'a Context<'a>,
+    notes: Vec<Note>,
+    caveats: Vec<Caveat>,
+}
+
+pub(super) fn finish(
+    mut raw: RawRun,
+    source: &Source,
+    context: &Context<'_>,
+) -> Result<LoadedRun, ReadError> {
+    let mut work = Finish { source, context, notes: Vec::new(), caveats: Vec::new() };
+    for (code, message) in std::mem::take(&mut raw.notes) {
+        work.note(code, &raw.id, message);
+    }
+    if let Some((why, hint)) = raw.refused.take() {
+        return Err(ReadError::Refused { file: raw.file, why, hint });
+    }
+    for split in [Split::Train, Split::Validation, Split::Unstated] {
+        let points = std::mem::take(raw.points_mut(split));
+        *raw.points_mut(split) = work.clean(&raw, split, points)?;
+    }
+    let meta = work.meta(&raw)?;
+    let split = work.choose(&raw)?;
+    let rates = rates(&raw);
+    let mut points = std::mem::take(raw.points_mut(split));
+    work.check(&raw, &mut points)?;
+    let last = points.step.last().copied().unwrap_or(0);
+    let (schedule, origin) = work.schedule(&raw, &rates, last)?;
+    let mut meta = RunMeta { split, ..meta };
+    if split != Split::Validation && raw.train_kind != LossKind::Instant {
+        meta.loss_kind = raw.train_kind;
+    }
+    let health = Health::of(&points.step, &points.loss);
+    work.caveats.extend(health.caveats(&raw.id));
+    if let Some(most) = context.options.max_points {
+        points = points.at(&spread(&points.step, most));
+    }
+    let curve = Curve::new(meta, schedule, points.step, points.loss)
+        .map_err(|error| ReadError::Curve { file: raw.file.clone(), error })?;
+    Ok(LoadedRun {
+        curve,
+        file: raw.file,
+        format: String::new(),
+        mapping: None,
+        schedule: origin,
+        health,
+        caveats: work.caveats,
+        notes: work.notes,
+    })
+}
+
+/// All logged rates in order of the updates, one an update.
+fn rates(raw: &RawRun) -> Vec<(u64, f64)> {
+    let mut rates: Vec<(u64, f64)> = raw.rates.clone();
+    for points in [&raw.train, &raw.validation, &raw.unstated] {
+        rates.extend(
+            points.step.iter().copied().zip(points.lr.iter().copied()).filter(|(_, lr)| lr.is_finite()),
+        );
+    }
+    rates.retain(|&(step, _)| step > 0);
+    rates.sort_by_key(|&(step, _)| step);
+    rates.dedup_by_key(|&mut (step, _)| step);
+    rates
+}
+
+/// At most `most` indices, evenly over the updates, the last always among them.
+fn spread(step: &[u64], most: usize) -> Vec<usize> {
+    let n = step.len();
+    if n <= most || most == 0 {
+        return (0..n).collect();
+    }
+    let (first, last) = (step[0] as f64, step[n - 1] as f64);
+    let mut index: Vec<usize> = (1..=most)
+        .map(|k| {
+            let wanted = first + (last - first) * k as f64 / most as f64;
+            let at = step.partition_point(|&t| (t as f64) < wanted).min(n - 1);
+            if at > 0 && wanted - step[at - 1] as f64 <= step[at] as f64 - wanted { at - 1 } else { at }
+        })
+        .collect();
+    index.dedup();
+    index
+}
+
+impl Finish<'_> {
+    fn note(&mut self, code: &str, about: &str, message: impl Into<String>) {
+        self.notes.push(Note::new(code, about, message));
+    }
+
+    fn place(raw: &RawRun, at: u32) -> Place {
+        match at {
+            0 => Place::File,
+            at if raw.lines => Place::Line(at.into()),
+            at => Place::Row(at.into()),
+        }
+    }
+
+    /// Without rows of update 0, restarts put together.
+    fn clean(&mut self, raw: &RawRun, split: Split, points: Points) -> Result<Points, ReadError> {
+        if points.is_empty() {
+            return Ok(points);
+        }
+        let word = split_word(split);
+        let after: Vec<usize> = (0..points.len()).filter(|&i| points.step[i] > 0).collect();
+        let dropped = points.len() - after.len();
+        let points = if dropped > 0 { points.at(&after) } else { points };
+        if dropped > 0 {
+            self.note(
+                "before-first-update",
+                &raw.id,
+                format!(
+                    "{dropped} {word} row{} of update 0, before any update, left out",
+                    if dropped == 1 { "" } else { "s" }
+                ),
+            );
+        }
+        let stitched =
+            stitch(&points.step, &points.loss, &points.lr, self.context.options.stitch).map_err(|mixed| {
+                ReadError::MixedRuns {
+                    file: raw.file.clone(),
+                    place: Self::place(raw, points.place[mixed.row]),
+                    run: raw.id.clone(),
+                    problem: mixed.problem,
+                }
+            })?;
+        if !stitched.changed() {
+            return Ok(points);
+        }
+        self.note("stitched", &raw.id, format!("{word} rows: {stitched}"));
+        Ok(points.at(&stitched.keep))
+    }
+
+    /// Losses that cannot be fitted: an error, or left out where the user asked for it.
+    fn check(&mut self, raw: &RawRun, points: &mut Points) -> Result<(), ReadError> {
+        let good: Vec<usize> =
+            (0..points.len()).filter(|&i| points.loss[i].is_finite() && points.loss[i] > 0.0).collect();
+        let count = points.len() - good.len();
+        if count == 0 {
+            return Ok(());
+        }
+        let is_bad = |&i: &usize| !(points.loss[i].is_finite() && points.loss[i] > 0.0);
+        let first = (0..points.len()).find(is_bad).unwrap_or_default();
+        if !self.context.options.drop_nan || good.is_empty() {
+            return Err(ReadError::Loss {
+                file: raw.file.clone(),
+                place: Self::place(raw, points.place[first]),
+                run: raw.id.clone(),
+                step: points.step[first],
+                loss: points.loss[first],
+                count,
+            });
+        }
+        let tail = (0..points.len()).rev().take_while(|i| is_bad(i)).count();
+        self.caveats.push(Caveat::note(
+            "loss-left-out",
+            format!(
+                "run '{}': {count} rows without a usable loss left out, the first at update {}{}",
+                raw.id,
+                points.step[first],
+                if tail > 0 {
+                    format!("; the last {tail} rows are among them: the run diverged")
+                } else {
+                    String::new()
+                }
+            ),
+        ));
+        *points = points.at(&good);
+        Ok(())
+    }
+
+    fn choose(&mut self, raw: &RawRun) -> Result<Split, ReadError> {
+        let has = |split| !raw.points(split).is_empty();
+        let asked = match self.context.options.split {
+            SplitChoice::Train => Split::Train,
+            SplitChoice::Validation => Split::Validation,
+            SplitChoice::Auto => {
+                let rest = if has(Split::Unstated) { Split::Unstated } else { Split::Train };
+                let few = raw.validation.len() < FEW && raw.points(rest).len() > raw.validation.len();
+                if has(Split::Validation) && few {
+                    self.note(
+                        "few-validation-points",
+                        &raw.id,
+                        format!(
+                            "only {} validation points; the {} losses are used",
+                            raw.validation.len(),
+                            split_word(rest)
+                        ),
+                    );
+                }
+                if has(Split::Validation) && !few { Split::Validation } else { rest }
+            }
+        };
+        if has(asked) {
+            return Ok(asked);
+        }
+        let all: Vec<&str> = [Split::Train, Split::Validation, Split::Unstated]
+            .into_iter()
+            .filter(|&split| has(split))
+            .map(split_word)
+            .collect();
+        if all.is_empty() {
+            return Err(ReadError::NoRows { file: format!("{} (run '{}')", raw.file, raw.id) });
+        }
+        Err(ReadError::NoSplit {
+            file: raw.file.clone(),
+            run: raw.id.clone(),
+            split: split_word(asked),
+            has: all.join(" and "),
+        })
+    }
+
+    fn meta(&mut self, raw: &RawRun) -> Result<RunMeta, ReadError> {
+        let options = self.context.options;
+        let mut meta = RunMeta { id: raw.id.clone(), ..raw.meta.clone() };
+        let entry = self.context.manifest.as_ref().map(|manifest| manifest.get(&raw.id));
+        match entry {
+            Some(Some(entry)) => entry.describe(&mut meta, options.params_column.as_deref())?,
+            Some(None) => self.note("not-in-manifest", &raw.id, "the manifest does not name this run"),
+            None => {}
+        }
+        if meta.params.is_none() && options.params.is_none() {
+            let parts = self.source.parts();
+            let directories = &parts[..parts.len().saturating_sub(1)];
+            let named = directories
+                .iter()
+                .chain(&raw.id.split('/').collect::<Vec<_>>())
+                .rev()
+                .find_map(|part| params_in(part).map(|params| ((*part).to_owned(), params)));
+            if let Some((part, params)) = named {
+                meta.params = Some(Params(params));
+                self.notes.push(Note::new(
+                    "params-from-path",
+                    self.source.directory(),
+                    format!(
+                        "N = {params} taken from the directory's name '{part}' (--params N says otherwise)"
+                    ),
+                ));
+            }
+        }
+        if let Some(params) = options.params {
+            meta.params = Some(Params(params));
+            meta.active_params = None;
+            meta.counted = ParamCount::Unstated;
+        }
+        if meta.tokens_per_step.is_none() {
+            meta.tokens_per_step = options.tokens_per_step.map(Tokens);
+        }
+        Ok(meta)
+    }
+
+    fn schedule(
+        &mut self,
+        raw: &RawRun,
+        rates: &[(u64, f64)],
+        last: u64,
+    ) -> Result<(Schedule, ScheduleOrigin), ReadError> {
+        let context = self.context;
+        let entry = context.manifest.as_ref().and_then(|manifest| manifest.get(&raw.id));
+        let stated = match (&context.options.schedule, entry) {
+            (Some(schedule), _) => Some((schedule.clone(), Known::Stated)),
+            (None, Some(entry)) => {
+                let rise = context.rises.get(entry.kind()).copied().unwrap_or_default();
+                entry.schedule(rise)?.map(|schedule| (schedule, Known::Manifest))
+            }
+            (None, None) => None,
+        };
+        let stated = stated.or_else(|| raw.schedule.clone().map(|schedule| (schedule, Known::Stated)));
+        if let Some((schedule, known)) = stated {
+            let residual = rebuild::residual(&schedule, rates);
+            if let Some(worst) = residual.filter(|&worst| worst > MISFIT) {
+                let message = format!(
+                    "run '{}': the stated schedule and the logged rates differ by up to {:.1} % of the peak rate",
+                    raw.id,
+                    100.0 * worst
+                );
+                self.caveats.push(if worst > CONTRADICTION {
+                    Caveat::blocking("schedule-contradicts-log", message)
+                } else {
+                    Caveat::note("schedule-differs-from-log", message)
+                });
+            }
+            let origin =
+                ScheduleOrigin { known, family: rebuild::family(&schedule), residual, rows: rates.len() };
+            return Ok((schedule, origin));
+        }
+        if rates.is_empty() {
+            return Err(ReadError::NoRate { file: raw.file.clone(), run: raw.id.clone() });
+        }
+        let past = self.past(raw, rates);
+        let total = last.max(raw.total.unwrap_or(0)).max(rates[rates.len() - 1].0);
+        let schedule = rebuild::through_rows(rates, past, total).map_err(|error| ReadError::Schedule {
+            file: raw.file.clone(),
+            run: raw.id.clone(),
+            error,
+        })?;
+        let residual = rebuild::residual(&schedule, rates);
+        let origin = ScheduleOrigin {
+            known: Known::Rows,
+            family: rebuild::family(&schedule),
+            residual,
+            rows: rates.len(),
+        };
+        Ok((schedule, origin))
+    }
+
+    /// What stands before the first logged rate, said aloud where it is assumed.
+    fn past(&mut self, raw: &RawRun, rates: &[(u64, f64)]) -> Past {
+        let step: Vec<u64> = rates.iter().map(|&(step, _)| step).collect();
+        let (first, rate) = rates[0];
+        if !rebuild::misses_its_past(&step) {
+            return Past::Logged;
+        }
+        // Still rising: the line of the warm-up itself says where it began.
+        if rates.get(1).is_some_and(|&(_, next)| next > 1.001 * rate) {
+            return Past::Logged;
+        }
+        if let Some(warmup) = self.context.options.warmup {
+            return Past::Stated(warmup);
+        }
+        let warmup = self.context.first_step.map_or(first, |common| common.min(first));
+        let directory = self.source.directory();
+        let about = if self.context.first_step.is_some() && !directory.is_empty() {
+            directory
+        } else {
+            raw.id.as_str()
+        };
+        self.notes.push(Note::new(
+            "assumed-warmup",
+            about,
+            format!(
+                "the log begins at update {warmup} with the rate {rate}; what lies before is assumed to be a linear warm-up of {warmup} updates (--warmup N says otherwise)"
+            ),
+        ));
+        self.caveats.push(Caveat::note(
+            "assumed-warmup",
+            format!("run '{}': updates 1 … {} are not in the log; a linear warm-up of {warmup} updates is assumed", raw.id, first - 1),
+        ));
+        Past::Assumed(warmup)
+    }
+}
+
+fn split_word(split: Split) -> &'static str {
+    match split {
+        Split::Train => "training",
+        Split::Validation => "validation",
+        Split::Unstated => "loss",
+    }
+}

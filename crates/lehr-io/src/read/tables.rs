@@ -1,0 +1,286 @@
+//! Rows of a table → raw runs.
+
+use super::finish::Context;
+use super::{ReadOptions, format_of};
+use crate::error::{Place, ReadError};
+use crate::manifest::{self, Manifest, Rise};
+use crate::mapping::Mapping;
+use crate::rows::RawRun;
+use crate::source::Source;
+use crate::table::{self, Cell, Format, Want};
+use lehr::{Shape, Split};
+use std::collections::BTreeMap;
+
+/// A table smaller than this is held whole; a larger one with a run column is read twice, so that each run can be
+/// handed on as soon as its last row is read.
+const HELD_WHOLE: u64 = 16 << 20;
+
+pub(super) type Emit<'a> = dyn FnMut(RawRun, Option<&Mapping>, &str) -> Result<(), ReadError> + 'a;
+
+/// Reads every run of a table and hands it to `emit`.
+pub(super) fn read(
+    source: &Source,
+    name: &str,
+    context: &Context<'_>,
+    emit: &mut Emit<'_>,
+) -> Result<(), ReadError> {
+    let format = format_of(source)?;
+    let columns = table::columns(source, format)?;
+    let mapping = Mapping::guess(source.name(), &columns, &context.options.map)?;
+    let kind = format.to_string();
+    let left = rows_by_run(source, format, &mapping)?;
+    let mut table = Table { source, format, name, mapping: &mapping, left, runs: Vec::new(), rows: 0 };
+    table.read(&mut |raw| emit(raw, Some(&mapping), &kind))
+}
+
+/// Rows of each run, for tables that are too large to be held.
+fn rows_by_run(
+    source: &Source,
+    format: Format,
+    mapping: &Mapping,
+) -> Result<Option<BTreeMap<String, u64>>, ReadError> {
+    let Some(run) = mapping.run.as_deref().filter(|_| source.len() > HELD_WHOLE) else { return Ok(None) };
+    let mut count = BTreeMap::<String, u64>::new();
+    table::for_each_row(source, format, &[(run, Want::Text)], &mut |_, cells| {
+        if let Some(name) = cells[0].text() {
+            match count.get_mut(name) {
+                Some(rows) => *rows += 1,
+                None => {
+                    count.insert(name.to_owned(), 1);
+                }
+            }
+        }
+        Ok(true)
+    })?;
+    Ok(Some(count))
+}
+
+struct Table<'a> {
+    source: &'a Source,
+    format: Format,
+    name: &'a str,
+    mapping: &'a Mapping,
+    /// Rows still to come, by run; `None`: emit at the end.
+    left: Option<BTreeMap<String, u64>>,
+    runs: Vec<RawRun>,
+    rows: u64,
+}
+
+/// Updates as a whole number.
+pub(super) fn whole(file: &str, place: Place, what: &str, value: f64) -> Result<u64, ReadError> {
+    if value >= 0.0 && value.fract() == 0.0 && value < 1e15 {
+        return Ok(value as u64);
+    }
+    Err(ReadError::Value {
+        file: file.to_owned(),
+        place,
+        what: format!("column '{what}'"),
+        found: value.to_string(),
+        expected: "a whole number of updates of at least 0".to_owned(),
+    })
+}
+
+/// Selects a column, if there is one, and gives its place.
+fn add<'a>(select: &mut Vec<(&'a str, Want)>, name: Option<&'a str>, want: Want) -> Option<usize> {
+    select.push((name?, want));
+    Some(select.len() - 1)
+}
+
+impl Table<'_> {
+    fn read(&mut self, emit: &mut dyn FnMut(RawRun) -> Result<(), ReadError>) -> Result<(), ReadError> {
+        let mapping = self.mapping;
+        let mut select: Vec<(&str, Want)> = vec![(&mapping.step, Want::Number)];
+        let loss = add(&mut select, mapping.loss.as_deref(), Want::Number);
+        let validation = add(&mut select, mapping.val_loss.as_deref(), Want::Number);
+        let lr = add(&mut select, mapping.lr.as_deref(), Want::Number);
+        let run = add(&mut select, mapping.run.as_deref(), Want::Text);
+        let split = add(&mut select, mapping.split.as_deref(), Want::Text);
+        let loss_split = mapping.loss_split();
+        let mut current = 0;
+        let (source, format) = (self.source, self.format);
+        let file = source.name();
+        let end = table::for_each_row(source, format, &select, &mut |place, cells| {
+            self.rows += 1;
+            let name = run.and_then(|i| cells[i].text());
+            current = self.run(name, current);
+            let rate = match lr.map(|i| &cells[i]) {
+                Some(Cell::Number(rate)) if !rate.is_nan() => {
+                    if !(rate.is_finite() && *rate >= 0.0) {
+                        return Err(ReadError::Value {
+                            file: file.to_owned(),
+                            place,
+                            what: format!("column '{}'", mapping.lr.as_deref().unwrap_or_default()),
+                            found: rate.to_string(),
+                            expected: "a finite rate of at least 0".to_owned(),
+                        });
+                    }
+                    Some(*rate)
+                }
+                _ => None,
+            };
+            let loss = loss.and_then(|i| cells[i].number());
+            let validation = validation.and_then(|i| cells[i].number());
+            // A row of other metrics.
+            if (loss.is_none() && validation.is_none() && rate.is_none()) || cells[0] == Cell::Missing {
+                return self.row_done(name, emit, &mut current);
+            }
+            let step = whole(file, place, &mapping.step, cells[0].number().unwrap_or(f64::NAN))?;
+            let at = match place {
+                Place::Line(at) | Place::Row(at) | Place::Byte(at) => at,
+                Place::File => 0,
+            };
+            let row_split = match split.and_then(|i| cells[i].text()) {
+                None => loss_split,
+                Some(text) => manifest::split(text).ok_or_else(|| ReadError::Value {
+                    file: file.to_owned(),
+                    place,
+                    what: format!("column '{}'", mapping.split.as_deref().unwrap_or_default()),
+                    found: table::shortened(text),
+                    expected: "train or val".to_owned(),
+                })?,
+            };
+            let raw = &mut self.runs[current];
+            if let Some(loss) = loss {
+                raw.points_mut(row_split).push(step, loss, rate, at);
+            }
+            if let Some(loss) = validation {
+                raw.points_mut(Split::Validation).push(step, loss, rate, at);
+            }
+            if let (None, None, Some(rate)) = (loss, validation, rate) {
+                raw.rates.push((step, rate));
+            }
+            self.row_done(name, emit, &mut current)
+        })?;
+        if self.rows == 0 {
+            return Err(ReadError::NoRows { file: file.to_owned() });
+        }
+        for mut raw in self.runs.drain(..) {
+            if let Some(line) = end.cut_off {
+                raw.notes.push(("cut-off", format!("line {line}, the last, is cut off and was left out")));
+            }
+            emit(raw)?;
+        }
+        Ok(())
+    }
+
+    /// The place of a run in `runs`; most rows belong to the run of the row before.
+    fn run(&mut self, name: Option<&str>, current: usize) -> usize {
+        let name = name.unwrap_or(self.name);
+        if self.runs.get(current).is_some_and(|raw| raw.id == name) {
+            return current;
+        }
+        if let Some(at) = self.runs.iter().position(|raw| raw.id == name) {
+            return at;
+        }
+        self.runs.push(RawRun::new(self.source.name(), name, self.format != Format::Parquet));
+        self.runs.len() - 1
+    }
+
+    /// Hands a run on once its last row is read.
+    fn row_done(
+        &mut self,
+        name: Option<&str>,
+        emit: &mut dyn FnMut(RawRun) -> Result<(), ReadError>,
+        current: &mut usize,
+    ) -> Result<bool, ReadError> {
+        let (Some(left), Some(name)) = (&mut self.left, name) else { return Ok(true) };
+        if let Some(rows) = left.get_mut(name) {
+            *rows -= 1;
+            if *rows == 0 {
+                let raw = self.runs.remove(*current);
+                *current = 0;
+                emit(raw)?;
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// How the warm-ups of a manifest's runs rise, by the word that names their schedule, from rows logged during them.
+///
+/// # Formula
+/// lr/η_max = s + (1 − s)·g(t/W) with g a straight line or half a cosine: s = (lr/η_max − g)/(1 − g), the median over up
+/// to 400 rows a word; the shape is the one with the smaller median |lr/η_max − s − (1 − s)·g|.
+pub(super) fn rises(
+    logs: &[&Source],
+    stated: &Manifest,
+    options: &ReadOptions,
+) -> Result<BTreeMap<String, Rise>, ReadError> {
+    const ENOUGH: usize = 400;
+    let mut samples = BTreeMap::<String, Vec<(f64, f64)>>::new();
+    for entry in stated.entries().iter().filter(|entry| !entry.states_warmup_lr()) {
+        samples.entry(entry.kind().to_owned()).or_default();
+    }
+    for source in logs {
+        if samples.values().all(|samples| samples.len() >= ENOUGH) {
+            break;
+        }
+        let Ok(format) = format_of(source) else { continue };
+        let Ok(columns) = table::columns(source, format) else { continue };
+        let Ok(mapping) = Mapping::guess(source.name(), &columns, &options.map) else { continue };
+        let (Some(lr), Some(run)) = (&mapping.lr, &mapping.run) else { continue };
+        let select = [(mapping.step.as_str(), Want::Number), (lr, Want::Number), (run, Want::Text)];
+        table::for_each_row(source, format, &select, &mut |_, cells| {
+            let (Some(step), Some(lr), Some(run)) = (cells[0].number(), cells[1].number(), cells[2].text())
+            else {
+                return Ok(true);
+            };
+            let Some(entry) = stated.get(run) else { return Ok(true) };
+            let (Some(warmup), Some(peak)) = (entry.warmup()?, entry.peak_lr()?) else { return Ok(true) };
+            let done = step / warmup as f64;
+            if step >= 1.0
+                && done < 0.9
+                && peak > 0.0
+                && lr.is_finite()
+                && let Some(samples) = samples.get_mut(entry.kind()).filter(|samples| samples.len() < ENOUGH)
+            {
+                samples.push((done, lr / peak));
+            }
+            Ok(samples.values().any(|samples| samples.len() < ENOUGH))
+        })?;
+    }
+    Ok(samples
+        .into_iter()
+        .filter(|(_, samples)| !samples.is_empty())
+        .map(|(kind, rows)| (kind, rise(&rows)))
+        .collect())
+}
+
+fn rise(rows: &[(f64, f64)]) -> Rise {
+    let middle = |mut values: Vec<f64>| {
+        let at = values.len() / 2;
+        *values.select_nth_unstable_by(at, f64::total_cmp).1
+    };
+    let mut best = (f64::INFINITY, Rise::default());
+    for shape in [Shape::Linear, Shape::Cosine] {
+        let g = |done: f64| shape.between(0.0, 1.0, done);
+        let share =
+            middle(rows.iter().map(|&(done, y)| (y - g(done)) / (1.0 - g(done))).collect()).clamp(0.0, 1.0);
+        let misfit =
+            middle(rows.iter().map(|&(done, y)| (y - share - (1.0 - share) * g(done)).abs()).collect());
+        // Rates are often logged in single precision, and a share such as 0.01 was meant.
+        let round = (share * 1e3).round() / 1e3;
+        let share = if (share - round).abs() < 0.02 * round { round } else { share };
+        if misfit < best.0 {
+            best = (misfit, Rise { share, shape });
+        }
+    }
+    best.1
+}
+
+/// The first update of a table that holds one run; `None` for anything else.
+pub(super) fn first_step(source: &Source, options: &ReadOptions) -> Option<u64> {
+    let format = format_of(source).ok()?;
+    let columns = table::columns(source, format).ok()?;
+    let mapping = Mapping::guess(source.name(), &columns, &options.map).ok()?;
+    if mapping.run.is_some() {
+        return None;
+    }
+    let mut first = None;
+    table::for_each_row(source, format, &[(&mapping.step, Want::Number)], &mut |_, cells| {
+        first = cells[0].number().filter(|step| *step > 0.0);
+        Ok(first.is_none())
+    })
+    .ok()?;
+    first.map(|step| step as u64)
+}
