@@ -1,2 +1,42 @@
-//! x
-fn main() {}
+//! Development tasks: `cargo xtask TASK`.
+
+mod simulate;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+usage: cargo xtask TASK
+
+tasks:
+  simulate-fixture           write fixtures/runs: simulated loss curves with known coefficients
+  simulate-fixture --check   compare fixtures/runs with what the simulation gives
+  simulate-fixture --optima  print the best annealing ratio of each simulated cell
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words[..] {
+        ["simulate-fixture"] => simulate::write(),
+        ["simulate-fixture", "--check"] => simulate::check(),
+        ["simulate-fixture", "--optima"] => {
+            simulate::optima();
+            Ok(())
+        }
+        [] | ["--help" | "-h" | "help"] => {
+            println!("{HELP}");
+            Ok(())
+        }
+        _ => {
+            eprintln!("error: unknown task `{}`\n\n{HELP}", words.join(" "));
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
