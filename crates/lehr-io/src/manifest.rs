@@ -35,6 +35,8 @@ pub struct Rise {
     pub share: f64,
     /// Its shape; the manifest's schedules have straight ones unless the log says otherwise.
     pub shape: Shape,
+    /// Updates by which the peak comes before the stated warm-up's end: 1 where a trainer counts from 0.
+    pub early: u64,
 }
 
 impl Rise {
@@ -313,7 +315,7 @@ impl Entry {
         if self.text(&KIND).is_none() && stated_shape.is_none() && ratio.is_none() && anneal.is_none() {
             return Ok(None);
         }
-        let warmup = self.warmup()?.unwrap_or(0);
+        let warmup = self.warmup()?.unwrap_or(0).saturating_sub(rise.early);
         let rest = total.saturating_sub(warmup);
         let none = matches!(stated_shape.as_deref(), Some("none" | "constant"));
         let (anneal, default_shape) = match kind.as_str() {

@@ -200,14 +200,15 @@ impl Table<'_> {
 ///
 /// # Formula
 /// lr/η_max = s + (1 − s)·g(t/W) with g a straight line or half a cosine: s = (lr/η_max − g)/(1 − g), the median over up
-/// to 400 rows a word; the shape is the one with the smaller median |lr/η_max − s − (1 − s)·g|.
+/// to 400 rows a word; the shape is the one with the smaller median |lr/η_max − s − (1 − s)·g|. Also tried: the peak one
+/// update early.
 pub(super) fn rises(
     logs: &[&Source],
     stated: &Manifest,
     options: &ReadOptions,
 ) -> Result<BTreeMap<String, Rise>, ReadError> {
     const ENOUGH: usize = 400;
-    let mut samples = BTreeMap::<String, Vec<(f64, f64)>>::new();
+    let mut samples = BTreeMap::<String, Vec<WarmupRow>>::new();
     for entry in stated.entries().iter().filter(|entry| !entry.states_warmup_lr()) {
         samples.entry(entry.kind().to_owned()).or_default();
     }
@@ -234,7 +235,7 @@ pub(super) fn rises(
                 && lr.is_finite()
                 && let Some(samples) = samples.get_mut(entry.kind()).filter(|samples| samples.len() < ENOUGH)
             {
-                samples.push((done, lr / peak));
+                samples.push(WarmupRow { step, warmup: warmup as f64, rate: lr / peak });
             }
             Ok(samples.values().any(|samples| samples.len() < ENOUGH))
         })?;
@@ -246,23 +247,32 @@ pub(super) fn rises(
         .collect())
 }
 
-fn rise(rows: &[(f64, f64)]) -> Rise {
+/// One logged row of a warm-up.
+struct WarmupRow {
+    step: f64,
+    warmup: f64,
+    /// Rate as a share of the peak.
+    rate: f64,
+}
+
+fn rise(rows: &[WarmupRow]) -> Rise {
     let middle = |mut values: Vec<f64>| {
         let at = values.len() / 2;
         *values.select_nth_unstable_by(at, f64::total_cmp).1
     };
     let mut best = (f64::INFINITY, Rise::default());
-    for shape in [Shape::Linear, Shape::Cosine] {
-        let g = |done: f64| shape.between(0.0, 1.0, done);
+    for (shape, early) in [(Shape::Linear, 0), (Shape::Cosine, 0), (Shape::Linear, 1), (Shape::Cosine, 1)] {
+        let g = |row: &WarmupRow| shape.between(0.0, 1.0, row.step / (row.warmup - early as f64));
         let share =
-            middle(rows.iter().map(|&(done, y)| (y - g(done)) / (1.0 - g(done))).collect()).clamp(0.0, 1.0);
-        let misfit =
-            middle(rows.iter().map(|&(done, y)| (y - share - (1.0 - share) * g(done)).abs()).collect());
+            middle(rows.iter().map(|row| (row.rate - g(row)) / (1.0 - g(row))).collect()).clamp(0.0, 1.0);
         // Rates are often logged in single precision, and a share such as 0.01 was meant.
         let round = (share * 1e3).round() / 1e3;
-        let share = if (share - round).abs() < 0.02 * round { round } else { share };
-        if misfit < best.0 {
-            best = (misfit, Rise { share, shape });
+        let share = if (share - round).abs() < 0.01 * round { round } else { share };
+        let misfit =
+            middle(rows.iter().map(|row| (row.rate - share - (1.0 - share) * g(row)).abs()).collect());
+        // The simpler reading stays unless another is clearly better.
+        if misfit < 0.5 * best.0 {
+            best = (misfit, Rise { share, shape, early });
         }
     }
     best.1
