@@ -1,5 +1,6 @@
 //! Development tasks: `cargo xtask TASK`.
 
+mod python;
 mod simulate;
 
 use std::process::ExitCode;
@@ -8,6 +9,8 @@ const HELP: &str = "\
 usage: cargo xtask TASK
 
 tasks:
+  parity                     recompute fixtures/reference/parity.json with NumPy and compare
+  parity --write             write it
   simulate-fixture           write fixtures/runs: simulated loss curves with known coefficients
   simulate-fixture --check   compare fixtures/runs with what the simulation gives
   simulate-fixture --optima  print the best annealing ratio of each simulated cell
@@ -23,6 +26,8 @@ fn main() -> ExitCode {
             simulate::optima();
             Ok(())
         }
+        ["parity"] => python::parity(&["--check"]),
+        ["parity", "--write"] => python::parity(&[]),
         [] | ["--help" | "-h" | "help"] => {
             println!("{HELP}");
             Ok(())

@@ -30,7 +30,8 @@ pub enum Momentum {
         /// Whether the rise of the warm-up enters M (as a negative contribution).
         warmup: bool,
     },
-    /// Only the rows at which the run was logged: what the published code does.
+    /// Only the rows at which the run was logged, for the momentum and for the forward effect S: what the published
+    /// code does. The points given are the rows, so all logged rows must be given.
     LoggedRows,
 }
 
@@ -111,6 +112,14 @@ impl RunFeatures {
         assert_eq!(forward_effect.len(), points.len(), "points must lie in 1 … T and ascend");
         let peak = rates.iter().copied().fold(0.0, f64::max);
         let warmup = rates.iter().position(|&rate| rate >= peak * (1.0 - 1e-9)).unwrap_or(0);
+        if definition.momentum == Momentum::LoggedRows {
+            // As published: the rate of a row stands for all updates since the row before.
+            let (mut sum, mut last) = (0.0, 0);
+            for (s, &t) in forward_effect.iter_mut().zip(points) {
+                sum += rates[t as usize - 1] * (t - last) as f64;
+                (*s, last) = (sum, t);
+            }
+        }
         let momentum = match definition.momentum {
             Momentum::None => Vec::new(),
             Momentum::Dense { stride, warmup: counted } => {

@@ -24,6 +24,9 @@ pub struct Nodes {
     pub ln_end: Vec<f64>,
     /// Natural logarithm of `peak`, \[K\].
     pub ln_peak: Vec<f64>,
+    /// Natural logarithm of the mean of the largest rate / 10⁻³ at the interval's start and at its end, \[K\]: while
+    /// the rate climbs to a new peak, its mean over that mean is 1, as it is at every update.
+    pub ln_mean_peak: Vec<f64>,
     /// How many intervals lie before each point, \[P\].
     pub before_point: Vec<usize>,
     /// How many intervals lie within the warm-up (up to where the rate first reaches its largest value).
@@ -54,6 +57,7 @@ impl Nodes {
         let mut largest = before;
         let mut from = 0;
         let mut push = |nodes: &mut Self, a: u64, b: u64| {
+            let largest_before = largest;
             largest = rates[a as usize..b as usize].iter().copied().fold(largest, f64::max);
             nodes.updates.push((b - a) as f64);
             let (start, end) = (at(a) * 1e3, at(b) * 1e3);
@@ -63,6 +67,7 @@ impl Nodes {
             nodes.ln_start.push(start.ln());
             nodes.ln_end.push(end.ln());
             nodes.ln_peak.push((largest * 1e3).ln());
+            nodes.ln_mean_peak.push((0.5 * (largest_before + largest) * 1e3).ln());
             nodes.forward_effect.push(sums[b as usize] - sums[a as usize]);
             nodes.peak.push(largest * 1e3);
         };

@@ -22,7 +22,7 @@ use crate::vector_math::exp_in_place;
 /// | S | forward effect, Σ η | rate · updates |
 /// | N₈ | parameters | 10⁸ |
 ///
-/// The sum is taken as an integral over S, which differs by half an update.
+/// The sum runs over every update k ≤ t; S_k is the forward effect up to update k, its own rate included.
 ///
 /// # Source
 /// Li et al., Functional Scaling Laws, 2025, in the reduced form of six coefficients.
@@ -148,13 +148,14 @@ struct Interval {
     added_by_c: [f64; MAX_MODES],
 }
 
-/// Hands (point, ∫ e·(1 + c·(S − s))^-g ds) to `at_point`.
+/// Hands (point, Σ_k 10³·η_k²·(1 + c·(S − S_k))^-g) to `at_point`.
 ///
 /// # Formula
-/// Over an interval of effect F from rate e₀ to e₁, mode v with z = v·c·F:
+/// Over an interval of effect F from rate e₀ to e₁, mode v with z = v·c·F and u = v·c·η̄ for the mean rate η̄:
 /// ```text
-/// D ← e^-z·D + F·(e₁·φ₀(z) + (e₀ − e₁)·φ₁(z)),   φ_k(z) = ∫₀¹ x^k e^(−z·x) dx
+/// D ← e^-z·D + F·(e₁·φ₀(z) + (e₀ − e₁)·φ₁(z))/φ₀(u),   φ_k(z) = ∫₀¹ x^k e^(−z·x) dx
 /// ```
+/// 1/φ₀(u) turns the integral over the interval into the sum over its updates.
 fn noise<const DERIVATIVE: bool>(c: f64, g: f64, run: &RunFeatures, mut at_point: impl FnMut(usize, &Noise)) {
     let nodes = &run.nodes;
     let total = run.forward_effect.last().copied().unwrap_or(0.0);
@@ -223,12 +224,21 @@ fn set_interval<const DERIVATIVE: bool>(
         *d = -v * (c * effect);
     }
     exp_in_place(&mut interval.decay[..n]);
+    let rate = 0.5 * (e0 + e1) * 1e-3;
+    let mut each = [0.0; MAX_MODES];
+    for (d, v) in each[..n].iter_mut().zip(&modes.speed[..n]) {
+        *d = -v * (c * rate);
+    }
+    exp_in_place(&mut each[..n]);
     for j in 0..n {
         let z = modes.speed[j] * c * effect;
         let [phi0, phi1, phi2] = phi(z, interval.decay[j]);
-        interval.added[j] = effect * (e1 * phi0 + (e0 - e1) * phi1);
+        let [each0, each1, _] = phi(modes.speed[j] * c * rate, each[j]);
+        let sum = effect * (e1 * phi0 + (e0 - e1) * phi1);
+        interval.added[j] = sum / each0;
         if DERIVATIVE {
-            interval.added_by_c[j] = -effect * (modes.speed[j] * effect) * (e1 * phi1 + (e0 - e1) * phi2);
+            let by_z = -effect * effect * (e1 * phi1 + (e0 - e1) * phi2);
+            interval.added_by_c[j] = modes.speed[j] * (by_z / each0 + sum * rate * each1 / (each0 * each0));
         }
     }
 }
@@ -274,7 +284,7 @@ mod tests {
                         let mut since = 0.0;
                         let mut sum = 0.0;
                         for &rate in rates[..t as usize].iter().rev() {
-                            let kernel: f64 = 1.0 + c * (since + 0.5 * rate);
+                            let kernel: f64 = 1.0 + c * since;
                             sum += 1e3 * rate * rate * kernel.powf(-g);
                             since += rate;
                         }

@@ -66,7 +66,7 @@ pub(super) fn relax(nodes: &Nodes, law: &Relaxation, mut at_point: impl FnMut(us
     for k in 0..nodes.len() {
         let (start, end, updates) = (nodes.start[k], nodes.end[k], nodes.updates[k]);
         let mean = 0.5 * (start + end);
-        let (ln_mean, ln_peak) = (nodes.ln_mean[k], nodes.ln_peak[k]);
+        let (ln_mean, ln_peak) = (nodes.ln_mean[k], nodes.ln_mean_peak[k]);
         let (a0, a0_q) = if start == previous_end { (a1, a1_q) } else { sustained(start, nodes.ln_start[k]) };
         if end == start {
             (a1, a1_q) = (a0, a0_q);

@@ -1,0 +1,41 @@
+//! Tasks that run Python, in a virtual environment of their own with pinned packages.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The workspace's root.
+pub fn root() -> PathBuf {
+    // The manifest's folder is <root>/xtask.
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)
+}
+
+/// Runs a command and fails with its name when it does.
+pub fn run(command: &mut Command) -> io::Result<()> {
+    let name = format!("{command:?}");
+    let status = command.status().map_err(|e| io::Error::other(format!("cannot start {name}: {e}")))?;
+    if status.success() { Ok(()) } else { Err(io::Error::other(format!("{name} ended with {status}"))) }
+}
+
+/// The Python of the virtual environment, which is made on first use and renewed when the requirements change.
+pub fn environment() -> io::Result<PathBuf> {
+    let requirements = root().join("tools/requirements.txt");
+    let wanted = std::fs::read_to_string(&requirements)?;
+    let folder = root().join("target/python");
+    let python = folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
+    let stamp = folder.join("installed-requirements.txt");
+    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(python);
+    }
+    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
+    run(Command::new(&python)
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:", "-r"])
+        .arg(&requirements))?;
+    std::fs::write(&stamp, wanted)?;
+    Ok(python)
+}
+
+/// `cargo xtask parity`: recomputes the reference values and compares (`--check`), or writes them.
+pub fn parity(arguments: &[&str]) -> io::Result<()> {
+    run(Command::new(environment()?).arg(root().join("tools/parity.py")).args(arguments))
+}
