@@ -5,7 +5,11 @@ use crate::plot::Picture;
 use comfy_table::{ContentLineStyle, LineStyle, TableStyle};
 use indicatif::ProgressBar;
 use lehr::Caveat;
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
+
+/// Caveats of one kind that are said one by one.
+const MOST_OF_A_KIND: usize = 3;
 
 /// How the user wants to be answered.
 #[derive(Debug, Clone, Copy)]
@@ -112,11 +116,19 @@ impl Output {
     /// them blocks and the user has not accepted that.
     pub fn caveats(&self, caveats: &[Caveat]) -> Result<(), Failure> {
         if !self.json {
+            let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
             for caveat in caveats {
+                let count = seen.entry(&caveat.code).or_default();
+                *count += 1;
+                if *count <= MOST_OF_A_KIND {
+                    let word = if caveat.blocking { "CAVEAT" } else { "caveat" };
+                    say(format_args!("{word}: {}", caveat.message));
+                }
+            }
+            for (code, count) in seen.into_iter().filter(|(_, count)| *count > MOST_OF_A_KIND) {
                 say(format_args!(
-                    "{}: {}",
-                    if caveat.blocking { "CAVEAT" } else { "caveat" },
-                    caveat.message
+                    "caveat: … and {} more of the kind '{code}' (--json has all)",
+                    count - MOST_OF_A_KIND
                 ));
             }
         }

@@ -289,11 +289,7 @@ pub fn fit(law: &dyn Law, curves: &[Curve], options: &FitOptions) -> Result<Fit,
     let all: Vec<Metrics> = evaluated.iter().map(|(metrics, ..)| *metrics).collect();
     let Some(metrics) = Metrics::mean(&all) else { return Err(FitError::NoCurves) };
     let objective = Objective::new(law, &point.data, &point.plan, options);
-    let rms = {
-        let squares: f64 =
-            evaluated.iter().map(|(.., e)| e.iter().map(|e| e * e).sum::<f64>() / e.len() as f64).sum();
-        (squares / evaluated.len() as f64).sqrt()
-    };
+    let misfit = typical_error(&evaluated);
     let scale = match options.weighting {
         Weighting::EqualCurves => objective::MEAN_SCALE,
         Weighting::EqualPoints => point.data.observations() as f64,
@@ -303,7 +299,7 @@ pub fn fit(law: &dyn Law, curves: &[Curve], options: &FitOptions) -> Result<Fit,
         law.coefficients(),
         &point.z,
         curves.len(),
-        rms,
+        misfit,
         scale,
         &mut Scratch::default(),
     );
@@ -344,6 +340,17 @@ impl Fit {
     pub fn n_coefficients(&self) -> usize {
         self.coefficients.iter().filter(|c| c.free).count()
     }
+}
+
+/// A robust standard deviation of the log errors: 1.48 times their median size, the mean over runs. The few points
+/// right after the warm-up, which every law misses, do not decide it.
+fn typical_error(evaluated: &[(Metrics, f64, Vec<f64>)]) -> f64 {
+    let medians = evaluated.iter().map(|(.., errors)| {
+        let mut sizes: Vec<f64> = errors.iter().map(|e| e.abs()).collect();
+        sizes.sort_by(f64::total_cmp);
+        resample::quantile(&sizes, 0.5)
+    });
+    1.4826 * medians.sum::<f64>() / evaluated.len() as f64
 }
 
 fn describe(curve: &Curve, metrics: Metrics, final_error: f64) -> RunFit {
@@ -498,9 +505,9 @@ fn caveats(law: &dyn Law, fit: &Fit, point: &PointFit, curves: &[Curve]) -> Vec<
             "no run anneals: nothing is known about what annealing brings",
         ));
     } else if fit.runs.iter().all(|run| run.annealing_share > 0.9) {
-        out.push(Caveat::note(
+        out.push(Caveat::blocking(
             "no-stable-run",
-            "every run anneals all along: add one run with a constant rate to tell descent from annealing",
+            "every run anneals all along, which leaves descent and annealing hard to tell apart: add one run with a constant rate",
         ));
     }
     mixture(fit, curves, &mut out);

@@ -197,7 +197,14 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         }
         data(&out)?;
     }
-    output.caveats(&found.caveats)
+    let mut caveats = found.caveats.clone();
+    if free.is_some() || best_shape.is_some() {
+        caveats.push(lehr::Caveat::note(
+            "free-shape",
+            "the best shape and the free schedule are where the law is trusted furthest from its data: try them on a small run before a large one",
+        ));
+    }
+    output.caveats(&caveats)
 }
 
 fn text(found: &Recommendation, target: &Target, output: &Output, picture: &plot::Picture) -> String {

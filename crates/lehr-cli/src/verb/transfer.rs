@@ -52,6 +52,8 @@ pub struct Args {
 struct Source {
     name: &'static str,
     optima: Vec<Optimum>,
+    /// Of law-derived optima: what each costs on the measured losses of its cell, nats.
+    regrets: Vec<f64>,
     laws: Vec<Result<PowerLaw, String>>,
 }
 
@@ -71,6 +73,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     if let Some(path) = &args.fit {
         let fit = read_fit(path)?;
         let mut optima = Vec::new();
+        let mut regrets = Vec::new();
         for cell in &measured {
             let target = Target {
                 peak_lr: cell.peak_lr,
@@ -84,13 +87,14 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
                 },
             };
             let found = recommend_ratio(&fit, &target, &RecommendOptions::default()).map_err(Failure::new)?;
+            regrets.push(cell.regret(found.ratio));
             optima.push(Optimum {
                 ratio: found.ratio,
                 ln_sd: (found.interval.1 / found.interval.0.max(1e-3)).ln() / 3.29,
                 ..Optimum::from(cell)
             });
         }
-        sources.push(source("law", optima, args.level));
+        sources.push(Source { regrets, ..source("law", optima, args.level) });
     }
     if sources.iter().all(|s| s.optima.is_empty()) {
         return Err(Failure::new("no cell has four or more annealing ratios: no optimum can be measured").hint(
@@ -125,6 +129,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
                 serde_json::json!({
                     "source": s.name,
                     "optima": s.optima,
+                    "regrets": s.regrets,
                     "laws": s.laws.iter().filter_map(|l| l.as_ref().ok()).collect::<Vec<_>>(),
                 })
             })
@@ -210,7 +215,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
 
 fn source(name: &'static str, optima: Vec<Optimum>, level: f64) -> Source {
     let laws = VARIABLES.iter().map(|v| power_law(&optima, v, level).map_err(|e| e.to_string())).collect();
-    Source { name, optima, laws }
+    Source { name, optima, regrets: Vec::new(), laws }
 }
 
 fn in_words(law: &PowerLaw) -> String {

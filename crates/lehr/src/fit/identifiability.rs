@@ -42,7 +42,7 @@ const PIECES_PER_CURVE: f64 = 4.0;
 /// Judges the fit at z.
 ///
 /// # Formula
-/// Covariance of z = s²·(n·mean g gᵀ)⁻¹ with s the root mean square residual, n = 4 pieces of information a curve, g
+/// Covariance of z = s²·(n·mean g gᵀ)⁻¹ with s a robust standard deviation of the residuals, n = 4 pieces of information a curve, g
 /// the gradient of a residual. A direction whose eigenvalue is below 10⁻¹² of the largest (columns scaled to unit
 /// length) is treated as having that eigenvalue.
 #[must_use]
@@ -51,7 +51,7 @@ pub fn judge(
     coefficients: &[Coefficient],
     z: &[f64],
     curves: usize,
-    rms: f64,
+    misfit: f64,
     scale: f64,
     scratch: &mut Scratch,
 ) -> Identifiability {
@@ -69,7 +69,7 @@ pub fn judge(
     let largest = eigen.eigenvalues[order[0]].max(1e-300);
     let floor = 1e-12 * largest;
     let singular_values: Vec<f64> = order.iter().map(|&j| eigen.eigenvalues[j].max(0.0).sqrt()).collect();
-    let noise = rms.max(1e-5);
+    let noise = misfit.max(1e-5);
     let factor =
         noise * noise * (scale / MEAN_SCALE) * MEAN_SCALE / (PIECES_PER_CURVE * curves.max(1) as f64);
     let sd: Vec<f64> = (0..k)
@@ -89,7 +89,10 @@ pub fn judge(
                 Scale::Log => LOG_LIMIT,
                 Scale::Linear => LINEAR_LIMIT * (plan.upper[a] - plan.lower[a]).min(4.0),
             };
-            sd[a] > limit
+            // A coefficient at its bound is held there, not lost: it gets a caveat of its own.
+            let near = 1e-6 * (plan.upper[a] - plan.lower[a]);
+            let at_bound = z[a] - plan.lower[a] <= near || plan.upper[a] - z[a] <= near;
+            sd[a] > limit && !at_bound
         })
         .map(|a| {
             let mut others: Vec<usize> =

@@ -41,7 +41,7 @@ pub struct HeldOut {
     pub id: String,
     /// ln L̂ − ln L at its last point.
     pub final_error: f64,
-    /// The 90 % quantile of |ln L̂ − ln L| along its points.
+    /// The 90 % quantile of |ln L̂ − ln L| along the later half of its points.
     pub curve_error: f64,
     /// Mean |ln L̂ − ln L| along its points.
     pub mean_error: f64,
@@ -130,12 +130,13 @@ fn refit(
 
 fn judged(law: &dyn Law, theta: &[f64], curve: &Curve, point: &PointFit, options: &FitOptions) -> HeldOut {
     let (_, _, errors) = evaluate(law, theta, curve, &point.data.definition, options);
-    let mut sizes: Vec<f64> = errors.iter().map(|e| e.abs()).collect();
-    sizes.sort_by(f64::total_cmp);
+    let sizes: Vec<f64> = errors.iter().map(|e| e.abs()).collect();
+    let mut late = sizes[sizes.len() / 2..].to_vec();
+    late.sort_by(f64::total_cmp);
     HeldOut {
         id: curve.meta().id.clone(),
         final_error: errors[errors.len() - 1],
-        curve_error: quantile(&sizes, 0.9),
+        curve_error: quantile(&late, 0.9),
         mean_error: sizes.iter().sum::<f64>() / sizes.len() as f64,
     }
 }

@@ -64,7 +64,13 @@ pub fn optimise_free_schedule(
         }
         let (mut at, mut from) = (warmup, target.peak_lr);
         for (&t, &to) in knots.iter().zip(level) {
-            segments.push(Segment { updates: Steps(t - at), from, to, shape: Shape::Linear });
+            match segments.last_mut() {
+                // One segment where the rate stands still.
+                Some(last) if last.from == from && last.to == from && from == to && at > warmup => {
+                    last.updates.0 += t - at;
+                }
+                _ => segments.push(Segment { updates: Steps(t - at), from, to, shape: Shape::Linear }),
+            }
             (at, from) = (t, to);
         }
         Ok(Schedule::Piecewise(Piecewise::new(segments)?))
