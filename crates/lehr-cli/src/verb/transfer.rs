@@ -173,6 +173,24 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
             "\noptima {}:\n",
             if s.name == "law" { "derived from the fit" } else { "measured" }
         ));
+        if !s.regrets.is_empty() {
+            let mut rows = table(["peak", "updates", "r* of the fit", "costs mnat"]);
+            for (o, regret) in s.optima.iter().zip(&s.regrets) {
+                rows.add_row([
+                    short(o.peak_lr),
+                    o.total.to_string(),
+                    format!("{:.3}", o.ratio),
+                    format!("{:.2}", regret * 1e3),
+                ]);
+            }
+            let mean = s.regrets.iter().sum::<f64>() / s.regrets.len() as f64;
+            let most = s.regrets.iter().copied().fold(0.0, f64::max);
+            out.push_str(&format!(
+                "{rows}\n  regret: mean {:.2}, largest {:.2} mnat\n",
+                mean * 1e3,
+                most * 1e3
+            ));
+        }
         for law in s.laws.iter() {
             match law {
                 Ok(law) => out.push_str(&format!("  {}\n", in_words(law))),
