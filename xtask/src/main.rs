@@ -1,5 +1,6 @@
 //! Development tasks: `cargo xtask TASK`.
 
+mod check;
 mod python;
 mod simulate;
 
@@ -9,6 +10,7 @@ const HELP: &str = "\
 usage: cargo xtask TASK
 
 tasks:
+  test                       run every check: format, lints, tests, documentation, parity with Python
   parity                     recompute fixtures/reference/parity.json with NumPy and compare
   parity --write             write it
   simulate-fixture           write fixtures/runs: simulated loss curves with known coefficients
@@ -20,6 +22,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words[..] {
+        ["test"] => check::test(),
         ["simulate-fixture"] => simulate::write(),
         ["simulate-fixture", "--check"] => simulate::check(),
         ["simulate-fixture", "--optima"] => {

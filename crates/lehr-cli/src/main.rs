@@ -29,6 +29,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Quickstart(verb::quickstart::Args),
     Inspect(verb::inspect::Args),
     Fit(verb::fit::Args),
     Validate(verb::validate::Args),
@@ -54,6 +55,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let output = Output::new(cli.json, cli.accept_caveats);
     match cli.verb {
         Verb::Laws(args) => verb::laws::run(args, &output),
+        Verb::Quickstart(args) => verb::quickstart::run(args, &|words| {
+            run(Cli::parse_from(std::iter::once("lehr".to_owned()).chain(words.iter().cloned())))
+        }),
         Verb::Inspect(args) => verb::inspect::run(args, &output),
         Verb::Fit(args) => verb::fit::run(args, &output),
         Verb::Validate(args) => verb::validate::run(args, &output),

@@ -5,6 +5,7 @@ pub mod fit;
 pub mod forecast;
 pub mod inspect;
 pub mod laws;
+pub mod quickstart;
 pub mod recommend;
 pub mod schedule;
 pub mod transfer;

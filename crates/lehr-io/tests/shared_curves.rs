@@ -1,5 +1,11 @@
 //! The public curves next to the project load with no option at all.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test: a broken expectation must stop it, a skip must be seen"
+)]
+
 use lehr::{Curve, ParamCount, Schedule, Split};
 use lehr_io::{LoadedRun, ReadError, ReadOptions, Source, SplitChoice, Summary, for_each_run, twins};
 use std::fs::File;

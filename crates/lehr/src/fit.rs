@@ -360,8 +360,8 @@ fn describe(curve: &Curve, metrics: Metrics, final_error: f64) -> RunFit {
     let measured = &rates[..last as usize];
     let peak = measured.iter().copied().fold(0.0, f64::max);
     let at_peak = |&rate: &f64| rate >= peak * (1.0 - 1e-6);
-    let warmup = measured.iter().position(|rate| at_peak(rate)).unwrap_or(0) as u64;
-    let left = measured.iter().rposition(|rate| at_peak(rate)).unwrap_or(0) as u64 + 1;
+    let warmup = measured.iter().position(at_peak).unwrap_or(0) as u64;
+    let left = measured.iter().rposition(at_peak).unwrap_or(0) as u64 + 1;
     RunFit {
         id: meta.id.clone(),
         group: meta.noise_group().to_owned(),

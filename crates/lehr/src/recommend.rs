@@ -209,7 +209,7 @@ pub fn recommend_ratio(
     let room = total.saturating_sub(target.warmup.0);
     let most = options.max_anneal_steps.unwrap_or(room).min(room);
     let (lower, upper) = (options.range.0.max(0.0), options.range.1.min(most as f64 / total as f64).min(1.0));
-    if !(lower <= upper) {
+    if lower > upper || lower.is_nan() || upper.is_nan() {
         return Err(RecommendError::EmptyRange { lower, upper });
     }
     let n = options.grid.max(5);

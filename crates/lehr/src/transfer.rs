@@ -122,6 +122,9 @@ pub enum TransferError {
     },
 }
 
+/// A column of the regression: its value for one optimum, if it has one.
+type Regressor = Box<dyn Fn(&Optimum) -> Option<f64>>;
+
 fn design(optimum: &Optimum, variables: &[&str]) -> Vec<f64> {
     variables
         .iter()
@@ -248,7 +251,7 @@ pub fn stability(optima: &[Optimum]) -> Vec<Stability> {
         optima.iter().map(f).collect::<BTreeSet<_>>().into_iter().collect()
     };
     let size = |o: &Optimum| o.n8.map_or_else(|| "unknown".to_owned(), |n| format!("{:.4}e8", n));
-    let questions: Vec<(&str, Vec<String>, Box<dyn Fn(&Optimum) -> Option<f64>>)> = vec![
+    let questions: Vec<(&str, Vec<String>, Regressor)> = vec![
         ("N", levels(&size), Box::new(|o: &Optimum| o.n8.map(f64::ln))),
         ("dataset", levels(&|o| o.dataset.clone()), indicator(optima, |o| o.dataset.clone())),
         ("split", levels(&|o| o.split.clone()), indicator(optima, |o| o.split.clone())),
@@ -316,10 +319,7 @@ pub fn stability(optima: &[Optimum]) -> Vec<Stability> {
 }
 
 /// 0 for the first level, 1 for all others.
-fn indicator(
-    optima: &[Optimum],
-    level: impl Fn(&Optimum) -> String + 'static,
-) -> Box<dyn Fn(&Optimum) -> Option<f64>> {
+fn indicator(optima: &[Optimum], level: impl Fn(&Optimum) -> String + 'static) -> Regressor {
     let first = optima.iter().map(&level).min().unwrap_or_default();
     Box::new(move |o| Some(if level(o) == first { 0.0 } else { 1.0 }))
 }

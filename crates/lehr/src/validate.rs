@@ -2,7 +2,9 @@
 
 use crate::curve::Curve;
 use crate::fit::{FitError, FitOptions, Metrics, evaluate, fit_point};
+use crate::forecast::{Setting, forecast};
 use crate::law::Law;
+use crate::units::Steps;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -248,6 +250,69 @@ pub fn validate(
         test_worst_of_all: test.iter().map(|m| m.worst).fold(0.0, f64::max),
         per_run,
     })
+}
+
+/// How often intervals hold what they did not see.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// Nominal level of the intervals.
+    pub level: f64,
+    /// Runs held out, over all splits.
+    pub finals: usize,
+    /// Of these, runs whose last loss lies inside its interval.
+    pub finals_inside: usize,
+    /// Points held out (after the warm-up).
+    pub points: usize,
+    /// Of these, points inside their interval.
+    pub points_inside: usize,
+    /// Mean half-width of the last losses' intervals, relative to the loss.
+    pub mean_half_width: f64,
+}
+
+/// Fits the law with its uncertainty on each split's runs and counts how many losses of the others lie inside the
+/// intervals of the forecast.
+///
+/// # Errors
+/// [`ValidateError::Fit`] with the split whose fit failed.
+pub fn coverage(
+    law: &dyn Law,
+    curves: &[Curve],
+    splits: &[SplitOf],
+    options: &FitOptions,
+) -> Result<Coverage, ValidateError> {
+    let mut total = Coverage {
+        level: options.level,
+        finals: 0,
+        finals_inside: 0,
+        points: 0,
+        points_inside: 0,
+        mean_half_width: 0.0,
+    };
+    for split in splits {
+        let train: Vec<Curve> = split.train.iter().map(|&i| curves[i].clone()).collect();
+        let fit = crate::fit::fit(law, &train, options)
+            .map_err(|error| ValidateError::Fit { split: split.name.clone(), error })?;
+        for curve in split.test.iter().map(|&i| &curves[i]) {
+            let rows = crate::fit::dataset::usable(curve, options);
+            let setting = Setting { params: curve.meta().law_params(), ..Setting::default() };
+            // The last measured point counts as the end of the run: its interval is that of a final loss.
+            let Ok(schedule) = curve.schedule().truncate(Steps(curve.last().0)) else { continue };
+            let updates: Vec<u64> = rows.iter().map(|&i| curve.step()[i]).collect();
+            let Ok(forecast) = forecast(&fit, &schedule, &setting, &updates) else { continue };
+            let inside = |i: usize| {
+                let loss = curve.loss()[rows[i]];
+                loss >= forecast.lower[i] && loss <= forecast.upper[i]
+            };
+            let last = rows.len() - 1;
+            total.finals += 1;
+            total.finals_inside += usize::from(inside(last));
+            total.points += rows.len();
+            total.points_inside += (0..rows.len()).filter(|&i| inside(i)).count();
+            total.mean_half_width += (forecast.upper[last] / forecast.loss[last]).ln();
+        }
+    }
+    total.mean_half_width /= total.finals.max(1) as f64;
+    Ok(total)
 }
 
 /// One law's place in a comparison.

@@ -85,6 +85,9 @@ pub struct Args {
     law: String,
     #[command(flatten)]
     split: SplitArgs,
+    /// Also asks how often the intervals of the fits hold the losses of runs held out.
+    #[arg(long)]
+    coverage: bool,
     #[command(flatten)]
     fit: FitArgs,
 }
@@ -97,11 +100,32 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     let splits = args.split.splits(&loaded.curves)?;
     let bar = output.wait("validating");
     let validation = validate(law, &loaded.curves, &splits, &options).map_err(failure)?;
+    let covered = if args.coverage {
+        Some(coverage(law, &loaded.curves, &splits, &options).map_err(failure)?)
+    } else {
+        None
+    };
     bar.finish_and_clear();
     if output.json {
-        return output.document("lehr.validate/1", &validation);
+        let mut value = serde_json::to_value(&validation).map_err(Failure::new)?;
+        if let (Some(object), Some(covered)) = (value.as_object_mut(), &covered) {
+            object.insert("coverage".to_owned(), serde_json::to_value(covered).map_err(Failure::new)?);
+        }
+        return output.document("lehr.validate/1", &value);
     }
-    data(&text(&validation, splits.len()))
+    let mut out = text(&validation, splits.len());
+    if let Some(c) = &covered {
+        out.push_str(&format!(
+            "\nintervals of {:.0} %: {} of {} last losses held out lie inside ({:.1} %), {:.1} % of all points; half-width ±{}\n",
+            c.level * 100.0,
+            c.finals_inside,
+            c.finals,
+            100.0 * c.finals_inside as f64 / c.finals.max(1) as f64,
+            100.0 * c.points_inside as f64 / c.points.max(1) as f64,
+            percent(c.mean_half_width),
+        ));
+    }
+    data(&out)
 }
 
 fn text(validation: &Validation, splits: usize) -> String {

@@ -305,7 +305,7 @@ pub(crate) fn columns(source: &Source) -> Result<Vec<String>, ReadError> {
             }
         });
         match result {
-            Err(error) if complete => return Err(broken(source.name(), number, &error)),
+            Err(error) if complete => Err(broken(source.name(), number, &error)),
             _ => Ok(read < NAMES_WITHIN && seen.len() < 10_000),
         }
     })?;

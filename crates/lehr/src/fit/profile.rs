@@ -33,6 +33,9 @@ pub fn profiles(law: &dyn Law, point: &PointFit, options: &FitOptions, count: us
     (0..point.z.len()).into_par_iter().map(|k| profile(law, point, options, k, count)).collect()
 }
 
+/// Refits with the coefficient held at z: the objective and the others' optimum.
+type Solve<'a> = dyn FnMut(f64, &[f64]) -> (f64, Vec<f64>) + 'a;
+
 fn profile(law: &dyn Law, point: &PointFit, options: &FitOptions, k: usize, count: usize) -> Profile {
     let plan = &point.plan;
     let (lower, upper, centre) = (plan.lower[k], plan.upper[k], point.z[k]);
@@ -48,7 +51,7 @@ fn profile(law: &dyn Law, point: &PointFit, options: &FitOptions, k: usize, coun
     };
     let mut rest = point.z.clone();
     rest.remove(k);
-    let side = |bound: f64, solve: &mut dyn FnMut(f64, &[f64]) -> (f64, Vec<f64>)| {
+    let side = |bound: f64, solve: &mut Solve| {
         let n = (count / 2).max(2);
         let mut points = Vec::with_capacity(n);
         let mut from = rest.clone();

@@ -50,7 +50,7 @@ pub fn optimise_free_schedule(
         })
         .collect();
     knots.dedup();
-    knots.retain(|&t| t > warmup.max(0) && t <= total);
+    knots.retain(|&t| t > warmup && t <= total);
     let mut level: Vec<f64> = knots.iter().map(|&t| start.lr(t)).collect();
     let build = |level: &[f64]| -> Result<Schedule, RecommendError> {
         let mut segments = Vec::with_capacity(knots.len() + 1);

@@ -31,8 +31,8 @@ impl Segment {
         }
         let weight = match self.shape {
             Shape::Linear => count - count * (count + 1.0) / (2.0 * n),
-            Shape::Power(beta) if beta == 1.0 => count - count * (count + 1.0) / (2.0 * n),
-            Shape::Power(beta) if beta == 2.0 => {
+            Shape::Power(1.0) => count - count * (count + 1.0) / (2.0 * n),
+            Shape::Power(2.0) => {
                 let squares = |j: f64| j * (j + 1.0) * (2.0 * j + 1.0) / 6.0;
                 (squares(n - 1.0) - squares(n - count - 1.0)) / (n * n)
             }
