@@ -274,7 +274,7 @@ pub struct Coverage {
 ///
 /// # Errors
 /// [`ValidateError::Fit`] with the split whose fit failed.
-pub fn coverage(
+pub fn measure_coverage(
     law: &dyn Law,
     curves: &[Curve],
     splits: &[SplitOf],

@@ -101,7 +101,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     let bar = output.wait("validating");
     let validation = validate(law, &loaded.curves, &splits, &options).map_err(failure)?;
     let covered = if args.coverage {
-        Some(coverage(law, &loaded.curves, &splits, &options).map_err(failure)?)
+        Some(measure_coverage(law, &loaded.curves, &splits, &options).map_err(failure)?)
     } else {
         None
     };
