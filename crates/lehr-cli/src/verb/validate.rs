@@ -6,7 +6,9 @@ use crate::load::{LoadArgs, load};
 use crate::output::{Output, data, table};
 use crate::verb::fit::percent;
 use lehr::Curve;
-use lehr::validate::{LeaveOut, SplitOf, ValidateError, Validation, split_by_name, splits, validate};
+use lehr::validate::{
+    LeaveOut, SplitOf, ValidateError, Validation, measure_coverage, split_by_name, splits, validate,
+};
 
 /// How runs are split into fitted and judged ones.
 #[derive(Debug, Clone, clap::Args)]
