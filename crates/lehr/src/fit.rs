@@ -192,6 +192,8 @@ pub struct PointFit {
     pub solution: Solution,
     /// The optimum on the solver's scale.
     pub z: Vec<f64>,
+    /// The options in effect: those given, with the weight of priors that these data call for.
+    pub options: FitOptions,
 }
 
 /// Fits θ alone: many starts of L-BFGS-B in parallel, the best finished by Gauss–Newton.
@@ -237,7 +239,9 @@ pub fn fit_point(law: &dyn Law, curves: &[Curve], options: &FitOptions) -> Resul
         .into_iter()
         .reduce(|best, other| if other.value < best.value { other } else { best })
         .ok_or(FitError::NoSolution { law: law.name(), starts: options.starts })?;
-    let agreeing = outcomes.iter().filter(|o| o.value <= best.value * 1.01 + 1e-12).count();
+    let lowest = best.value;
+    let (best, options) = weigh_priors(law, &data, &plan, options, best);
+    let agreeing = outcomes.iter().filter(|o| o.value <= lowest * 1.01 + 1e-12).count();
     let mut theta = vec![0.0; plan.theta.len()];
     plan.to_theta(&best.z, &mut theta);
     let solution = Solution {
@@ -248,7 +252,34 @@ pub fn fit_point(law: &dyn Law, curves: &[Curve], options: &FitOptions) -> Resul
         evaluations: evaluations + best.evaluations,
         observations,
     };
-    Ok(PointFit { theta, z: best.z, plan, data, solution })
+    Ok(PointFit { theta, z: best.z, plan, data, solution, options })
+}
+
+/// Lowers the weight of the priors where the data are described better than real curves usually are, and finishes the
+/// optimum again.
+fn weigh_priors(
+    law: &dyn Law,
+    data: &Dataset,
+    plan: &Plan,
+    options: &FitOptions,
+    best: Outcome,
+) -> (Outcome, FitOptions) {
+    let mut options = options.clone();
+    if options.weighting != Weighting::EqualCurves || plan.prior.iter().all(Option::is_none) {
+        return (best, options);
+    }
+    let mut scratch = Scratch::default();
+    let mut best = best;
+    let given = options.prior_weight;
+    for _ in 0..2 {
+        let objective = Objective::new(law, data, plan, &options);
+        let share = objective.data_value(&best.z, &mut scratch) / options::USUAL_OBJECTIVE;
+        options.prior_weight = given * share.clamp(1e-3, 1.0);
+        let objective = Objective::new(law, data, plan, &options);
+        let outcome = solver::gauss_newton(&objective, &best.z, options.max_iterations, &mut scratch);
+        best = Outcome { evaluations: best.evaluations + outcome.evaluations, ..outcome };
+    }
+    (best, options)
 }
 
 /// Errors of `theta` on one curve, over all its points after the warm-up (the last point alone for a law of final
@@ -278,6 +309,7 @@ pub fn evaluate(
 /// [`FitError`], one variant a reason. A poor fit is no error: it is an answer with caveats.
 pub fn fit(law: &dyn Law, curves: &[Curve], options: &FitOptions) -> Result<Fit, FitError> {
     let point = fit_point(law, curves, options)?;
+    let options = &point.options;
     let definition = point.data.definition;
     let evaluated: Vec<(Metrics, f64, Vec<f64>)> =
         curves.par_iter().map(|curve| evaluate(law, &point.theta, curve, &definition, options)).collect();

@@ -19,8 +19,8 @@ pub struct Args {
 }
 
 const FILES: [(&str, &[u8]); 3] = [
-    ("curves.csv", include_bytes!("../../../../fixtures/runs/curves.csv")),
-    ("manifest.csv", include_bytes!("../../../../fixtures/runs/manifest.csv")),
+    ("runs/curves.csv", include_bytes!("../../../../fixtures/runs/curves.csv")),
+    ("runs/manifest.csv", include_bytes!("../../../../fixtures/runs/manifest.csv")),
     ("README.md", include_bytes!("../../../../fixtures/runs/README.md")),
 ];
 
@@ -30,7 +30,7 @@ pub fn run(args: Args, step: &dyn Fn(&[String]) -> Result<(), Failure>) -> Resul
     std::fs::create_dir_all(&runs)
         .map_err(|error| Failure::new(format_args!("{}: {error}", runs.display())))?;
     for (name, bytes) in FILES {
-        write_file(&runs.join(name), bytes)?;
+        write_file(&args.dir.join(name), bytes)?;
     }
     let path = |name: &str| args.dir.join(name).to_string_lossy().into_owned();
     let (runs, fit) = (path("runs"), path("fit.json"));

@@ -7,8 +7,6 @@ use nalgebra::{DMatrix, DVector};
 
 /// Factor on the mean Huber loss, so that the objective is of order one (residuals of 10⁻³ give ½).
 pub const MEAN_SCALE: f64 = 1e6;
-/// Weight of a prior's squared deviation in units of its standard deviation.
-pub const PRIOR_WEIGHT: f64 = 0.015;
 
 /// What is done with each coefficient, on the solver's scale z (z = θ or ln θ).
 #[derive(Debug, Clone, PartialEq)]
@@ -194,10 +192,10 @@ impl Plan {
 ///
 /// # Formula
 /// ```text
-/// F(z) = 10⁶·mean over curves of mean over points of ρ(r) + 0.015·Σ ((z_j − μ_j)/σ_j)²      equal curves
-///      = Σ ρ(r)                                                                              equal points
+/// F(z) = 10⁶·mean over curves of mean over points of ρ(r) + w·Σ ((z_j − μ_j)/σ_j)²      equal curves
+///      = Σ ρ(r) + 10⁻⁶·w·Σ ((z_j − μ_j)/σ_j)²                                            equal points
 /// ```
-/// r: residual on the chosen scale; ρ: Huber or ½r²; μ, σ: priors on the solver's scale.
+/// r: residual on the chosen scale; ρ: Huber or ½r²; μ, σ, w: priors on the solver's scale and their weight.
 #[derive(Debug)]
 pub struct Objective<'a> {
     law: &'a dyn Law,
@@ -234,7 +232,7 @@ impl<'a> Objective<'a> {
             residual: options.residual,
             criterion: options.criterion,
             scale: if equal_curves { MEAN_SCALE } else { 1.0 },
-            prior_weight: if equal_curves { PRIOR_WEIGHT } else { PRIOR_WEIGHT * 1e-6 },
+            prior_weight: if equal_curves { options.prior_weight } else { options.prior_weight * 1e-6 },
         }
     }
 
@@ -307,6 +305,11 @@ impl<'a> Objective<'a> {
         }
         scratch.theta = theta;
         if value.is_finite() { value } else { INFEASIBLE }
+    }
+
+    /// The part of F(z) that the data make, priors left out.
+    pub fn data_value(&self, z: &[f64], scratch: &mut Scratch) -> f64 {
+        self.value(z, None, scratch) - self.priors(z, None)
     }
 
     fn priors(&self, z: &[f64], mut gradient: Option<&mut [f64]>) -> f64 {

@@ -58,6 +58,11 @@ pub enum Weighting {
     EqualPoints,
 }
 
+/// Default weight of a prior's squared deviation.
+pub const PRIOR_WEIGHT: f64 = 0.015;
+/// Objective (10⁶ × mean Huber loss) at which priors have their full weight: that of good fits to real curves.
+pub const USUAL_OBJECTIVE: f64 = 0.25;
+
 /// Everything that decides a fit besides the law and the curves. Stored with the fit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -86,6 +91,9 @@ pub struct FitOptions {
     pub bounds: BTreeMap<String, (f64, f64)>,
     /// Gaussian priors (mean on the coefficient's scale, standard deviation on the solver's) that replace the law's.
     pub priors: BTreeMap<String, (f64, f64)>,
+    /// Weight of a prior's squared deviation, in units of its standard deviation, against the objective. Lowered in
+    /// proportion where the runs are described better than real curves usually are, so that good data are heard.
+    pub prior_weight: f64,
     /// Feature definition that replaces the law's.
     pub definition: Option<FeatureDefinition>,
     /// Largest number of solver iterations a start.
@@ -109,6 +117,7 @@ impl Default for FitOptions {
             freed: Vec::new(),
             bounds: BTreeMap::new(),
             priors: BTreeMap::new(),
+            prior_weight: PRIOR_WEIGHT,
             definition: None,
             max_iterations: 400,
             level: 0.9,
