@@ -1,5 +1,6 @@
 //! Development tasks: `cargo xtask TASK`.
 
+mod bench;
 mod check;
 mod python;
 mod simulate;
@@ -13,6 +14,7 @@ tasks:
   test                       run every check: format, lints, tests, documentation, parity with Python
   parity                     recompute fixtures/reference/parity.json with NumPy and compare
   parity --write             write it
+  bench-scipy                speed against SciPy and NumPy on the same objective, data and start
   simulate-fixture           write fixtures/runs: simulated loss curves with known coefficients
   simulate-fixture --check   compare fixtures/runs with what the simulation gives
   simulate-fixture --optima  print the best annealing ratio of each simulated cell
@@ -31,6 +33,8 @@ fn main() -> ExitCode {
         }
         ["parity"] => python::parity(&["--check"]),
         ["parity", "--write"] => python::parity(&[]),
+        ["bench-scipy", ref rest @ ..] => python::bench_scipy(rest),
+        ["bench-side", ref rest @ ..] => bench::side(rest),
         [] | ["--help" | "-h" | "help"] => {
             println!("{HELP}");
             Ok(())

@@ -48,3 +48,13 @@ pub fn environment() -> io::Result<PathBuf> {
 pub fn parity(arguments: &[&str]) -> io::Result<()> {
     run(Command::new(environment()?).arg(root().join("tools/parity.py")).args(arguments))
 }
+
+/// `cargo xtask bench-scipy`: both sides of the comparison in one run.
+pub fn bench_scipy(arguments: &[&str]) -> io::Result<()> {
+    let python = environment()?;
+    run(Command::new(env!("CARGO")).current_dir(root()).args(["build", "--release", "--package", "xtask"]))?;
+    run(Command::new(python)
+        .arg(root().join("tools/bench_scipy.py"))
+        .arg(root().join("target/release/xtask"))
+        .args(arguments))
+}
