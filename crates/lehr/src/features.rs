@@ -99,19 +99,12 @@ impl RunFeatures {
         tokens_per_step: Option<Tokens>,
         definition: &FeatureDefinition,
     ) -> Self {
-        let mut sum = 0.0;
-        let mut forward_effect = Vec::with_capacity(points.len());
-        let mut next = points.iter().copied().peekable();
-        for (i, &rate) in rates.iter().enumerate() {
-            sum += rate;
-            if next.peek() == Some(&(i as u64 + 1)) {
-                forward_effect.push(sum);
-                next.next();
-            }
-        }
-        assert_eq!(forward_effect.len(), points.len(), "points must lie in 1 … T and ascend");
-        let peak = rates.iter().copied().fold(0.0, f64::max);
-        let warmup = rates.iter().position(|&rate| rate >= peak * (1.0 - 1e-9)).unwrap_or(0);
+        let sums = nodes::running_sums(rates);
+        let inside = points.last().is_none_or(|&t| t as usize <= rates.len()) && points.first() != Some(&0);
+        assert!(inside && points.is_sorted_by(|a, b| a < b), "points must lie in 1 … T and ascend");
+        let mut forward_effect: Vec<f64> = points.iter().map(|&t| sums[t as usize]).collect();
+        let peak = nodes::largest(rates, 0.0);
+        let warmup = nodes::first_at(rates, peak);
         if definition.momentum == Momentum::LoggedRows {
             // As published: the rate of a row stands for all updates since the row before.
             let (mut sum, mut last) = (0.0, 0);
@@ -140,7 +133,7 @@ impl RunFeatures {
             forward_effect,
             momentum,
             bound: if definition.bound { bound_terms(rates, points) } else { Vec::new() },
-            nodes: Nodes::new(rates, before, points),
+            nodes: Nodes::with_sums(rates, before, points, &sums, peak, warmup),
             warmup: warmup as f64 + 1.0,
         }
     }

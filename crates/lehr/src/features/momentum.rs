@@ -61,14 +61,26 @@ impl Default for State {
 }
 
 impl State {
+    /// The next row, with d_i; the running M.
+    ///
+    /// Numbers too small to change M are set to 0: kept, they would decay into the subnormal range, where arithmetic is
+    /// a hundred times slower. Below 10⁻²⁰ a power of β leaves 1 − β^i at exactly 1; below 10⁻²⁵⁰ m adds nothing.
+    #[inline]
     fn advance(&mut self, d: f64, c: &AsmtDefinition) -> f64 {
         self.m = c.beta1 * self.m + (1.0 - c.beta1) * d;
         self.v = c.beta2 * self.v + (1.0 - c.beta2) * d * d;
         self.beta1_power *= c.beta1;
         self.beta2_power *= c.beta2;
-        let m_hat = self.m / (1.0 - self.beta1_power);
-        let v_hat = self.v / (1.0 - self.beta2_power);
-        self.sum += m_hat / ((c.v_scale * v_hat + c.epsilon).sqrt() + c.epsilon);
+        let flush = |x: f64, below: f64| if x.abs() < below { 0.0 } else { x };
+        self.beta1_power = flush(self.beta1_power, 1e-20);
+        self.beta2_power = flush(self.beta2_power, 1e-20);
+        self.m = flush(self.m, 1e-250);
+        self.v = flush(self.v, 1e-290);
+        if self.m != 0.0 {
+            let m_hat = self.m / (1.0 - self.beta1_power);
+            let v_hat = self.v / (1.0 - self.beta2_power);
+            self.sum += m_hat / ((c.v_scale * v_hat + c.epsilon).sqrt() + c.epsilon);
+        }
         self.sum
     }
 }

@@ -44,21 +44,30 @@ impl Nodes {
     /// Places the nodes for `rates` (every update) so that every point is one; `before` is the rate before update 1.
     #[must_use]
     pub fn new(rates: &[f64], before: f64, points: &[u64]) -> Self {
-        let mut sums = Vec::with_capacity(rates.len() + 1);
-        let mut sum = 0.0;
-        sums.push(0.0);
-        for &rate in rates {
-            sum += rate;
-            sums.push(sum);
-        }
-        let peak = rates.iter().copied().fold(0.0, f64::max);
+        let sums = running_sums(rates);
+        let peak = largest(rates, 0.0);
+        Self::with_sums(rates, before, points, &sums, peak, first_at(rates, peak))
+    }
+
+    /// As [`Nodes::new`], with the running sums, the largest rate and the index of its first update at hand.
+    pub(super) fn with_sums(
+        rates: &[f64],
+        before: f64,
+        points: &[u64],
+        sums: &[f64],
+        peak: f64,
+        first: usize,
+    ) -> Self {
         let at = |t: u64| if t == 0 { before } else { rates[t as usize - 1] };
         let mut nodes = Self::default();
-        let mut largest = before;
+        let mut highest = before;
         let mut from = 0;
         let mut push = |nodes: &mut Self, a: u64, b: u64| {
-            let largest_before = largest;
-            largest = rates[a as usize..b as usize].iter().copied().fold(largest, f64::max);
+            let highest_before = highest;
+            // Nothing is higher than the peak.
+            if highest < peak {
+                highest = largest(&rates[a as usize..b as usize], highest);
+            }
             nodes.updates.push((b - a) as f64);
             let (start, end) = (at(a) * 1e3, at(b) * 1e3);
             nodes.start.push(start);
@@ -66,13 +75,13 @@ impl Nodes {
             nodes.ln_mean.push((0.5 * (start + end)).ln());
             nodes.ln_start.push(start.ln());
             nodes.ln_end.push(end.ln());
-            nodes.ln_peak.push((largest * 1e3).ln());
-            nodes.ln_mean_peak.push((0.5 * (largest_before + largest) * 1e3).ln());
+            nodes.ln_peak.push((highest * 1e3).ln());
+            nodes.ln_mean_peak.push((0.5 * (highest_before + highest) * 1e3).ln());
             nodes.forward_effect.push(sums[b as usize] - sums[a as usize]);
-            nodes.peak.push(largest * 1e3);
+            nodes.peak.push(highest * 1e3);
         };
         let mut pending = Vec::new();
-        let reached = rates.iter().position(|&rate| rate >= peak * (1.0 - 1e-9)).unwrap_or(0) as u64 + 1;
+        let reached = first as u64 + 1;
         for &to in points {
             // The end of the warm-up is a node, because some laws count from there.
             if from < reached && reached < to {
@@ -82,7 +91,7 @@ impl Nodes {
                 pending.push((from, to));
             }
             while let Some((a, b)) = pending.pop() {
-                if b - a > 1 && !is_straight(at, a, b, peak, &sums) {
+                if b - a > 1 && !is_straight(at, a, b, peak, sums) {
                     let middle = split_at(at, a, b, peak);
                     pending.push((middle, b));
                     pending.push((a, middle));
@@ -110,6 +119,36 @@ impl Nodes {
     pub fn is_empty(&self) -> bool {
         self.updates.is_empty()
     }
+}
+
+/// Σ η of the first k updates at index k, from 0 to T.
+pub(super) fn running_sums(rates: &[f64]) -> Vec<f64> {
+    let mut sums = Vec::with_capacity(rates.len() + 1);
+    let mut sum = 0.0;
+    sums.push(0.0);
+    sums.extend(rates.iter().map(|rate| {
+        sum += rate;
+        sum
+    }));
+    sums
+}
+
+/// The largest of `rates` and `floor`, over eight lanes.
+pub(super) fn largest(rates: &[f64], floor: f64) -> f64 {
+    let mut lanes = [floor; 8];
+    let chunks = rates.chunks_exact(8);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (lane, &rate) in lanes.iter_mut().zip(chunk) {
+            *lane = if rate > *lane { rate } else { *lane };
+        }
+    }
+    lanes.iter().chain(rest).fold(floor, |a, &b| if b > a { b } else { a })
+}
+
+/// Index of the first rate at the peak: where the warm-up ends.
+pub(super) fn first_at(rates: &[f64], peak: f64) -> usize {
+    rates.iter().position(|&rate| rate >= peak * (1.0 - 1e-9)).unwrap_or(0)
 }
 
 fn is_straight(at: impl Fn(u64) -> f64, a: u64, b: u64, peak: f64, sums: &[f64]) -> bool {

@@ -233,32 +233,53 @@ fn set_interval<const DERIVATIVE: bool>(
     for j in 0..n {
         let z = modes.speed[j] * c * effect;
         let [phi0, phi1, phi2] = phi(z, interval.decay[j]);
-        let [each0, each1, _] = phi(modes.speed[j] * c * rate, each[j]);
+        let (inverse, inverse_by) = inverse_phi0(modes.speed[j] * c * rate, each[j]);
         let sum = effect * (e1 * phi0 + (e0 - e1) * phi1);
-        interval.added[j] = sum / each0;
+        interval.added[j] = sum * inverse;
         if DERIVATIVE {
             let by_z = -effect * effect * (e1 * phi1 + (e0 - e1) * phi2);
-            interval.added_by_c[j] = modes.speed[j] * (by_z / each0 + sum * rate * each1 / (each0 * each0));
+            interval.added_by_c[j] = modes.speed[j] * (by_z * inverse + sum * rate * inverse_by);
         }
     }
 }
 
+/// Below this argument the quotients are taken by their series, because numerator and denominator cancel.
+const SMALL: f64 = 0.05;
+
 /// φ_k(z) = ∫₀¹ x^k e^(−z·x) dx for k = 0, 1, 2; `decay` is e^-z.
+#[inline(always)]
 fn phi(z: f64, decay: f64) -> [f64; 3] {
-    if z > 0.5 {
-        let phi0 = (1.0 - decay) / z;
-        let phi1 = (phi0 - decay) / z;
-        return [phi0, phi1, (2.0 * phi1 - decay) / z];
-    }
-    // φ₂ by its series, then downward: φ_{k−1} = (z·φ_k + e^-z)/k.
-    let mut phi2 = 0.0;
-    let mut term = 1.0;
-    for k in 0..14 {
-        phi2 += term / (k as f64 + 3.0);
-        term *= -z / (k as f64 + 1.0);
-    }
-    let phi1 = 0.5 * (z * phi2 + decay);
-    [z * phi1 + decay, phi1, phi2]
+    let over = 1.0 / z;
+    let direct0 = (1.0 - decay) * over;
+    let direct1 = (direct0 - decay) * over;
+    let direct2 = (2.0 * direct1 - decay) * over;
+    // φ₂ by Σ (−z)^k/(k!·(k+3)), then φ_{k−1} = (z·φ_k + e^-z)/k.
+    let series = 1.0 / 3.0
+        - z * (1.0 / 4.0
+            - z * (1.0 / 10.0
+                - z * (1.0 / 36.0
+                    - z * (1.0 / 168.0 - z * (1.0 / 960.0 - z * (1.0 / 6480.0 - z / 50_400.0))))));
+    let series1 = 0.5 * (z * series + decay);
+    let series0 = z * series1 + decay;
+    let small = z < SMALL;
+    [
+        if small { series0 } else { direct0 },
+        if small { series1 } else { direct1 },
+        if small { series } else { direct2 },
+    ]
+}
+
+/// 1/φ₀(u) = u/(1 − e^-u) and its derivative; `decay` is e^-u.
+#[inline(always)]
+fn inverse_phi0(u: f64, decay: f64) -> (f64, f64) {
+    let over = 1.0 / (1.0 - decay);
+    let direct = u * over;
+    let direct_by = (1.0 - direct * decay) * over;
+    let u2 = u * u;
+    let series = 1.0 + u * 0.5 + u2 * (1.0 / 12.0 - u2 * (1.0 / 720.0 - u2 / 30_240.0));
+    let series_by = 0.5 + u * (1.0 / 6.0 - u2 * (1.0 / 180.0 - u2 / 5040.0));
+    let small = u < SMALL;
+    (if small { series } else { direct }, if small { series_by } else { direct_by })
 }
 
 #[cfg(test)]
