@@ -87,6 +87,10 @@ fn fit(law: &dyn Law, curves: &[Curve]) -> io::Result<Value> {
     let (least, median) = seconds(|| {
         std::hint::black_box(solver::lbfgsb(&objective, &start, 1000, &mut scratch));
     });
+    let newton = solver::gauss_newton(&objective, &start, 1000, &mut scratch);
+    let (newton_seconds, _) = seconds(|| {
+        std::hint::black_box(solver::gauss_newton(&objective, &start, 1000, &mut scratch));
+    });
     let mut gradient = vec![0.0; start.len()];
     let (evaluation, _) = seconds(|| {
         std::hint::black_box(objective.value(&start, Some(&mut gradient), &mut scratch));
@@ -117,6 +121,9 @@ fn fit(law: &dyn Law, curves: &[Curve]) -> io::Result<Value> {
         "seconds": least,
         "seconds_median": median,
         "seconds_evaluation": evaluation,
+        "seconds_newton": newton_seconds,
+        "objective_newton": newton.value,
+        "evaluations_newton": newton.evaluations,
         "seconds_fit_point": whole,
         "objective_fit_point": finished.solution.objective,
     }))

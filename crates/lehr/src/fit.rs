@@ -5,6 +5,7 @@ pub mod identifiability;
 pub mod metrics;
 pub mod objective;
 pub mod options;
+mod pointwise;
 pub mod profile;
 pub mod resample;
 pub mod solver;

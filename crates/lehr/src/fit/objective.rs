@@ -1,6 +1,7 @@
 //! The function that a fit minimises, its gradient and its Gauss–Newton matrix.
 
 use super::dataset::Dataset;
+use super::pointwise;
 use super::options::{Criterion, FitOptions, Residual, Weighting};
 use crate::law::{Law, Role, Scale};
 use nalgebra::{DMatrix, DVector};
@@ -214,6 +215,7 @@ pub struct Scratch {
     loss: Vec<f64>,
     jacobian: Vec<f64>,
     row: Vec<f64>,
+    factor: Vec<f64>,
     by_theta: Vec<f64>,
 }
 
@@ -265,6 +267,21 @@ impl<'a> Objective<'a> {
                 );
             } else {
                 self.law.predict(&theta, &run.features, &mut scratch.loss);
+            }
+            if pointwise::is_plain(run) {
+                let jacobian =
+                    with_gradient.then(|| (&scratch.jacobian[..points * n], scratch.by_theta.as_mut_slice()));
+                let sum = pointwise::accumulate(
+                    self.residual,
+                    self.criterion,
+                    &run.target,
+                    run.weight,
+                    &mut scratch.loss[..points],
+                    &mut scratch.factor,
+                    jacobian,
+                );
+                value += run.weight * sum;
+                continue;
             }
             let mut sum = 0.0;
             for i in 0..run.loss.len() {

@@ -4,7 +4,7 @@ use super::modes::{DEFAULT_STEP, MAX_MODES, Modes};
 use super::terms::{descent, size_term};
 use super::{Coefficient, DataSummary, Law, Role, Scale, coefficient};
 use crate::features::RunFeatures;
-use crate::vector_math::exp_in_place;
+use crate::vector_math::{exp_each, vectorised};
 
 /// The functional-scaling-law memory: each update injects noise in proportion to η², forgotten along a power law of
 /// the forward effect since.
@@ -107,15 +107,20 @@ impl Law for Fsl {
 
 fn evaluate<const JACOBIAN: bool>(theta: &[f64], run: &RunFeatures, loss: &mut [f64], jacobian: &mut [f64]) {
     let (a, b) = (theta[A], theta[B]);
-    noise::<JACOBIAN>(theta[C], theta[G], run, |point, noise| {
-        loss[point] = noise.value;
-        if JACOBIAN {
-            let row = &mut jacobian[point * COUNT..(point + 1) * COUNT];
-            row[B] = noise.value;
-            row[C] = b * noise.by_c;
-            row[G] = b * noise.by_g;
-        }
-    });
+    vectorised(
+        #[inline(always)]
+        || {
+            noise::<JACOBIAN>(theta[C], theta[G], run, |point, noise| {
+                loss[point] = noise.value;
+                if JACOBIAN {
+                    let row = &mut jacobian[point * COUNT..(point + 1) * COUNT];
+                    row[B] = noise.value;
+                    row[C] = b * noise.by_c;
+                    row[G] = b * noise.by_g;
+                }
+            });
+        },
+    );
     let size = size_term(theta[LAMBDA_N], theta[ALPHA_N], run);
     let floor = theta[L0] + size.value;
     descent(theta[ALPHA], run, |first, unit| {
@@ -156,6 +161,7 @@ struct Interval {
 /// D ← e^-z·D + F·(e₁·φ₀(z) + (e₀ − e₁)·φ₁(z))/φ₀(u),   φ_k(z) = ∫₀¹ x^k e^(−z·x) dx
 /// ```
 /// 1/φ₀(u) turns the integral over the interval into the sum over its updates.
+#[inline(always)]
 fn noise<const DERIVATIVE: bool>(c: f64, g: f64, run: &RunFeatures, mut at_point: impl FnMut(usize, &Noise)) {
     let nodes = &run.nodes;
     let total = run.forward_effect.last().copied().unwrap_or(0.0);
@@ -166,7 +172,7 @@ fn noise<const DERIVATIVE: bool>(c: f64, g: f64, run: &RunFeatures, mut at_point
     for (u, v) in unit[..n].iter_mut().zip(&modes.speed[..n]) {
         *u = -v;
     }
-    exp_in_place(&mut unit[..n]);
+    exp_each(&mut unit[..n]);
     let (mut state, mut state_by_c) = ([0.0; MAX_MODES], [0.0; MAX_MODES]);
     let mut lasting = 0.0;
     let mut interval =
@@ -211,6 +217,7 @@ fn noise<const DERIVATIVE: bool>(c: f64, g: f64, run: &RunFeatures, mut at_point
     }
 }
 
+#[inline(always)]
 fn set_interval<const DERIVATIVE: bool>(
     interval: &mut Interval,
     modes: &Modes,
@@ -223,13 +230,13 @@ fn set_interval<const DERIVATIVE: bool>(
     for (d, v) in interval.decay[..n].iter_mut().zip(&modes.speed[..n]) {
         *d = -v * (c * effect);
     }
-    exp_in_place(&mut interval.decay[..n]);
+    exp_each(&mut interval.decay[..n]);
     let rate = 0.5 * (e0 + e1) * 1e-3;
     let mut each = [0.0; MAX_MODES];
     for (d, v) in each[..n].iter_mut().zip(&modes.speed[..n]) {
         *d = -v * (c * rate);
     }
-    exp_in_place(&mut each[..n]);
+    exp_each(&mut each[..n]);
     for j in 0..n {
         let z = modes.speed[j] * c * effect;
         let [phi0, phi1, phi2] = phi(z, interval.decay[j]);

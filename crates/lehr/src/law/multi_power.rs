@@ -4,7 +4,7 @@ use super::modes::{DEFAULT_STEP, MAX_MODES, Modes};
 use super::terms::{descent, size_term};
 use super::{Coefficient, DataSummary, Law, Role, Scale, coefficient};
 use crate::features::RunFeatures;
-use crate::vector_math::exp_in_place;
+use crate::vector_math::{exp_each, vectorised};
 
 /// The multi-power law: every fall of the rate lowers the loss by an amount that is reached along a power law.
 ///
@@ -128,16 +128,21 @@ fn evaluate<const JACOBIAN: bool>(
     jacobian: &mut [f64],
 ) {
     let (a, b) = (theta[A], theta[B]);
-    gain::<JACOBIAN>(theta, run, step, |point, gain| {
-        loss[point] = gain.value;
-        if JACOBIAN {
-            let row = &mut jacobian[point * COUNT..(point + 1) * COUNT];
-            row[B] = -gain.value;
-            row[C] = -b * gain.by_c;
-            row[GAMMA] = -b * gain.by_gamma;
-            row[BETA] = -b * gain.by_beta;
-        }
-    });
+    vectorised(
+        #[inline(always)]
+        || {
+            gain::<JACOBIAN>(theta, run, step, |point, gain| {
+                loss[point] = gain.value;
+                if JACOBIAN {
+                    let row = &mut jacobian[point * COUNT..(point + 1) * COUNT];
+                    row[B] = -gain.value;
+                    row[C] = -b * gain.by_c;
+                    row[GAMMA] = -b * gain.by_gamma;
+                    row[BETA] = -b * gain.by_beta;
+                }
+            });
+        },
+    );
     let size = size_term(theta[LAMBDA_N], theta[ALPHA_N], run);
     let floor = theta[L0] + size.value;
     descent(theta[ALPHA], run, |first, unit| {
@@ -201,15 +206,17 @@ impl Sums {
     }
 
     /// Takes the decay for an interval of forward effect `effect`.
+    #[inline(always)]
     fn set_decay(&mut self, modes: &Modes, c: f64, effect: f64) {
         let n = modes.count;
         for (d, v) in self.decay[..n].iter_mut().zip(&modes.speed[..n]) {
             *d = -v * (c * effect);
         }
-        exp_in_place(&mut self.decay[..n]);
+        exp_each(&mut self.decay[..n]);
     }
 
     /// Lets all sources so far age by `effect`, whose decay has been set.
+    #[inline(always)]
     fn age<const DERIVATIVE: bool>(&mut self, modes: &Modes, effect: f64) {
         let n = modes.count;
         if DERIVATIVE {
@@ -228,6 +235,7 @@ impl Sums {
     }
 
     /// Adds a source: a fall `delta` to the rate `share`·peak, `effect` ago.
+    #[inline(always)]
     fn add<const DERIVATIVE: bool>(
         &mut self,
         modes: &Modes,
@@ -250,7 +258,7 @@ impl Sums {
         for (d, v) in self.decay[..n].iter_mut().zip(&modes.speed[..n]) {
             *d = -v * reach;
         }
-        exp_in_place(&mut self.decay[..n]);
+        exp_each(&mut self.decay[..n]);
         if DERIVATIVE {
             for j in 0..n {
                 let e = weight * self.decay[j];
@@ -266,6 +274,7 @@ impl Sums {
         }
     }
 
+    #[inline(always)]
     fn gain<const DERIVATIVE: bool>(&self, modes: &Modes, power: &Power) -> Gain {
         let n = modes.count;
         let mut rest = modes.lasting * self.lasting;
@@ -303,6 +312,7 @@ struct Power {
     ln_peak: f64,
 }
 
+#[inline(always)]
 fn gain<const DERIVATIVE: bool>(
     theta: &[f64],
     run: &RunFeatures,
