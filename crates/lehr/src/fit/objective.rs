@@ -1,8 +1,8 @@
 //! The function that a fit minimises, its gradient and its Gauss–Newton matrix.
 
 use super::dataset::Dataset;
-use super::pointwise;
 use super::options::{Criterion, FitOptions, Residual, Weighting};
+use super::pointwise;
 use crate::law::{Law, Role, Scale};
 use nalgebra::{DMatrix, DVector};
 
