@@ -80,7 +80,7 @@ impl Law for MultiPower {
         &[
             "what a fall of the rate gains is proportional to the fall in absolute rate: it does not carry over between peak rates",
             "S grows with the rate without end: the law always prefers a larger peak rate",
-            "from one peak rate C, γ and β trade off: γ and β then have priors (.6 ± .2, .5 ± .2), without which the converged fit tests worse than the published, early-stopped one",
+            "from one peak rate C, γ and β trade off: γ and β then have priors (.6 ± .1, .5 ± .1), without which the converged fit tests worse than the published, early-stopped one",
             "λ_N is not identifiable from one size: the term is then part of L₀",
         ]
     }
@@ -98,8 +98,8 @@ impl Law for MultiPower {
         super::descent_roles(data, &mut roles, L0, A);
         if data.peak_lrs.len() < 2 {
             // From one peak rate γ and β wander along a valley with C; the published fits stopped early instead.
-            roles[GAMMA] = Role::Prior { mean: 0.6, sd: 0.2 };
-            roles[BETA] = Role::Prior { mean: 0.5, sd: 0.2 };
+            roles[GAMMA] = Role::Prior { mean: 0.6, sd: 0.1 };
+            roles[BETA] = Role::Prior { mean: 0.5, sd: 0.1 };
         }
         super::size_roles(data, &mut roles, LAMBDA_N, ALPHA_N);
         roles
