@@ -175,7 +175,7 @@ impl LoadArgs {
             drop_nan: self.drop_nan,
             stitch: self.stitch,
             max_points: None,
-            manifest: self.manifest.as_deref().map(|path| file(path, 1, false)).transpose()?,
+            manifest: self.manifest.as_deref().map(|path| file_source(path, 1, false)).transpose()?,
         })
     }
 
@@ -185,7 +185,7 @@ impl LoadArgs {
         let mut seen = BTreeSet::new();
         let mut add = |path: &Path, below: usize, found: bool| -> Result<(), Failure> {
             if seen.insert(path.to_path_buf()) {
-                sources.push(file(path, below, found)?);
+                sources.push(file_source(path, below, found)?);
             }
             Ok(())
         };
@@ -254,7 +254,8 @@ fn walk(directory: &Path, depth: usize, found: &mut Vec<(PathBuf, usize)>) -> Re
     Ok(())
 }
 
-fn file(path: &Path, below: usize, found: bool) -> Result<Source, Failure> {
+/// A file as a source of the library.
+pub fn file_source(path: &Path, below: usize, found: bool) -> Result<Source, Failure> {
     let length = std::fs::metadata(path)
         .map_err(|error| Failure::new(format_args!("{}: {error}", path.display())))?
         .len();

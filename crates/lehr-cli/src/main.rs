@@ -31,6 +31,7 @@ struct Cli {
 enum Verb {
     Quickstart(verb::quickstart::Args),
     Inspect(verb::inspect::Args),
+    Import(verb::import::Args),
     Fit(verb::fit::Args),
     Validate(verb::validate::Args),
     Compare(verb::compare::Args),
@@ -58,6 +59,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Quickstart(args) => verb::quickstart::run(args, &|words| {
             run(Cli::parse_from(std::iter::once("lehr".to_owned()).chain(words.iter().cloned())))
         }),
+        Verb::Import(args) => verb::import::run(args, &output),
         Verb::Inspect(args) => verb::inspect::run(args, &output),
         Verb::Fit(args) => verb::fit::run(args, &output),
         Verb::Validate(args) => verb::validate::run(args, &output),

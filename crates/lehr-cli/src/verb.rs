@@ -3,6 +3,7 @@
 pub mod compare;
 pub mod fit;
 pub mod forecast;
+pub mod import;
 pub mod inspect;
 pub mod laws;
 pub mod quickstart;

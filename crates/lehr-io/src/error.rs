@@ -1,5 +1,6 @@
 //! Why an input could not be read, where, and what to do about it.
 
+use lehr::schedule::RecogniseError;
 use lehr::{CurveError, ScheduleError};
 
 /// Where in a file.
@@ -215,6 +216,16 @@ pub enum ReadError {
         /// Why.
         error: ScheduleError,
     },
+    /// The logged rates give no schedule.
+    #[error("{file}: run '{run}': {error}")]
+    Recognise {
+        /// The file.
+        file: String,
+        /// The run.
+        run: String,
+        /// Why.
+        error: RecogniseError,
+    },
     /// Two runs of one name.
     #[error("two runs are named '{id}': one in {first}, one in {second}")]
     DuplicateRun {
@@ -276,7 +287,7 @@ impl ReadError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Io { .. } | Self::Curve { .. } | Self::Schedule { .. } => return None,
+            Self::Io { .. } | Self::Curve { .. } | Self::Schedule { .. } | Self::Recognise { .. } => return None,
             Self::Empty { .. } | Self::NoRows { .. } => "the run may have ended before its first log line".into(),
             Self::NoHeader { .. } => "put a first line such as 'step,lr,loss' before the numbers".into(),
             Self::Unrecognised { .. } => "`lehr import --help` lists what is read".into(),

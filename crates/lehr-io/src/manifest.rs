@@ -1,6 +1,7 @@
 //! Manifests: a table or a TOML file that says of each run what its log does not.
 
 use crate::error::{Place, ReadError};
+use crate::run_store::StoreManifest;
 use crate::source::Source;
 use crate::table::{self, Cell, Want, delimited::is_missing, shortened};
 use lehr::schedule::Piecewise;
@@ -19,6 +20,8 @@ pub struct Entry {
     place: Place,
     values: BTreeMap<String, String>,
     schedule: Option<Schedule>,
+    /// Everything about the run, in a run store.
+    meta: Option<RunMeta>,
 }
 
 /// A manifest: entries by run.
@@ -114,6 +117,7 @@ impl Manifest {
                 place,
                 values,
                 schedule: None,
+                meta: None,
             })?;
             Ok(true)
         })?;
@@ -193,7 +197,33 @@ impl Manifest {
                     _ => {}
                 }
             }
-            manifest.add(Entry { id, file: file.to_owned(), place: Place::File, values, schedule })?;
+            manifest.add(Entry {
+                id,
+                file: file.to_owned(),
+                place: Place::File,
+                values,
+                schedule,
+                meta: None,
+            })?;
+        }
+        Ok(manifest)
+    }
+
+    /// The manifest of a run store.
+    ///
+    /// # Errors
+    /// None today: names are keys there.
+    pub fn of_store(file: &str, store: StoreManifest) -> Result<Self, ReadError> {
+        let mut manifest = Self::default();
+        for (id, run) in store.runs {
+            manifest.add(Entry {
+                id,
+                file: file.to_owned(),
+                place: Place::File,
+                values: BTreeMap::new(),
+                schedule: Some(run.schedule),
+                meta: Some(run.meta),
+            })?;
         }
         Ok(manifest)
     }
@@ -388,12 +418,21 @@ impl Entry {
         ReadError::Schedule { file: self.file.clone(), run: self.id.clone(), error }
     }
 
+    /// Whether everything about the run is stated, so that nothing is guessed.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.meta.is_some()
+    }
+
     /// Fills in what the manifest says about the run; `params_column` names the column of N.
     ///
     /// # Errors
     /// [`ReadError::Value`] for a value of the wrong kind, [`ReadError::UnknownColumn`] for a `params_column` that the
     /// manifest does not have.
     pub fn describe(&self, meta: &mut RunMeta, params_column: Option<&str>) -> Result<(), ReadError> {
+        if let Some(stored) = &self.meta {
+            meta.clone_from(stored);
+            return Ok(());
+        }
         const ARCH: [&str; 2] = ["arch", "architecture"];
         match self.text(&ARCH).map(str::to_lowercase).as_deref() {
             None | Some("dense") => {}

@@ -11,11 +11,13 @@ use crate::name;
 use crate::note::Note;
 use crate::rebuild::ScheduleOrigin;
 use crate::rows::RawRun;
+use crate::run_store::{self, StoreManifest};
 use crate::source::Source;
 use crate::table;
 use finish::{Context, finish};
 use lehr::{Caveat, Curve, Schedule};
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
 use std::sync::Arc;
 
 /// Which losses are wanted.
@@ -188,8 +190,22 @@ impl<'a> Reading<'a> {
         let (manifests, logs): (Vec<_>, Vec<_>) =
             sources.iter().cloned().partition(|source| Manifest::is_named_so(source.file_name()));
         let mut by_directory = BTreeMap::new();
+        let mut summary = Summary::default();
         for source in &manifests {
-            by_directory.insert(source.directory().to_owned(), Arc::new(Manifest::read(source)?));
+            let read = match store_manifest(source, &logs)? {
+                Some((store, is_copy)) => {
+                    if is_copy {
+                        summary.notes.push(Note::new(
+                            "manifest-behind",
+                            source.name(),
+                            "an interrupted write left it behind the points; the copy inside points.parquet is used",
+                        ));
+                    }
+                    Manifest::of_store(source.name(), store)?
+                }
+                None => Manifest::read(source)?,
+            };
+            by_directory.insert(source.directory().to_owned(), Arc::new(read));
         }
         Ok(Self {
             options,
@@ -203,7 +219,7 @@ impl<'a> Reading<'a> {
             unmatched: Vec::new(),
             in_manifest: BTreeSet::new(),
             said: BTreeSet::new(),
-            summary: Summary::default(),
+            summary,
         })
     }
 
@@ -351,6 +367,24 @@ impl<'a> Reading<'a> {
         self.summary.runs = done.runs;
         Ok(self.summary)
     }
+}
+
+/// The manifest of a run store; `None` for any other manifest.
+fn store_manifest(source: &Source, logs: &[Source]) -> Result<Option<(StoreManifest, bool)>, ReadError> {
+    if source.file_name() != run_store::MANIFEST {
+        return Ok(None);
+    }
+    let mut text = String::new();
+    source
+        .open()
+        .and_then(|mut reader| reader.read_to_string(&mut text))
+        .map_err(ReadError::io(source.name()))?;
+    if StoreManifest::parse(source.directory(), &text)?.is_none() {
+        return Ok(None);
+    }
+    let points =
+        logs.iter().find(|log| log.directory() == source.directory() && log.file_name() == run_store::POINTS);
+    StoreManifest::current(source.directory(), Some(&text), points)
 }
 
 /// Groups of runs of one configuration: same schedule, size, batch, data and split. Their difference is the noise floor.

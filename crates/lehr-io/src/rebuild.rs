@@ -1,7 +1,7 @@
-//! The schedule of a whole run from what was logged of its rate.
+//! How a run's schedule is known, and how well the logged rates agree with it.
 
-use lehr::schedule::Piecewise;
-use lehr::{Schedule, ScheduleError, Segment, Shape, Steps};
+use lehr::schedule::Family;
+use lehr::{Schedule, Segment};
 use serde::{Deserialize, Serialize};
 
 /// How a run's schedule is known.
@@ -31,17 +31,6 @@ pub struct ScheduleOrigin {
     pub rows: usize,
 }
 
-/// What stands before the first logged rate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Past {
-    /// The log begins at its first logging interval: nothing is missing.
-    Logged,
-    /// The user stated a warm-up of so many updates.
-    Stated(u64),
-    /// Nothing is known: a linear warm-up of so many updates, then the first logged rate, is assumed.
-    Assumed(u64),
-}
-
 /// Whether the log begins later than one and a half of its own intervals.
 pub(crate) fn misses_its_past(step: &[u64]) -> bool {
     let Some(&first) = step.first() else { return false };
@@ -52,69 +41,6 @@ pub(crate) fn misses_its_past(step: &[u64]) -> bool {
     let middle = gaps.len() / 2;
     let (_, &mut stride, _) = gaps.select_nth_unstable(middle);
     first > 1 && 2 * first > 3 * stride
-}
-
-/// Straight lines through logged rates: update, rate, in order of the updates; the past as `past` says.
-///
-/// Stretches on one line become one segment. Without a missing past, a rate that rises over the first two rows is
-/// carried back along their line to update 0 (not below 0), any other first rate held from the beginning.
-///
-/// # Errors
-/// [`ScheduleError`]: no rate, a negative or non-finite rate, a stated warm-up that is longer than the first row.
-pub fn through_rows(rates: &[(u64, f64)], past: Past, total: u64) -> Result<Schedule, ScheduleError> {
-    let Some(&(first, rate)) = rates.first() else {
-        return Err(ScheduleError::NoUpdates { what: "the list of logged rates".into() });
-    };
-    let mut segments = Vec::new();
-    let line = |updates: u64, from: f64, to: f64| Segment {
-        updates: Steps(updates),
-        from,
-        to,
-        shape: Shape::Linear,
-    };
-    match past {
-        Past::Logged => {
-            let rising = rates.get(1).filter(|&&(_, next)| next > rate);
-            let from = rising.map_or(rate, |&(step, next)| {
-                (rate - (next - rate) / (step - first) as f64 * first as f64).max(0.0)
-            });
-            segments.push(line(first, from, rate));
-        }
-        Past::Stated(0) | Past::Assumed(0) => segments.push(line(first, rate, rate)),
-        Past::Stated(warmup) | Past::Assumed(warmup) => {
-            if warmup > first {
-                return Err(ScheduleError::TooLong { warmup, anneal: 0, total: first });
-            }
-            segments.push(line(warmup, 0.0, rate));
-            if first > warmup {
-                segments.push(line(first - warmup, rate, rate));
-            }
-        }
-    }
-    // Extend the current line as long as every row lies on it.
-    let mut start = 0;
-    while start + 1 < rates.len() {
-        let (from_step, from) = rates[start];
-        let slope = |end: usize| (rates[end].1 - from) / (rates[end].0 - from_step) as f64;
-        let mut end = start + 1;
-        let wanted = slope(end);
-        while end + 1 < rates.len() {
-            let (step, rate) = rates[end + 1];
-            let expected = from + wanted * (step - from_step) as f64;
-            if (expected - rate).abs() > 1e-9 * rate.abs().max(from.abs()) {
-                break;
-            }
-            end += 1;
-        }
-        segments.push(line(rates[end].0 - from_step, from, rates[end].1));
-        start = end;
-    }
-    let covered: u64 = segments.iter().map(|segment| segment.updates.0).sum();
-    if covered < total {
-        let last = segments[segments.len() - 1].to;
-        segments.push(line(total - covered, last, last));
-    }
-    Piecewise::new(segments).map(Schedule::Piecewise)
 }
 
 /// Largest difference between logged and rebuilt rates, as a share of the peak.
@@ -174,30 +100,17 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// A name of the schedule for a table.
+/// A name of the schedule for a table: its family, and the shape where there is a choice.
 #[must_use]
 pub fn family(schedule: &Schedule) -> String {
-    match schedule {
-        Schedule::Wsd(wsd) => {
-            let after_warmup = wsd.total.0 - wsd.warmup.0;
-            if wsd.anneal.0 == 0 {
-                "constant".to_owned()
-            } else if wsd.anneal.0 == after_warmup {
-                wsd.shape.to_string()
-            } else {
-                format!("wsd {}", wsd.shape)
-            }
+    let family = schedule.family();
+    match (family, schedule) {
+        (Family::Wsd, Schedule::Wsd(wsd)) => format!("wsd {}", wsd.shape),
+        (Family::Wsd, Schedule::Piecewise(pieces)) => {
+            pieces.segments().last().map_or_else(|| family.to_string(), |last| format!("wsd {}", last.shape))
         }
-        Schedule::Piecewise(piecewise) => match piecewise.segments() {
-            [rise, fall] if rise.from < rise.to && fall.from > fall.to => {
-                format!("{}, {} warm-up", fall.shape, rise.shape)
-            }
-            [rise, flat, fall] if rise.from < rise.to && flat.from == flat.to && fall.from > fall.to => {
-                format!("wsd {}, {} warm-up", fall.shape, rise.shape)
-            }
-            segments => format!("{} pieces", segments.len()),
-        },
-        Schedule::Sampled(_) => "sampled".to_owned(),
+        (Family::Piecewise, Schedule::Piecewise(pieces)) => format!("{} pieces", pieces.segments().len()),
+        _ => family.to_string(),
     }
 }
 
@@ -206,36 +119,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn logged_rates_are_met_at_every_row() {
-        let rates: Vec<(u64, f64)> = (1..=50)
-            .map(|k| (20 * k, if k < 10 { 1e-4 * k as f64 } else { 1e-3 / (k - 9) as f64 }))
-            .collect();
-        let schedule = through_rows(&rates, Past::Logged, 1000).unwrap();
-        assert_eq!(schedule.total().0, 1000);
-        assert!(residual(&schedule, &rates).unwrap() < 1e-12);
-        assert!((schedule.lr(10) - 5e-5).abs() < 1e-12);
-    }
-
-    #[test]
-    fn a_constant_stretch_is_one_segment() {
-        let rates: Vec<(u64, f64)> = (1..=100).map(|k| (10 * k, 3e-4)).collect();
-        let schedule = through_rows(&rates, Past::Logged, 1000).unwrap();
-        assert_eq!(schedule.segments().unwrap().len(), 2);
-    }
-
-    #[test]
-    fn a_missing_past_is_a_warm_up_and_the_first_rate() {
-        let rates = [(2176, 3e-4), (2304, 3e-4)];
-        let schedule = through_rows(&rates, Past::Assumed(2160), 2304).unwrap();
-        assert_eq!(schedule.lr(2160), 3e-4);
-        assert_eq!(schedule.lr(1080), 1.5e-4);
-        assert!(through_rows(&rates, Past::Stated(3000), 2304).is_err());
-    }
-
-    #[test]
     fn a_log_that_begins_at_its_interval_misses_nothing() {
         assert!(!misses_its_past(&[128, 256, 384]));
         assert!(!misses_its_past(&[1, 11, 21]));
         assert!(misses_its_past(&[2160, 2288, 2416]));
+    }
+
+    #[test]
+    fn the_residual_is_a_share_of_the_peak() {
+        let schedule: Schedule =
+            "wsd:peak=1e-3,total=1000,warmup=100,anneal=200,shape=linear,final=0".parse().unwrap();
+        let mut rates: Vec<(u64, f64)> = (1..=100).map(|k| (10 * k, schedule.lr(10 * k))).collect();
+        assert_eq!(residual(&schedule, &rates), Some(0.0));
+        rates[50].1 += 1e-5;
+        assert!((residual(&schedule, &rates).unwrap() - 0.01).abs() < 1e-12);
     }
 }

@@ -6,11 +6,12 @@ use crate::health::Health;
 use crate::manifest::{Manifest, Rise};
 use crate::name::params_in;
 use crate::note::Note;
-use crate::rebuild::{self, Known, Past, ScheduleOrigin};
+use crate::rebuild::{self, Known, ScheduleOrigin};
 use crate::rows::{Points, RawRun};
 use crate::source::Source;
 use crate::stitch::stitch;
-use lehr::{Caveat, Curve, LossKind, ParamCount, Params, RunMeta, Schedule, Split, Tokens};
+use lehr::schedule::{Family, RecogniseOptions, recognise};
+use lehr::{Caveat, Curve, LossKind, ParamCount, Params, RunMeta, Schedule, Split, Steps, Tokens};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -253,7 +254,8 @@ impl Finish<'_> {
             Some(None) => self.note("not-in-manifest", &raw.id, "the manifest does not name this run"),
             None => {}
         }
-        if meta.params.is_none() && options.params.is_none() {
+        let complete = entry.flatten().is_some_and(crate::manifest::Entry::is_complete);
+        if meta.params.is_none() && options.params.is_none() && !complete {
             let parts = self.source.parts();
             let directories = &parts[..parts.len().saturating_sub(1)];
             let named = directories
@@ -321,36 +323,37 @@ impl Finish<'_> {
         if rates.is_empty() {
             return Err(ReadError::NoRate { file: raw.file.clone(), run: raw.id.clone() });
         }
-        let past = self.past(raw, rates);
-        let total = last.max(raw.total.unwrap_or(0)).max(rates[rates.len() - 1].0);
-        let schedule = rebuild::through_rows(rates, past, total).map_err(|error| ReadError::Schedule {
+        let options = RecogniseOptions {
+            total: raw.total.or_else(|| (last > rates[rates.len() - 1].0).then_some(last)).map(Steps),
+            warmup: self.assumed_warmup(raw, rates).map(Steps),
+            ..RecogniseOptions::default()
+        };
+        let found = recognise(rates, &options).map_err(|error| ReadError::Recognise {
             file: raw.file.clone(),
             run: raw.id.clone(),
             error,
         })?;
-        let residual = rebuild::residual(&schedule, rates);
+        for note in &found.notes {
+            self.note("schedule", &raw.id, note.clone());
+        }
+        let recognised = !matches!(found.family, Family::Piecewise | Family::Sampled);
         let origin = ScheduleOrigin {
-            known: Known::Rows,
-            family: rebuild::family(&schedule),
-            residual,
+            known: if recognised { Known::Recognised } else { Known::Rows },
+            family: rebuild::family(&found.schedule),
+            residual: Some(found.residual.max),
             rows: rates.len(),
         };
-        Ok((schedule, origin))
+        Ok((found.schedule, origin))
     }
 
-    /// What stands before the first logged rate, said aloud where it is assumed.
-    fn past(&mut self, raw: &RawRun, rates: &[(u64, f64)]) -> Past {
+    /// The warm-up of a log that begins after it: stated, or assumed and said aloud.
+    fn assumed_warmup(&mut self, raw: &RawRun, rates: &[(u64, f64)]) -> Option<u64> {
         let step: Vec<u64> = rates.iter().map(|&(step, _)| step).collect();
         let (first, rate) = rates[0];
-        if !rebuild::misses_its_past(&step) {
-            return Past::Logged;
-        }
-        // Still rising: the line of the warm-up itself says where it began.
-        if rates.get(1).is_some_and(|&(_, next)| next > 1.001 * rate) {
-            return Past::Logged;
-        }
-        if let Some(warmup) = self.context.options.warmup {
-            return Past::Stated(warmup);
+        // A rate that still rises: the line of the warm-up itself says where it began.
+        let rising = rates.get(1).is_some_and(|&(_, next)| next > 1.001 * rate);
+        if self.context.options.warmup.is_some() || rising || !rebuild::misses_its_past(&step) {
+            return self.context.options.warmup;
         }
         let warmup = self.context.first_step.map_or(first, |common| common.min(first));
         let directory = self.source.directory();
@@ -368,9 +371,13 @@ impl Finish<'_> {
         ));
         self.caveats.push(Caveat::note(
             "assumed-warmup",
-            format!("run '{}': updates 1 … {} are not in the log; a linear warm-up of {warmup} updates is assumed", raw.id, first - 1),
+            format!(
+                "run '{}': updates 1 … {} are not in the log; a linear warm-up of {warmup} updates is assumed",
+                raw.id,
+                first - 1
+            ),
         ));
-        Past::Assumed(warmup)
+        Some(warmup)
     }
 }
 

@@ -1,0 +1,166 @@
+//! What goes into a run store comes out of it.
+
+use lehr::schedule::{Piecewise, Sampled};
+use lehr::{
+    AnnealingRatio, Arch, BranchPoint, Curve, LossKind, ParamCount, Params, RunMeta, Schedule, Segment,
+    Shape, Split, Steps, Tokens, Wsd,
+};
+use lehr_io::run_store::{MANIFEST, POINTS, StoreManifest, StoreWriter};
+use lehr_io::{ReadError, ReadOptions, Source, for_each_run};
+use proptest::prelude::*;
+
+fn write(curves: &[Curve], generation: u64) -> (Vec<u8>, String) {
+    let mut writer = StoreWriter::new("store", Vec::new(), generation).unwrap();
+    for curve in curves {
+        writer.push(curve, "test").unwrap();
+    }
+    writer.finish().unwrap()
+}
+
+fn read(points: &[u8], manifest: &str) -> Vec<Curve> {
+    let sources = [
+        Source::bytes(format!("store/{POINTS}"), points.to_vec()),
+        Source::bytes(format!("store/{MANIFEST}"), manifest.as_bytes().to_vec()),
+    ];
+    let mut curves = Vec::new();
+    for_each_run::<ReadError>(&sources, &ReadOptions::default(), &mut |_| {}, &mut |run| {
+        assert!(run.schedule.residual.unwrap() < 1e-12);
+        curves.push(run.curve);
+        Ok(())
+    })
+    .unwrap();
+    curves
+}
+
+fn shape() -> impl Strategy<Value = Shape> {
+    prop_oneof![
+        Just(Shape::Linear),
+        Just(Shape::Cosine),
+        Just(Shape::OneMinusSqrt),
+        Just(Shape::Exponential),
+        (0.1_f64..4.0).prop_map(Shape::Power),
+    ]
+}
+
+fn schedule() -> impl Strategy<Value = Schedule> {
+    let wsd = (1e-6_f64..1e-1, 20_u64..3000, 0.0_f64..0.5, 0.0_f64..0.5, shape(), 0.0_f64..1.0).prop_map(
+        |(peak, total, warmup, ratio, shape, last)| {
+            let ratio = AnnealingRatio::new(ratio).unwrap();
+            let warmup = Steps((warmup * total as f64) as u64);
+            Schedule::Wsd(Wsd::new(peak, Steps(total), warmup, ratio, shape, last * peak).unwrap())
+        },
+    );
+    let pieces =
+        prop::collection::vec((1_u64..500, 0.0_f64..1e-2, 0.0_f64..1e-2, shape()), 1..6).prop_map(|pieces| {
+            let segment = |(updates, from, to, shape)| Segment { updates: Steps(updates), from, to, shape };
+            Schedule::Piecewise(Piecewise::new(pieces.into_iter().map(segment).collect()).unwrap())
+        });
+    let sampled = prop::collection::vec(1e-9_f64..1e-2, 1..60)
+        .prop_map(|rates| Schedule::Sampled(Sampled::new(rates).unwrap()));
+    prop_oneof![wsd, pieces, sampled]
+}
+
+fn curve() -> impl Strategy<Value = Curve> {
+    let meta = (
+        "[a-zA-Z0-9 ._/\"'#=-]{1,20}",
+        prop::option::of(1_u64..1_000_000_000_000),
+        prop_oneof![
+            Just(Arch::Dense),
+            (1_u32..300, 1_u32..9).prop_map(|(experts, top_k)| Arch::Moe { experts, top_k })
+        ],
+        prop_oneof![Just(Split::Train), Just(Split::Validation), Just(Split::Unstated)],
+        prop_oneof![
+            Just(LossKind::Instant),
+            (1_u64..100).prop_map(|k| LossKind::IntervalMean(Steps(k))),
+            (0.5_f64..0.999).prop_map(LossKind::Ema)
+        ],
+        prop::option::of((1_u64..5000).prop_map(|at| BranchPoint { trunk: "trunk".into(), at: Steps(at) })),
+        prop::option::of(0.5_f64..12.0),
+    );
+    (meta, schedule(), prop::collection::vec((1_u64..40, 1e-3_f64..12.0), 1..60)).prop_map(
+        |((id, params, arch, split, loss_kind, branch, final_loss), schedule, points)| {
+            let (mut step, mut loss, mut at) = (Vec::new(), Vec::new(), 0);
+            for (gap, value) in points {
+                at += gap;
+                if at <= schedule.total().0 {
+                    step.push(at);
+                    loss.push(value);
+                }
+            }
+            if step.is_empty() {
+                (step, loss) = (vec![1], vec![2.0]);
+            }
+            let meta = RunMeta {
+                params: params.map(Params),
+                active_params: params.map(|n| Params(n / 2)),
+                counted: ParamCount::NonEmbedding,
+                tokens_per_step: params.map(Tokens),
+                dataset: params.map(|_| "web \"text\"\nmix".to_owned()),
+                seed: params,
+                arch,
+                split,
+                loss_kind,
+                branch,
+                final_loss,
+                ..RunMeta::named(id)
+            };
+            Curve::new(meta, schedule, step, loss).unwrap()
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn curves_come_back_as_they_went_in(mut curves in prop::collection::vec(curve(), 1..5)) {
+        let mut seen = std::collections::BTreeSet::new();
+        curves.retain(|curve| seen.insert(curve.meta().id.clone()));
+        let (points, manifest) = write(&curves, 1);
+        prop_assert_eq!(read(&points, &manifest), curves);
+    }
+}
+
+fn simple(id: &str, value: f64) -> Curve {
+    let schedule: Schedule =
+        "wsd:peak=1e-3,total=100,warmup=10,anneal=20,shape=linear,final=0".parse().unwrap();
+    Curve::new(RunMeta::named(id), schedule, vec![10, 50, 100], vec![value, 0.9 * value, 0.8 * value])
+        .unwrap()
+}
+
+#[test]
+fn a_manifest_left_behind_by_an_interrupted_write_gives_way_to_the_copy() {
+    let (_, old) = write(&[simple("a", 3.0)], 1);
+    let (points, new) = write(&[simple("a", 3.0), simple("b", 4.0)], 2);
+    assert_eq!(read(&points, &old).len(), 2);
+    assert_eq!(read(&points, &new).len(), 2);
+}
+
+#[test]
+fn runs_are_carried_over_and_replaced() {
+    let (points, text) = write(&[simple("a", 3.0), simple("b", 4.0)], 1);
+    let manifest = StoreManifest::parse("store", &text).unwrap().unwrap();
+    let mut writer = StoreWriter::new("store", Vec::new(), 2).unwrap();
+    writer.copy(&Source::bytes("store/points.parquet", points), &manifest, &|id| id != "a").unwrap();
+    writer.push(&simple("a", 5.0), "test").unwrap();
+    assert!(writer.push(&simple("b", 5.0), "test").is_err());
+    let (points, text) = writer.finish().unwrap();
+    let mut curves = read(&points, &text);
+    curves.sort_by(|a, b| a.meta().id.cmp(&b.meta().id));
+    assert_eq!(curves, [simple("a", 5.0), simple("b", 4.0)]);
+}
+
+#[test]
+fn a_store_of_a_later_version_is_refused() {
+    let (_, text) = write(&[simple("a", 3.0)], 1);
+    let error = StoreManifest::parse("store", &text.replace("version = 1", "version = 99")).unwrap_err();
+    assert_eq!(error.to_string(), "store: the store's version is 99; expected 1");
+}
+
+#[test]
+fn an_edited_manifest_wins_over_the_copy() {
+    let (points, text) = write(&[simple("a", 3.0)], 1);
+    let edited = text.replace("arch = \"dense\"", "dataset = \"mine\"\narch = \"dense\"");
+    assert_ne!(edited, text);
+    assert_eq!(read(&points, &edited)[0].meta().dataset.as_deref(), Some("mine"));
+}
