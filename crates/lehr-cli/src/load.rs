@@ -68,30 +68,7 @@ pub enum SplitArg {
 pub struct Loaded {
     /// The curves, in the order of the sources.
     pub curves: Vec<Curve>,
-    /// Of each curve: file, schedule origin, health, mapping, its own caveats.
-    pub runs: Vec<RunInfo>,
-    /// What was done; already said on stderr.
-    pub notes: Vec<Note>,
     /// What to beware of, of all runs.
-    pub caveats: Vec<Caveat>,
-    /// Groups of runs of one configuration.
-    pub twins: Vec<Vec<String>>,
-}
-
-/// What is known about one loaded run besides its curve.
-#[derive(Debug, Clone)]
-pub struct RunInfo {
-    /// The file.
-    pub file: String,
-    /// Its kind.
-    pub format: String,
-    /// Columns by role, for tables.
-    pub mapping: Option<lehr_io::Mapping>,
-    /// How the schedule is known.
-    pub schedule: lehr_io::ScheduleOrigin,
-    /// Spikes, divergence, noise.
-    pub health: lehr_io::Health,
-    /// What to beware of.
     pub caveats: Vec<Caveat>,
 }
 
@@ -336,23 +313,22 @@ pub fn load_subsampled(
     output: &Output,
 ) -> Result<Loaded, Failure> {
     let mut curves = Vec::new();
-    let mut runs = Vec::new();
     let mut caveats = Vec::new();
-    let summary = for_each_run(args, max_points, output, &mut |run| {
-        caveats.extend(run.caveats.iter().cloned());
-        runs.push(RunInfo {
-            file: run.file,
-            format: run.format,
-            mapping: run.mapping,
-            schedule: run.schedule,
-            health: run.health,
-            caveats: run.caveats,
-        });
+    for_each_run(args, max_points, output, &mut |run| {
+        add_caveats(&mut caveats, run.caveats);
         curves.push(run.curve);
         Ok(())
     })?;
-    let twins = lehr_io::twins(&curves);
-    Ok(Loaded { curves, runs, notes: summary.notes, caveats, twins })
+    Ok(Loaded { curves, caveats })
+}
+
+/// Adds caveats; what concerns a whole directory comes with each of its runs and is kept once.
+pub fn add_caveats(caveats: &mut Vec<Caveat>, more: Vec<Caveat>) {
+    for caveat in more {
+        if !caveats.contains(&caveat) {
+            caveats.push(caveat);
+        }
+    }
 }
 
 fn say_mappings(summary: &Summary) {

@@ -149,11 +149,7 @@ pub fn for_each_run<E: From<ReadError>>(
             Ok(()) => {}
             Err(error) if source.found() && error.is_not_a_log() => {
                 skipped.push(error.to_string());
-                reading.summary.notes.push(Note::new(
-                    "skipped-file",
-                    source.name(),
-                    format!("passed over: {error}"),
-                ));
+                reading.summary.notes.push(Note::new("skipped-file", "passed over", error.to_string()));
             }
             Err(error) => return Err(error.into()),
         }

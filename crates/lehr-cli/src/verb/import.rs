@@ -1,7 +1,7 @@
 //! `lehr import`: logs → run store.
 
 use crate::failure::Failure;
-use crate::load::{LoadArgs, file_source, for_each_run};
+use crate::load::{LoadArgs, add_caveats, file_source, for_each_run};
 use crate::output::{Output, say};
 use lehr_io::run_store::{FORMAT, MANIFEST, POINTS, StoreManifest, StoreWriter};
 use serde::Serialize;
@@ -139,7 +139,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         }
         writer.push(&run.curve, &run.file)?;
         points += run.curve.step().len() as u64;
-        caveats.extend(run.caveats);
+        add_caveats(&mut caveats, run.caveats);
         if there {
             replaced.push(id)
         } else {

@@ -372,9 +372,7 @@ impl Finish<'_> {
         self.caveats.push(Caveat::note(
             "assumed-warmup",
             format!(
-                "run '{}': updates 1 … {} are not in the log; a linear warm-up of {warmup} updates is assumed",
-                raw.id,
-                first - 1
+                "the logs of '{about}' begin after the warm-up; a linear warm-up of {warmup} updates is assumed (--warmup N says otherwise)"
             ),
         ));
         Some(warmup)
