@@ -226,6 +226,14 @@ pub enum ReadError {
         /// Why.
         error: RecogniseError,
     },
+    /// A run without a single loss.
+    #[error("{file}: run '{run}' has no loss after its first update")]
+    NoPoint {
+        /// The file.
+        file: String,
+        /// The run.
+        run: String,
+    },
     /// Two runs of one name.
     #[error("two runs are named '{id}': one in {first}, one in {second}")]
     DuplicateRun {
@@ -287,7 +295,7 @@ impl ReadError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Io { .. } | Self::Curve { .. } | Self::Schedule { .. } | Self::Recognise { .. } => return None,
+            Self::Io { .. } | Self::Schedule { .. } | Self::Recognise { .. } => return None,
             Self::Empty { .. } | Self::NoRows { .. } => "the run may have ended before its first log line".into(),
             Self::NoHeader { .. } => "put a first line such as 'step,lr,loss' before the numbers".into(),
             Self::Unrecognised { .. } => "`lehr import --help` lists what is read".into(),
@@ -298,8 +306,19 @@ impl ReadError {
             Self::Map { .. } => {
                 "write ROLE=COLUMN; the roles are step, loss, val_loss, lr, run, split, tokens and samples".into()
             }
+            Self::Curve { error: CurveError::Outside { .. }, .. } => {
+                "the horizon that the log or its manifest states is shorter than the points; correct it".into()
+            }
+            Self::NoPoint { .. } => "leave the run out with --run, or map another column with --map loss=NAME".into(),
+            Self::Value { what, .. } if what.starts_with("run '") => {
+                "correct the manifest; docs/formats/manifest.md describes it".into()
+            }
+            Self::Broken { file, .. } if file.contains("manifest") => {
+                "correct the manifest; docs/formats/manifest.md describes it".into()
+            }
             Self::Value { .. } => "correct the value, or map another column with --map ROLE=COLUMN".into(),
             Self::Ragged { .. } => "the file may be cut off or have been edited; restore the row or delete it".into(),
+            Self::Curve { .. } => return None,
             Self::Broken { .. } => "the file may be cut off; restore it from where it was written".into(),
             Self::Loss { .. } => "--drop-nan leaves these rows out; the run then carries a caveat".into(),
             Self::MixedRuns { .. } => {

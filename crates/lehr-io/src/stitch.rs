@@ -122,7 +122,7 @@ fn merge(
     for (k, &attempt) in attempts.iter().enumerate().skip(1) {
         let (first, last) = (step[attempt[0]], step[attempt[attempt.len() - 1]]);
         let (course_first, course_last) = (step[course[0]], step[course[course.len() - 1]]);
-        if attempts[..k].iter().any(|earlier| is_copy(step, loss, earlier, attempt)) {
+        if attempts[..k].iter().any(|earlier| is_copy(step, loss, lr, earlier, attempt)) {
             result.repeated += attempt.len();
             continue;
         }
@@ -184,14 +184,14 @@ fn merge(
 }
 
 /// Whether `attempt` repeats rows of `earlier` exactly.
-fn is_copy(step: &[u64], loss: &[f64], earlier: &[usize], attempt: &[usize]) -> bool {
+fn is_copy(step: &[u64], loss: &[f64], lr: &[f64], earlier: &[usize], attempt: &[usize]) -> bool {
     let at = earlier.partition_point(|&row| step[row] < step[attempt[0]]);
     attempt.len() > 1
         && earlier.len() - at >= attempt.len()
-        && earlier[at..]
-            .iter()
-            .zip(attempt)
-            .all(|(&a, &b)| step[a] == step[b] && loss[a].to_bits() == loss[b].to_bits())
+        && earlier[at..].iter().zip(attempt).all(|(&a, &b)| {
+            let same = |values: &[f64]| values[a].to_bits() == values[b].to_bits();
+            step[a] == step[b] && same(loss) && same(lr)
+        })
 }
 
 /// Whether two attempts used clearly other rates at most of the updates that they share.

@@ -235,3 +235,12 @@ fn the_public_multi_power_law_schedules_are_recognised() {
         }
     }
 }
+
+#[test]
+fn round_numbers_are_not_taken_for_coarse_rounding() {
+    let truth: Schedule =
+        "wsd:peak=1e-3,total=1000,warmup=100,anneal=200,shape=linear,final=0".parse().unwrap();
+    let rows: Vec<(u64, f64)> = (1..=100).map(|k| (10 * k, (truth.lr(10 * k) * 1e9).round() / 1e9)).collect();
+    let found = recognise(&rows, &RecogniseOptions::default()).unwrap();
+    assert_eq!(found.schedule, truth, "{:?}", found.notes);
+}

@@ -235,7 +235,7 @@ impl Finish<'_> {
             .map(split_word)
             .collect();
         if all.is_empty() {
-            return Err(ReadError::NoRows { file: format!("{} (run '{}')", raw.file, raw.id) });
+            return Err(ReadError::NoPoint { file: raw.file.clone(), run: raw.id.clone() });
         }
         Err(ReadError::NoSplit {
             file: raw.file.clone(),

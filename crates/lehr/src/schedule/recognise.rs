@@ -5,6 +5,7 @@ mod fall;
 mod rounding;
 mod warmup;
 
+use self::rounding::Reading;
 use super::phase::Family;
 use super::{Schedule, ScheduleError, Segment, Shape, Wsd};
 use crate::units::Steps;
@@ -143,6 +144,26 @@ pub(crate) struct Row {
 /// ```
 pub fn recognise(rows: &[(u64, f64)], options: &RecogniseOptions) -> Result<Recognised, RecogniseError> {
     check(rows)?;
+    // Digits can be read in two ways; the finer one first, because few digits may just be round numbers.
+    let finer = with_reading(rows, options, Reading::Finer)?;
+    if finer.is_recognised(options) && finer.exact {
+        return Ok(finer);
+    }
+    let coarser = with_reading(rows, options, Reading::Coarser)?;
+    Ok(if finer.is_recognised(options) && !coarser.is_recognised(options) { finer } else { coarser })
+}
+
+impl Recognised {
+    fn is_recognised(&self, options: &RecogniseOptions) -> bool {
+        self.residual.max <= options.accept && !matches!(self.family, Family::Piecewise | Family::Sampled)
+    }
+}
+
+fn with_reading(
+    rows: &[(u64, f64)],
+    options: &RecogniseOptions,
+    reading: Reading,
+) -> Result<Recognised, RecogniseError> {
     let mut notes = Vec::new();
     let offset = options.offset.unwrap_or_else(|| {
         let offset = i64::from(rows[0].0 == 0);
@@ -156,7 +177,7 @@ pub fn recognise(rows: &[(u64, f64)], options: &RecogniseOptions) -> Result<Reco
     if logged_peak == 0.0 {
         return Err(RecogniseError::AllZero);
     }
-    let tol = rounding::tolerance(&shifted, logged_peak);
+    let tol = rounding::tolerance(&shifted, logged_peak, reading);
     let peak = rounding::shortest(options.peak_lr.unwrap_or(logged_peak), tol);
     let head = warmup::read(&shifted, peak, tol, options);
     if options.offset.is_none() && offset == 0 && head.one_late && shifted[0].t >= 1 {
@@ -165,7 +186,7 @@ pub fn recognise(rows: &[(u64, f64)], options: &RecogniseOptions) -> Result<Reco
                 .to_owned(),
         );
         let options = RecogniseOptions { offset: Some(1), ..options.clone() };
-        let mut found = recognise(rows, &options)?;
+        let mut found = with_reading(rows, &options, reading)?;
         notes.append(&mut found.notes);
         return Ok(Recognised { notes, ..found });
     }

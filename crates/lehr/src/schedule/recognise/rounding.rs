@@ -2,9 +2,18 @@
 
 use super::Row;
 
+/// How few digits are taken where both readings fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// As the smaller of the two roundings.
+    Finer,
+    /// As the larger of the two: rates with few digits also have few decimals.
+    Coarser,
+}
+
 /// Half a unit of the last digit that the rows carry, in rate: single precision, a fixed number of decimals, or a
 /// fixed number of significant digits; never below 10⁻¹² of the peak.
-pub(super) fn tolerance(rows: &[Row], peak: f64) -> f64 {
+pub(super) fn tolerance(rows: &[Row], peak: f64, reading: Reading) -> f64 {
     let exact = 1e-12 * peak;
     let decimals =
         (0..=9_i32).find(|&n| rows.iter().all(|row| keeps(row.y, |y| format!("{y:.*}", n as usize))));
@@ -15,10 +24,13 @@ pub(super) fn tolerance(rows: &[Row], peak: f64) -> f64 {
         if distinct(rows) <= 8 {
             return exact;
         }
-        // Rates with few digits also have few decimals: the coarser reading explains both.
-        let by_decimals = decimals.map_or(0.0, |n| 0.51 * 10f64.powi(-n));
-        let by_digits = digits.map_or(0.0, |n| 0.51 * 10f64.powi(peak.log10().floor() as i32 - n));
-        return exact.max(by_decimals).max(by_digits);
+        let by_decimals = decimals.map(|n| 0.51 * 10f64.powi(-n));
+        let by_digits = digits.map(|n| 0.51 * 10f64.powi(peak.log10().floor() as i32 - n));
+        return [by_decimals, by_digits]
+            .into_iter()
+            .flatten()
+            .reduce(|a, b| if reading == Reading::Finer { a.min(b) } else { a.max(b) })
+            .map_or(exact, |rounding| rounding.max(exact));
     }
     #[expect(
         clippy::cast_possible_truncation,
