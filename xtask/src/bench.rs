@@ -62,11 +62,11 @@ fn curves(folder: &Path, runs: &[&str]) -> io::Result<Vec<Curve>> {
     Ok(curves)
 }
 
-/// Least and median seconds of `run`, repeated for about a second.
-fn seconds(mut run: impl FnMut()) -> (f64, f64) {
+/// Least and median seconds of `run`, repeated for about `budget` seconds.
+pub fn seconds(budget: f64, mut run: impl FnMut()) -> (f64, f64) {
     let begun = Instant::now();
     let mut each = Vec::new();
-    while each.len() < 5 || (begun.elapsed().as_secs_f64() < 1.0 && each.len() < 100_000) {
+    while each.len() < 5 || (begun.elapsed().as_secs_f64() < budget && each.len() < 100_000) {
         let start = Instant::now();
         run();
         each.push(start.elapsed().as_secs_f64());
@@ -84,18 +84,18 @@ fn fit(law: &dyn Law, curves: &[Curve]) -> io::Result<Value> {
     let mut scratch = Scratch::default();
     let at_start = objective.value(&start, None, &mut scratch);
     let outcome = solver::lbfgsb(&objective, &start, 1000, &mut scratch);
-    let (least, median) = seconds(|| {
+    let (least, median) = seconds(1.0, || {
         std::hint::black_box(solver::lbfgsb(&objective, &start, 1000, &mut scratch));
     });
     let newton = solver::gauss_newton(&objective, &start, 1000, &mut scratch);
-    let (newton_seconds, _) = seconds(|| {
+    let (newton_seconds, _) = seconds(1.0, || {
         std::hint::black_box(solver::gauss_newton(&objective, &start, 1000, &mut scratch));
     });
     let mut gradient = vec![0.0; start.len()];
-    let (evaluation, _) = seconds(|| {
+    let (evaluation, _) = seconds(1.0, || {
         std::hint::black_box(objective.value(&start, Some(&mut gradient), &mut scratch));
     });
-    let (whole, _) = seconds(|| {
+    let (whole, _) = seconds(1.0, || {
         std::hint::black_box(fit_point(law, curves, &options).ok());
     });
     let finished = fit_point(law, curves, &options).map_err(io::Error::other)?;
@@ -137,7 +137,7 @@ fn objective(law: &dyn Law, curves: &[Curve]) -> io::Result<Value> {
     let z = starts::starts(law, &data, &plan, 1, 0).remove(0);
     let mut scratch = Scratch::default();
     let mut gradient = vec![0.0; z.len()];
-    let (least, median) = seconds(|| {
+    let (least, median) = seconds(1.0, || {
         std::hint::black_box(objective.value(&z, Some(&mut gradient), &mut scratch));
     });
     let intervals: usize = data.runs.iter().map(|run| run.features.nodes.len()).sum();
@@ -163,7 +163,7 @@ fn features() -> Value {
         })
         .collect();
     let steps: Vec<f64> = (1..=total).map(|t| t as f64).collect();
-    let (momentum, _) = seconds(|| {
+    let (momentum, _) = seconds(1.0, || {
         std::hint::black_box(lehr::features::asmt(&steps, &rates, &AsmtDefinition::default()));
     });
     let points: Vec<u64> = (1..=1000).map(|i| i * 100).collect();
@@ -171,7 +171,7 @@ fn features() -> Value {
         momentum: Momentum::Dense { stride: 1, warmup: true },
         ..FeatureDefinition::default()
     };
-    let (all, _) = seconds(|| {
+    let (all, _) = seconds(1.0, || {
         std::hint::black_box(RunFeatures::from_rates(&rates, 0.0, &points, None, None, &definition));
     });
     let run = RunFeatures::from_rates(&rates, 0.0, &points, None, None, &definition);

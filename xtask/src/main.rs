@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod python;
+mod scaling;
 mod simulate;
 
 use std::process::ExitCode;
@@ -15,6 +16,7 @@ tasks:
   parity                     recompute fixtures/reference/parity.json with NumPy and compare
   parity --write             write it
   bench-scipy                speed against SciPy and NumPy on the same objective, data and start
+  bench-scaling              cost against updates, runs and starts; writes docs/results/speed.svg
   simulate-fixture           write fixtures/runs: simulated loss curves with known coefficients
   simulate-fixture --check   compare fixtures/runs with what the simulation gives
   simulate-fixture --optima  print the best annealing ratio of each simulated cell
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         ["parity"] => python::parity(&["--check"]),
         ["parity", "--write"] => python::parity(&[]),
         ["bench-scipy", ref rest @ ..] => python::bench_scipy(rest),
+        ["bench-scaling"] => scaling::scaling(&python::root().join("docs/results/speed.svg")),
         ["bench-side", ref rest @ ..] => bench::side(rest),
         [] | ["--help" | "-h" | "help"] => {
             println!("{HELP}");
