@@ -366,12 +366,35 @@ impl<'a> Objective<'a> {
         let mut value = 0.0;
         let mut gradient = vec![0.0; k];
         let mut matrix = vec![0.0; k * k];
+        // The same by θ, for runs whose points are predicted one by one.
+        let mut by_theta = vec![0.0; k];
+        let mut by_theta_twice = vec![0.0; k * k];
         scratch.row.resize(k, 0.0);
         for run in &self.data.runs {
             let points = run.features.points();
             scratch.loss.resize(points, 0.0);
             scratch.jacobian.resize(points * n, 0.0);
             self.law.predict_with_jacobian(&theta, &run.features, &mut scratch.loss, &mut scratch.jacobian);
+            if pointwise::is_plain(run) {
+                let mut normal = pointwise::Normal {
+                    free: &self.plan.free,
+                    gradient: &mut by_theta,
+                    matrix: &mut by_theta_twice,
+                };
+                let sum = pointwise::accumulate_normal(
+                    self.residual,
+                    self.criterion,
+                    &run.target,
+                    run.weight,
+                    &mut scratch.loss[..points],
+                    &mut scratch.factor,
+                    &scratch.jacobian[..points * n],
+                    n,
+                    &mut normal,
+                );
+                value += run.weight * sum;
+                continue;
+            }
             for i in 0..run.loss.len() {
                 let samples = &run.samples[run.starts[i] as usize..run.starts[i + 1] as usize];
                 let share = 1.0 / samples.len() as f64;
@@ -397,6 +420,12 @@ impl<'a> Objective<'a> {
                         matrix[a * k + b] += factor * scratch.row[b];
                     }
                 }
+            }
+        }
+        for a in 0..k {
+            gradient[a] += by_theta[a] * chain[a];
+            for b in 0..=a {
+                matrix[a * k + b] += by_theta_twice[a * k + b] * chain[a] * chain[b];
             }
         }
         scratch.theta = theta;

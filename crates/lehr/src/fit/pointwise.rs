@@ -93,3 +93,103 @@ fn add_rows<const N: usize>(factor: &[f64], jacobian: &[f64], by_theta: &mut [f6
         *by += s;
     }
 }
+
+/// Sums over the points of a run that the Gauss–Newton matrix needs, by θ (not yet by the solver's scale).
+pub(super) struct Normal<'a> {
+    /// Indices of the free coefficients.
+    pub free: &'a [usize],
+    /// Σ weight·ρ′·∂r/∂θ, one entry a free coefficient.
+    pub gradient: &'a mut [f64],
+    /// Σ weight·ρ′/r·∂r/∂θ_a·∂r/∂θ_b, row by row, one row a free coefficient.
+    pub matrix: &'a mut [f64],
+}
+
+/// As [`accumulate`], for the normal equations; `n` coefficients a row of the Jacobian. Σ ρ(r_i).
+pub(super) fn accumulate_normal(
+    residual: Residual,
+    criterion: Criterion,
+    target: &[f64],
+    weight: f64,
+    loss: &mut [f64],
+    factor: &mut Vec<f64>,
+    jacobian: &[f64],
+    n: usize,
+    normal: &mut Normal,
+) -> f64 {
+    factor.clear();
+    factor.extend_from_slice(loss);
+    let log = residual == Residual::Log;
+    if log {
+        ln_in_place(loss);
+    }
+    let clip = match criterion {
+        Criterion::Huber { delta } => delta,
+        Criterion::Squares => f64::INFINITY,
+    };
+    let mut sum = 0.0;
+    for ((l, f), t) in loss.iter_mut().zip(factor.iter_mut()).zip(target) {
+        let r = *l - t;
+        let clipped = r.clamp(-clip, clip);
+        sum += clipped * (r - 0.5 * clipped);
+        let slope = if log { 1.0 / *f } else { 1.0 };
+        // Slope of ρ, and its weight in iteratively reweighted least squares.
+        *f = weight * clipped * slope;
+        *l = weight * slope * slope * if r.abs() > clip { clip / r.abs() } else { 1.0 };
+    }
+    vectorised(
+        #[inline(always)]
+        || match normal.free.len() {
+            3 => add_normal::<3>(factor, loss, jacobian, n, normal),
+            4 => add_normal::<4>(factor, loss, jacobian, n, normal),
+            5 => add_normal::<5>(factor, loss, jacobian, n, normal),
+            6 => add_normal::<6>(factor, loss, jacobian, n, normal),
+            7 => add_normal::<7>(factor, loss, jacobian, n, normal),
+            8 => add_normal::<8>(factor, loss, jacobian, n, normal),
+            9 => add_normal::<9>(factor, loss, jacobian, n, normal),
+            10 => add_normal::<10>(factor, loss, jacobian, n, normal),
+            11 => add_normal::<11>(factor, loss, jacobian, n, normal),
+            k => {
+                for ((f, w), row) in factor.iter().zip(loss.iter()).zip(jacobian.chunks_exact(n)) {
+                    for a in 0..k {
+                        let g = row[normal.free[a]];
+                        normal.gradient[a] += f * g;
+                        for b in 0..k {
+                            normal.matrix[a * k + b] += w * g * row[normal.free[b]];
+                        }
+                    }
+                }
+            }
+        },
+    );
+    sum
+}
+
+#[inline(always)]
+fn add_normal<const K: usize>(
+    factor: &[f64],
+    weights: &[f64],
+    jacobian: &[f64],
+    n: usize,
+    normal: &mut Normal,
+) {
+    let mut free = [0; K];
+    free.copy_from_slice(normal.free);
+    let mut gradient = [0.0; K];
+    let mut matrix = [[0.0; K]; K];
+    for ((f, w), row) in factor.iter().zip(weights).zip(jacobian.chunks_exact(n)) {
+        let g = free.map(|i| row[i]);
+        for a in 0..K {
+            gradient[a] += f * g[a];
+            let by = w * g[a];
+            for b in 0..K {
+                matrix[a][b] += by * g[b];
+            }
+        }
+    }
+    for a in 0..K {
+        normal.gradient[a] += gradient[a];
+        for b in 0..K {
+            normal.matrix[a * K + b] += matrix[a][b];
+        }
+    }
+}
