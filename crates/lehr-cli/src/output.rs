@@ -30,6 +30,14 @@ pub fn data(text: &str) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Writes data to stdout as it is.
+pub fn bytes(data: &[u8]) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(data)?;
+    out.flush()?;
+    Ok(())
+}
+
 /// Writes a line of talk to stderr.
 pub fn say(text: impl std::fmt::Display) {
     // Nothing can be said about a stderr that cannot be written.

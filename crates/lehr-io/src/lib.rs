@@ -11,6 +11,7 @@
 //! ```
 
 pub mod error;
+pub mod export;
 pub mod health;
 pub mod manifest;
 pub mod mapping;

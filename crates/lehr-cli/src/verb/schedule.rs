@@ -6,6 +6,7 @@ use clap::{ArgGroup, Args as ClapArgs};
 use lehr::schedule::{RecogniseOptions, Recognised, recognise};
 use lehr::units::parse_count;
 use lehr::{Schedule, Steps};
+use lehr_io::export::{Contents, ExportError, ExportOptions, export};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,10 @@ use std::path::{Path, PathBuf};
         lehr schedule --wsd peak=3e-4,total=24k,warmup=2160,ratio=0.2,shape=1-sqrt\n  \
         lehr schedule --cosine peak=3e-4,total=24k,warmup=2160,final=10% --rates > rates.csv\n  \
         lehr schedule --two-stage peak=3e-4,drop=0.9e-4,at=8000,total=16k,warmup=2160 --json\n  \
-        lehr schedule --from-log log.csv --warmup 2160"
+        lehr schedule --from-log log.csv --warmup 2160\n  \
+        lehr schedule --wsd peak=3e-4,total=1000,warmup=100,ratio=0.2 --export torch > schedule.py\n\n\
+        Export targets: torch hf megatron megatron-bridge torchtitan nanotron olmo-core levanter maxtext optax\n  \
+        llm-foundry nemo lingua nanochat axolotl llama-factory deepspeed csv json npy"
 )]
 pub struct Args {
     /// Warm-up, stable, annealing: peak, total, warmup, ratio (or anneal, in updates), shape, final, start.
@@ -66,6 +70,12 @@ pub struct Args {
     /// Print the rate of every update as CSV (step,lr).
     #[arg(long)]
     rates: bool,
+    /// Print the configuration of a trainer that follows the schedule: torch, hf, megatron, …
+    #[arg(long, value_name = "TARGET", conflicts_with = "rates")]
+    export: Option<String>,
+    /// With --export: resume from a checkpoint that has done UPDATES updates.
+    #[arg(long, value_name = "UPDATES", value_parser = updates, requires = "export")]
+    from_step: Option<u64>,
     /// Write to FILE instead of stdout: .csv holds the rates, .json the description.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -84,6 +94,9 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         for note in &found.notes {
             say(format_args!("note: {note}"));
         }
+    }
+    if let Some(target) = &args.export {
+        return write_export(target, &schedule, &args, output);
     }
     let description = || describe(&schedule, recognised.as_ref());
     if let Some(path) = &args.output {
@@ -105,6 +118,48 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         return output.json(&description());
     }
     output::data(&human(&schedule, recognised.as_ref()))
+}
+
+/// The configuration alone goes to stdout or the file; what the trainer will really do goes to stderr.
+fn write_export(target: &str, schedule: &Schedule, args: &Args, output: &Output) -> Result<(), Failure> {
+    let options = ExportOptions { from_step: args.from_step.map(Steps) };
+    let made = export(target, schedule, &options).map_err(|error| match error {
+        ExportError::Target(_) => Failure::usage(error),
+        ExportError::Inexpressible { .. } => Failure::new(error)
+            .hint("--export torch gives a LambdaLR that most trainers accept in place of their own"),
+        ExportError::FromStep { .. } => Failure::new(error),
+    })?;
+    let (text, bytes) = match &made.contents {
+        Contents::Text(text) => (Some(text.as_str()), text.as_bytes()),
+        Contents::Bytes(bytes) => (None, bytes.as_slice()),
+    };
+    if !output.json {
+        let status = if made.executed { "" } else { " (from documentation, not executed)" };
+        say(format_args!("{target}{status}: {}", made.notes[0]));
+        for note in made.notes.iter().skip(1) {
+            say(format_args!("note: {note}"));
+        }
+    }
+    if let Some(path) = &args.output {
+        std::fs::write(path, bytes)
+            .map_err(|error| Failure::new(format_args!("cannot write '{}': {error}", path.display())))?;
+        if !output.json {
+            return Ok(());
+        }
+    }
+    if output.json {
+        return output.json(&json!({
+            "version": 1,
+            "target": made.target,
+            "text": text,
+            "file_name": made.file_name,
+            "deviation": made.deviation,
+            "notes": made.notes,
+            "executed": made.executed,
+            "promised_rates": made.promised_rates,
+        }));
+    }
+    output::bytes(bytes)
 }
 
 fn source(args: &Args) -> Result<(Schedule, Option<Recognised>), Failure> {
