@@ -165,8 +165,8 @@ impl<'a> Ready<'a> {
 /// ```text
 /// interval = L̂·exp(±h),  h(t) = (1 + ln k)·max(q, t₀.₉₅·√(s_J² + s²))
 /// ```
-/// q: conformal quantile of the log errors that refits made on the runs they did not see (their final errors at the
-/// last point, the 90 % quantile along the curve elsewhere); s_J: jackknife standard deviation of ln L̂(t) over those
+/// q: conformal quantile of the log errors that refits made on the runs they did not see (of each run the larger of
+/// its final error and the 90 % quantile along its later half); s_J: jackknife standard deviation of ln L̂(t) over those
 /// refits, which grows where the forecast leaves the data; s: root mean square final error of the runs fitted; k ≥ 1:
 /// by how much the target's peak rate or N lies outside the runs fitted.
 ///
@@ -194,14 +194,12 @@ pub fn forecast(
     let refits: Vec<Vec<f64>> =
         fit.uncertainty.refits.iter().map(|refit| ready.predict(&refit.theta, &features)).collect();
     let level = fit.options.level;
-    let (final_score, curve_score) =
-        (fit.uncertainty.final_half_width(level), fit.uncertainty.curve_half_width(level));
+    let score = fit.uncertainty.half_width(level);
     let widening = ready.widening(schedule);
     let mut at = 0;
     let (mut lower, mut upper) = (Vec::with_capacity(points.len()), Vec::with_capacity(points.len()));
     for i in 0..points.len() {
         let spread = spread_of(fit, refits.iter().map(|loss| loss[i].ln()));
-        let score = if points[i] == total { final_score } else { curve_score };
         let half = widening * score.max(ready.refit_half_width(spread));
         lower.push(loss[i] * (-half).exp());
         upper.push(loss[i] * half.exp());

@@ -285,7 +285,7 @@ pub fn recommend_ratio(
     let last = (0..ratios.len()).rev().find(tied).map_or(ratio, |i| ratios[i]).max(ratio);
     let spread = spread_of(fit, rule_refits.iter().map(|losses| losses[0].ln()));
     let half = ready.widening(&named[0].2)
-        * fit.uncertainty.final_half_width(fit.options.level).max(ready.refit_half_width(spread));
+        * fit.uncertainty.half_width(fit.options.level).max(ready.refit_half_width(spread));
     let mut caveats = caveats(&ready, &named[0].2, &target.setting);
     if ratio >= upper - 1e-9 || ratio <= lower + 1e-9 {
         caveats.push(Caveat::note(

@@ -206,9 +206,9 @@ fn text(fit: &Fit, law: &dyn lehr::Law) -> String {
         }
     };
     out.push_str(&format!(
-        "uncertainty: {how}; {} refits; a run left out is missed by ±{} at its end ({level} %)\n\n",
+        "uncertainty: {how}; {} refits; a run left out is missed by up to ±{} over its later half ({level} %)\n\n",
         u.refits.len(),
-        percent(u.final_half_width(fit.options.level))
+        percent(u.half_width(fit.options.level))
     ));
     let mut rows = table([
         "run",

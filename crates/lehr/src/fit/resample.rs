@@ -264,15 +264,11 @@ impl Uncertainty {
         (low.is_finite() && high.is_finite()).then(|| if log { (low.exp(), high.exp()) } else { (low, high) })
     }
 
-    /// The half-width, as a relative error, that final losses of unseen runs call for.
+    /// The half-width, as a relative error, that an unseen run calls for over its later half and at its end: the conformal
+    /// quantile of each left-out run's error, the larger of its final error and the 90 % quantile along its later half.
     #[must_use]
-    pub fn final_half_width(&self, level: f64) -> f64 {
-        conformal(&self.held_out.iter().map(|h| h.final_error).collect::<Vec<_>>(), level)
-    }
-
-    /// The half-width, as a relative error, for points along an unseen curve.
-    #[must_use]
-    pub fn curve_half_width(&self, level: f64) -> f64 {
-        conformal(&self.held_out.iter().map(|h| h.curve_error).collect::<Vec<_>>(), level)
+    pub fn half_width(&self, level: f64) -> f64 {
+        let scores: Vec<f64> = self.held_out.iter().map(|h| h.final_error.abs().max(h.curve_error)).collect();
+        conformal(&scores, level)
     }
 }
