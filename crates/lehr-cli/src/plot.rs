@@ -43,6 +43,16 @@ pub fn forecast(fit: &Fit, schedule: &Schedule, forecast: &Forecast, measured: &
     let f = &forecast.r#final;
     let rates = schedule.rates();
     let total = schedule.total().0;
+    // Every corner of the schedule is drawn: warm-up and start of annealing lie between evenly spread points.
+    let mut rate_at = lehr::forecast::default_points(total, 600);
+    rate_at.push(1);
+    let mut corner = 0;
+    for segment in schedule.segments().into_iter().flatten() {
+        corner += segment.updates.0;
+        rate_at.extend([corner, (corner + 1).min(total)]);
+    }
+    rate_at.sort_unstable();
+    rate_at.dedup();
     let phases = match schedule {
         Schedule::Wsd(wsd) => {
             let start = wsd.anneal_start().0;
@@ -92,7 +102,8 @@ pub fn forecast(fit: &Fit, schedule: &Schedule, forecast: &Forecast, measured: &
         lower: forecast.lower.clone(),
         upper: forecast.upper.clone(),
         coverage: forecast.level,
-        rate: forecast.update.iter().map(|&t| rates[t as usize - 1]).collect(),
+        rate: rate_at.iter().map(|&t| rates[t as usize - 1]).collect(),
+        rate_x: rate_at.iter().map(|&t| t as f64).collect(),
         phases,
         measured,
         rivals: Vec::new(),

@@ -66,6 +66,8 @@ pub(crate) enum Ink {
     Main,
     /// Measurements.
     Measured,
+    /// Measurements of many runs at once.
+    Faint,
     /// A rival schedule, by index.
     Rival(usize),
     /// The plateau.
@@ -108,6 +110,7 @@ impl Ink {
                 (true, _) => "#5cb8ee",
             },
             Self::Measured => choose("#4a4a4a", "#c4c7cc"),
+            Self::Faint => choose("#a6a6a6", "#6b7078"),
             Self::Rival(i) => RIVALS[i % RIVALS.len()][usize::from(dark) * 2 + usize::from(text)],
             Self::Good => match (dark, text) {
                 (false, false) => "#009e73",
@@ -127,7 +130,7 @@ impl Ink {
         match self {
             Self::Text => "1",
             Self::Measured => "",
-            Self::Muted | Self::Grid => "2",
+            Self::Muted | Self::Grid | Self::Faint => "2",
             Self::Main => "36",
             Self::Good => "32",
             Self::Phase => "33",

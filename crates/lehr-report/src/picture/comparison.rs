@@ -3,7 +3,7 @@
 use super::{FigureBox, Picture, percent};
 use crate::figure::{Axis, Figure, Form, Label, Mark, Panel, Place, Row, Sign, log_range, range};
 use crate::style::Ink;
-use crate::ticks::{TickFormat, Ticks, tick_labels};
+use crate::ticks::{TickFormat, minus};
 
 /// One law's error.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,7 +84,7 @@ impl Picture for ComparisonPicture {
             });
             let mut text = significant(entry.value);
             if let Some(note) = &entry.note {
-                text += &format!("  {note}");
+                text += &format!(" · {note}");
             }
             labels.push(Label {
                 x: axis.hi,
@@ -117,8 +117,20 @@ impl Picture for ComparisonPicture {
     }
 }
 
-/// A value with about three significant digits.
+/// A value with three significant digits.
 fn significant(value: f64) -> String {
-    let labels = tick_labels(&Ticks { values: vec![value], step: 0.0 }, TickFormat::Plain);
-    labels.into_iter().next().unwrap_or_default()
+    let magnitude = if value == 0.0 { 0 } else { value.abs().log10().floor() as i32 };
+    minus(&format!("{value:.*}", (2 - magnitude).clamp(0, 12) as usize))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::significant;
+
+    #[test]
+    fn values_are_written_with_three_significant_digits() {
+        assert_eq!([0.0781, 0.13, 1.01, 14.24, 158.3, 0.0, -2.5].map(significant), [
+            "0.0781", "0.130", "1.01", "14.2", "158", "0.00", "−2.50"
+        ]);
+    }
 }

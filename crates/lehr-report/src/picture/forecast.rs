@@ -72,7 +72,9 @@ pub struct ForecastPicture {
     pub upper: Vec<f64>,
     /// Coverage of the interval, such as 0.9.
     pub coverage: f64,
-    /// Rate at `x`, or empty.
+    /// Updates of the schedule; it needs other points than the loss does (warm-up, corners).
+    pub rate_x: Vec<f64>,
+    /// Rate at `rate_x`; both empty for no schedule.
     pub rate: Vec<f64>,
     /// Phases of the schedule.
     pub phases: Vec<Phase>,
@@ -82,7 +84,7 @@ pub struct ForecastPicture {
     pub rivals: Vec<Rival>,
 }
 
-/// Up to this many measured runs are told apart; more share one ink and one label.
+/// Up to this many measured runs are told apart; more are drawn as thin lines with one label.
 const TOLD_APART: usize = 4;
 
 impl ForecastPicture {
@@ -121,7 +123,7 @@ impl ForecastPicture {
             return range;
         }
         let last = x.hi / self.scale();
-        let after = |x: &f64| if self.log_x { *x >= last * 0.02 } else { *x >= last * 0.08 };
+        let after = |x: &f64| if self.log_x { *x >= last * 0.02 } else { *x >= last * 0.11 };
         let mut values: Vec<f64> = Vec::new();
         let mut collect = |xs: &[f64], ys: &[f64]| {
             values.extend(xs.iter().zip(ys).filter(|(x, _)| after(x)).map(|(_, y)| *y));
@@ -223,25 +225,20 @@ impl ForecastPicture {
 
     fn measured_marks(&self, x: &Axis, (lo, hi): (f64, f64), marks: &mut Vec<Mark>, labels: &mut Vec<Label>) {
         let many = self.measured.len() > TOLD_APART;
-        let per_run = if many { (1200 / self.measured.len()).max(14) } else { 130 };
         for (i, run) in self.measured.iter().enumerate() {
             // Points above the drawn range would only use up the run's share of them.
-            let inside: Vec<usize> = (0..run.x.len().min(run.loss.len()))
-                .filter(|&k| run.loss[k] >= lo && run.loss[k] <= hi)
-                .collect();
+            let inside: Vec<usize> =
+                (0..run.x.len().min(run.loss.len())).filter(|&k| run.loss[k] >= lo && run.loss[k] <= hi).collect();
             let places: Vec<f64> = inside.iter().map(|&k| run.x[k] * self.scale()).collect();
-            let kept: Vec<usize> =
-                spread_over(&places, x, per_run, i).into_iter().map(|k| inside[k]).collect();
+            let kept: Vec<usize> = spread_over(&places, x, 130, i).into_iter().map(|k| inside[k]).collect();
             let Some(&end) = kept.last() else { continue };
             let xs = kept.iter().map(|&k| run.x[k] * self.scale()).collect();
             let ys: Vec<f64> = kept.iter().map(|&k| run.loss[k]).collect();
-            marks.push(Mark::Points {
-                x: xs,
-                y: ys,
-                ink: Ink::Measured,
-                form: if many { Form::Circle } else { Form::nth(i) },
-                radius: if many { 1.6 } else { 2.2 },
-                solid: false,
+            marks.push(if many && kept.len() > 1 {
+                Mark::Line { x: xs, y: ys, ink: Ink::Faint, width: 0.9, dashed: false }
+            } else {
+                let (form, radius) = if many { (Form::Circle, 1.6) } else { (Form::nth(i), 2.2) };
+                Mark::Points { x: xs, y: ys, ink: Ink::Measured, form, radius, solid: false }
             });
             let end_x = run.x[end] * self.scale();
             let place = if end_x >= x.hi * 0.97 { Place::End } else { Place::Near };
@@ -302,7 +299,7 @@ impl ForecastPicture {
                 dashed: true,
             });
         }
-        let xs = self.scaled(&self.x);
+        let xs = self.scaled(&self.rate_x);
         marks.push(Mark::Line { x: xs, y: in_unit(&self.rate), ink: Ink::Main, width: 2.0, dashed: false });
         let top = if peak > 0.0 { peak / unit * 1.08 } else { 1.0 };
         for phase in self.phases.iter().filter(|phase| !phase.marked) {
@@ -338,7 +335,9 @@ impl Picture for ForecastPicture {
         }
         let mut legend = Vec::new();
         if !self.measured.is_empty() {
-            legend.push((Sign::Points, Ink::Measured, "measured".to_owned()));
+            let many = self.measured.len() > TOLD_APART;
+            let (sign, ink) = if many { (Sign::Line, Ink::Faint) } else { (Sign::Points, Ink::Measured) };
+            legend.push((sign, ink, "measured".to_owned()));
         }
         legend.push((Sign::Line, Ink::Main, "forecast".to_owned()));
         if !self.lower.is_empty() {

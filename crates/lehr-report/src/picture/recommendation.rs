@@ -72,7 +72,7 @@ impl RecommendationPicture {
         regrets.sort_by(f64::total_cmp);
         let median = regrets.get(regrets.len() / 2).copied().unwrap_or(0.0);
         let most = (3.0 * median).max(6.0 * self.tolerance_mnat * 1e-3);
-        let seen = |loss: f64| loss.min(best + most.max(1.6 * self.plain_rules()));
+        let seen = |loss: f64| loss.min(best + most.max(3.0 * self.plain_rules()));
         let mut values: Vec<f64> = self.loss.iter().copied().map(seen).collect();
         values.extend(self.rules.iter().map(|rule| seen(rule.loss)));
         values.extend(self.measured.iter().map(|run| seen(run.loss)));
@@ -80,8 +80,8 @@ impl RecommendationPicture {
         let span = range(values.iter().copied(), 0.0);
         // The interval is drawn as far as it does not squeeze the basin to a line.
         let reach = 1.2 * (span.1 - span.0);
-        values.extend(self.lower.iter().map(|loss| loss.max(span.0 - reach)));
-        values.extend(self.upper.iter().map(|loss| loss.min(span.1 + 0.25 * reach)));
+        values.extend(self.lower.iter().map(|loss| loss.clamp(span.0 - reach, span.1)));
+        values.extend(self.upper.iter().map(|loss| loss.clamp(span.0, span.1)));
         range(values, 0.07)
     }
 
@@ -122,7 +122,14 @@ impl RecommendationPicture {
                     });
                 }
                 None => {
-                    marks.push(Mark::HRule { y: rule.loss, ink, dashed: true });
+                    // Only at the right: lines over the whole width would cross the basin.
+                    marks.push(Mark::Line {
+                        x: vec![0.88, 1.0],
+                        y: vec![rule.loss, rule.loss],
+                        ink,
+                        width: 1.2,
+                        dashed: true,
+                    });
                     let lines = vec![rule.name.clone(), cost];
                     labels.push(Label {
                         x: 1.0,

@@ -25,7 +25,7 @@ pub(crate) fn draw(pen: &mut Pen, panel: &Panel, frame: &Frame, picture_width: f
         snap: (0.0, 0.0),
     };
     for mark in &panel.marks {
-        draw_mark(pen, &view, mark, &mut placer.dots);
+        draw_mark(pen, &view, mark, &mut placer);
     }
     x_axis(pen, &view, picture_width);
     titles(pen, &view, frame);
@@ -158,14 +158,14 @@ fn titles(pen: &mut Pen, view: &View, frame: &Frame) {
     }
 }
 
-fn draw_mark(pen: &mut Pen, view: &View, mark: &Mark, dots: &mut Vec<(f64, f64)>) {
+fn draw_mark(pen: &mut Pen, view: &View, mark: &Mark, placer: &mut Placer) {
     match mark {
         Mark::Span { .. } => {}
         Mark::Band { x, lo, hi, ink } => band(pen, view, x, lo, hi, *ink),
         Mark::Line { x, y, ink, width, dashed } => {
             let dash = if *dashed { " stroke-dasharray=\"6 3.5\"" } else { "" };
             for part in clip(&decimate(&view.points(x, y), 0.5), &view.rect) {
-                sample(&part, dots);
+                sample(&part, &mut placer.dots);
                 pen.raw(&format!(
                     "<polyline class=\"line\" points=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"{}\" \
                      stroke-linejoin=\"round\" stroke-linecap=\"round\"{dash}/>",
@@ -177,14 +177,18 @@ fn draw_mark(pen: &mut Pen, view: &View, mark: &Mark, dots: &mut Vec<(f64, f64)>
         }
         Mark::Points { x, y, ink, form, radius, solid } => {
             for point in view.points(x, y).into_iter().filter(|point| view.rect.contains(*point)) {
-                dots.push(point);
+                placer.dots.push(point);
                 draw_point(pen, point, *ink, *form, *radius, *solid);
             }
         }
         Mark::Bar { from, to, ink, width } => {
             let place = |(x, y)| Some(view.clamped((view.x(x)?, view.y(y)?)));
             let (Some(a), Some(b)) = (place(*from), place(*to)) else { return };
-            sample(&[a, b], dots);
+            if a.1 == b.1 {
+                // An interval along the axis is too thin to be recognised under a label.
+                placer.taken.push(Rect { x0: a.0 - 3.0, y0: a.1 - 5.0, x1: b.0 + 3.0, y1: a.1 + 5.0 });
+            }
+            sample(&[a, b], &mut placer.dots);
             pen.line(a, b, *ink, *width, "");
             let cap = if a.0 == b.0 { (width * 1.2 + 1.5, 0.0) } else { (0.0, width * 1.2 + 1.5) };
             for end in [a, b] {
@@ -193,12 +197,12 @@ fn draw_mark(pen: &mut Pen, view: &View, mark: &Mark, dots: &mut Vec<(f64, f64)>
         }
         Mark::VRule { x, ink, dashed } => {
             let Some(x) = view.x(*x).filter(|x| *x >= view.rect.x0 && *x <= view.rect.x1) else { return };
-            sample(&[(x, view.rect.y0), (x, view.rect.y1)], dots);
+            sample(&[(x, view.rect.y0), (x, view.rect.y1)], &mut placer.dots);
             pen.line((x, view.rect.y0), (x, view.rect.y1), *ink, 1.0, if *dashed { "3 3" } else { "" });
         }
         Mark::HRule { y, ink, dashed } => {
             let Some(y) = view.y(*y).filter(|y| *y >= view.rect.y0 && *y <= view.rect.y1) else { return };
-            sample(&[(view.rect.x0, y), (view.rect.x1, y)], dots);
+            sample(&[(view.rect.x0, y), (view.rect.x1, y)], &mut placer.dots);
             pen.line((view.rect.x0, y), (view.rect.x1, y), *ink, 1.0, if *dashed { "3 3" } else { "" });
         }
     }

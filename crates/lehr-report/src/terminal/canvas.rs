@@ -31,6 +31,7 @@ pub(crate) struct Canvas {
 pub(crate) fn ascii_sign(ink: Ink) -> char {
     match ink {
         Ink::Main => '*',
+        Ink::Faint => '.',
         Ink::Rival(i) => ['+', 'x', '=', '%', '@'][i % 5],
         _ => '-',
     }

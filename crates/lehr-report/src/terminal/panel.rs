@@ -187,7 +187,11 @@ fn marks(canvas: &mut Canvas, view: &View) {
             }
             Mark::Band { x, lo, hi, ink } => band(canvas, view, x, lo, hi, *ink),
             Mark::Line { x, y, ink, dashed, .. } => {
-                let rank = if *ink == Ink::Main { 4 } else { 3 };
+                let rank = match ink {
+                    Ink::Main => 4,
+                    Ink::Faint => 2,
+                    _ => 3,
+                };
                 for part in clip(&decimate(&view.points(x, y), 0.5), &rect) {
                     polyline(canvas, view, &part, *ink, rank, *dashed);
                 }

@@ -62,6 +62,7 @@ pub fn forecast() -> ForecastPicture {
         upper: x.iter().zip(&curve).map(|(&t, l)| l + half(t)).collect(),
         coverage: 0.9,
         loss: curve,
+        rate_x: x.clone(),
         rate: x.iter().map(|&t| wsd(t, total, 0.2, 1e-3)).collect(),
         phases: vec![
             Phase { name: "warm-up".into(), from: 0.0, to: 2000.0, marked: false },
@@ -124,6 +125,7 @@ pub fn barest_forecast() -> ForecastPicture {
         loss: vec![3.0],
         lower: Vec::new(),
         upper: Vec::new(),
+        rate_x: Vec::new(),
         rate: Vec::new(),
         measured: Vec::new(),
         rivals: Vec::new(),
@@ -201,7 +203,7 @@ pub fn comparison() -> ComparisonPicture {
         name: name.into(),
         value,
         interval: Some((lo, hi)),
-        note: Some(format!("({n} coefficients)")),
+        note: Some(format!("{n} coefficients")),
     };
     ComparisonPicture {
         title: "The noise-relaxation law forecasts unseen schedules best".into(),
