@@ -3,15 +3,17 @@
 use crate::failure::Failure;
 use crate::output::{say, write_file};
 use lehr::fit::Fit;
+use lehr::fit::dataset::prepare;
 use lehr::forecast::Forecast;
 use lehr::measured::MeasuredOptimum;
 use lehr::recommend::{Recommendation, Target};
 use lehr::transfer::{Optimum, PowerLaw};
 use lehr::validate::Contender;
-use lehr::{Curve, Schedule};
+use lehr::{Curve, Law, Schedule};
 use lehr_report::{
-    ComparisonEntry, ComparisonPicture, ForecastPicture, Horizontal, MeasuredLoss, Phase, PictureStyle,
-    RecommendationPicture, Rival, Rule, TickFormat, TransferPanel, TransferPicture, write_picture,
+    ComparisonEntry, ComparisonPicture, FitPicture, FitView, ForecastPicture, Horizontal, MeasuredLoss,
+    Phase, PictureStyle, RecommendationPicture, Rival, Rule, RunFit, TickFormat, TransferPanel,
+    TransferPicture, power, si, write_picture,
 };
 use std::path::Path;
 
@@ -193,6 +195,33 @@ pub fn comparison(path: &Path, entries: &[(String, Contender)]) -> Result<(), Fa
     write_styled(path, &picture, &style)
 }
 
+/// What the law misses of each run, the worst first.
+pub fn residuals(path: &Path, fit: &Fit, law: &dyn Law, curves: &[Curve]) -> Result<(), Failure> {
+    let theta: Vec<f64> = fit.coefficients.iter().map(|c| c.value).collect();
+    let mut runs: Vec<RunFit> = curves
+        .iter()
+        .map(|curve| {
+            let run = prepare(law, curve, &fit.definition, &fit.options, false);
+            let mut loss = vec![0.0; run.features.points()];
+            law.predict(&theta, &run.features, &mut loss);
+            let mut fitted = Vec::new();
+            run.observe(&loss, &mut fitted);
+            let x = run.step.iter().map(|&t| t as f64).collect();
+            RunFit { name: curve.meta().id.clone(), x, measured: run.loss, fitted }
+        })
+        .collect();
+    runs.sort_by(|a, b| b.rmse_mnat().total_cmp(&a.rmse_mnat()));
+    let picture = FitPicture {
+        title: format!("What the {} law misses of each run", fit.law),
+        subtitle: Some("measured minus law after the warm-up, the worst run first".to_owned()),
+        caption: None,
+        view: FitView::Residuals,
+        runs,
+    };
+    let style = PictureStyle { height: picture.natural_height(), ..PictureStyle::default() };
+    write_styled(path, &picture, &style)
+}
+
 /// Optimal ratios against peak rate and horizon.
 pub fn transfer(sources: &[(&str, &[Optimum], &[Result<PowerLaw, String>])]) -> Picture {
     let mut panels = Vec::new();
@@ -218,7 +247,13 @@ pub fn transfer(sources: &[(&str, &[Optimum], &[Result<PowerLaw, String>])]) -> 
                 .iter()
                 .flat_map(|(name, optima, _)| {
                     optima.iter().map(|o| lehr_report::Optimum {
-                        group: if sources.len() > 1 { (*name).to_owned() } else { String::new() },
+                        group: if sources.len() > 1 {
+                            (*name).to_owned()
+                        } else if variable == "peak_lr" {
+                            format!("{} updates", si(o.total, 3))
+                        } else {
+                            format!("peak {}", power(o.peak_lr, 2))
+                        },
                         x: position(o),
                         ratio: o.ratio,
                         interval: (o.ln_sd > 0.0).then(|| {

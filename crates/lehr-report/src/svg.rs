@@ -18,7 +18,7 @@ pub(crate) const LABEL: f64 = 11.5;
 pub(crate) const TICK: f64 = 11.0;
 pub(crate) const CAPTION: f64 = 11.0;
 /// Titles of small panels.
-pub(crate) const PANEL: f64 = 10.5;
+pub(crate) const PANEL: f64 = 9.5;
 pub(crate) const MARGIN: f64 = 16.0;
 /// Line height as a multiple of the font size.
 pub(crate) const LEADING: f64 = 1.32;

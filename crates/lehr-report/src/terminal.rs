@@ -85,6 +85,7 @@ fn legend(figure: &Figure, style: &TerminalStyle, text: &dyn Fn(&str) -> String)
             (Sign::Band, true) => ":".to_owned(),
             (Sign::Band, false) => "⢕".to_owned(),
             (Sign::Line, true) => canvas::ascii_sign(*ink).to_string(),
+            (Sign::Line, false) if *ink == Ink::Faint => "⠒".to_owned(),
             (Sign::Line, false) if matches!(ink, Ink::Rival(_)) => "╌".to_owned(),
             (Sign::Line, false) => "━".to_owned(),
         };

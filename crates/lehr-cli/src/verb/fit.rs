@@ -15,6 +15,7 @@ use std::path::PathBuf;
 #[command(after_help = "Examples:
   lehr fit runs/ -o fit.json
   lehr fit runs/ --law multi-power --fix alpha=0.5 --bound b=0.01..10
+  lehr fit runs/ --plot residuals.svg
   lehr fit runs/ --run 'constant*,wsd*' --profile")]
 pub struct Args {
     #[command(flatten)]
@@ -27,6 +28,9 @@ pub struct Args {
     /// Writes the fit here, for `lehr forecast` and `lehr recommend`.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Draws what the law misses of each run into a file (svg or png).
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
     /// Profiles every coefficient: how far it can be moved before the fit gets worse.
     #[arg(long)]
     profile: bool,
@@ -81,6 +85,9 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         let text = serde_json::to_string_pretty(&fit).map_err(Failure::new)?;
         write_file(path, format!("{text}\n").as_bytes())?;
         say(format_args!("wrote {}", path.display()));
+    }
+    if let Some(path) = &args.plot {
+        crate::plot::residuals(path, &fit, law, &loaded.curves)?;
     }
     if output.json {
         let mut value = serde_json::to_value(&fit).map_err(Failure::new)?;

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
   lehr quickstart
-  lehr quickstart --dir /tmp/try")]
+  lehr quickstart --dir try")]
 pub struct Args {
     /// Where the runs, the fit and the pictures go.
     #[arg(long, value_name = "DIR", default_value = "lehr-quickstart")]

@@ -64,10 +64,10 @@ impl FitPicture {
     #[must_use]
     pub fn natural_height(&self) -> f64 {
         let rows = self.runs.len().div_ceil(columns(self.runs.len())).max(1);
-        150.0 + 98.0 * rows as f64
+        150.0 + 88.0 * rows as f64
     }
 
-    /// The common range of y: residuals symmetric about zero, one wild point cut off.
+    /// The common range of y: residuals symmetric about zero, so wide that 97 % of them fill it.
     fn y_range(&self) -> (f64, f64) {
         let mut values: Vec<f64> = match self.view {
             FitView::Residuals => self.runs.iter().flat_map(RunFit::residuals).map(f64::abs).collect(),
@@ -87,13 +87,14 @@ impl FitPicture {
         };
         values.sort_by(f64::total_cmp);
         let Some(last) = values.len().checked_sub(1) else { return (-1.0, 1.0) };
-        let top = values[(last as f64 * 0.995) as usize];
+        let quantile = |share: f64| values[(last as f64 * share) as usize];
         match self.view {
             FitView::Residuals => {
-                let top = if top > 0.0 { top * 1.1 } else { 1.0 };
+                let top = (1.3 * quantile(0.97)).min(1.1 * values[last]);
+                let top = if top > 0.0 { top } else { 1.0 };
                 (-top, top)
             }
-            FitView::Curves => range([values[0], top], 0.05),
+            FitView::Curves => range([values[0], quantile(0.995)], 0.05),
         }
     }
 
@@ -113,7 +114,19 @@ impl FitPicture {
         match self.view {
             FitView::Residuals => {
                 marks.push(Mark::HRule { y: 0.0, ink: Ink::Main, dashed: false });
-                marks.push(points(pick(&run.residuals())));
+                let (lo, hi) = (y.lo, y.hi);
+                let residuals = run.residuals();
+                marks.push(points(pick(&residuals)));
+                // All of the points beyond the range, not the thinned ones: none may be hidden.
+                let beyond: Vec<usize> = (0..n).filter(|&k| residuals[k] < lo || residuals[k] > hi).collect();
+                marks.push(Mark::Points {
+                    x: beyond.iter().map(|&k| run.x[k]).collect(),
+                    y: beyond.iter().map(|&k| residuals[k].clamp(0.95 * lo, 0.95 * hi)).collect(),
+                    ink: Ink::Rival(0),
+                    form: Form::Triangle,
+                    radius: 2.0,
+                    solid: false,
+                });
             }
             FitView::Curves => {
                 marks.push(points(pick(&run.measured)));
@@ -135,8 +148,7 @@ fn columns(runs: usize) -> usize {
         0..=1 => 1,
         2..=4 => 2,
         5..=12 => 3,
-        13..=24 => 4,
-        _ => 5,
+        _ => 4,
     }
 }
 
@@ -178,13 +190,15 @@ impl Picture for FitPicture {
         for run in self.runs.iter().take(100) {
             description += &format!(" {}: root mean square {} mnat.", run.name, figure_rmse(run.rmse_mnat()));
         }
-        let note = "The number before each name is the root mean square error in mnat.";
+        let mut note = "The number before each name is the root mean square error in mnat.".to_owned();
+        let most = self.runs.iter().flat_map(RunFit::residuals).fold(0.0f64, |most, r| most.max(r.abs()));
+        if self.view == FitView::Residuals && most > y_range.1 {
+            note += &format!(" Triangles: beyond the range, up to {most:.0} mnat.");
+        }
         FigureBox(Figure {
             title: self.title.clone(),
             subtitle: self.subtitle.clone(),
-            caption: Some(
-                self.caption.as_ref().map_or(note.to_owned(), |caption| format!("{caption} {note}")),
-            ),
+            caption: Some(self.caption.as_ref().map_or(note.clone(), |caption| format!("{caption} {note}"))),
             description,
             legend,
             rows,

@@ -227,8 +227,9 @@ impl ForecastPicture {
         let many = self.measured.len() > TOLD_APART;
         for (i, run) in self.measured.iter().enumerate() {
             // Points above the drawn range would only use up the run's share of them.
-            let inside: Vec<usize> =
-                (0..run.x.len().min(run.loss.len())).filter(|&k| run.loss[k] >= lo && run.loss[k] <= hi).collect();
+            let inside: Vec<usize> = (0..run.x.len().min(run.loss.len()))
+                .filter(|&k| run.loss[k] >= lo && run.loss[k] <= hi)
+                .collect();
             let places: Vec<f64> = inside.iter().map(|&k| run.x[k] * self.scale()).collect();
             let kept: Vec<usize> = spread_over(&places, x, 130, i).into_iter().map(|k| inside[k]).collect();
             let Some(&end) = kept.last() else { continue };

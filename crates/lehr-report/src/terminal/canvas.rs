@@ -69,10 +69,10 @@ impl Canvas {
         if cell.text != '\0' {
             return;
         }
-        if rank > cell.rank && cell.rank <= 1 {
-            // A line must stay a line: the band's dots in its cell would blur it.
+        // Spans, bands and faint lines (ranks 0, 1, 2) give way: a line must stay a line.
+        if rank > cell.rank && cell.rank <= 2 {
             cell.dots = 0;
-        } else if rank <= 1 && cell.rank > 1 {
+        } else if rank <= 2 && cell.rank > 2 {
             return;
         }
         cell.dots |= BITS[y % 4][x % 2];

@@ -199,7 +199,7 @@ fn marks(canvas: &mut Canvas, view: &View) {
             Mark::Bar { from, to, ink, .. } => {
                 let place = |(x, y)| Some((view.x(x)?.clamp(0.0, rect.x1), view.y(y)?.clamp(0.0, rect.y1)));
                 if let (Some(a), Some(b)) = (place(*from), place(*to)) {
-                    polyline(canvas, view, &[a, b], *ink, 2, false);
+                    polyline(canvas, view, &[a, b], *ink, 3, false);
                 }
             }
             Mark::Points { .. } | Mark::VRule { .. } | Mark::HRule { .. } => {}
@@ -278,7 +278,12 @@ fn polyline(canvas: &mut Canvas, view: &View, points: &[(f64, f64)], ink: Ink, r
         let n = length.ceil().max(1.0) as usize;
         for k in 0..=n {
             let share = k as f64 / n as f64;
-            if !dashed || (travelled + share * length) % 6.0 < 4.0 {
+            let drawn = match ink {
+                // Many faint lines must not fill the plot.
+                Ink::Faint => k % 2 == 0 && (travelled + share * length) % 4.0 < 2.0,
+                _ => !dashed || (travelled + share * length) % 6.0 < 4.0,
+            };
+            if drawn {
                 let x = pair[0].0 + share * (pair[1].0 - pair[0].0);
                 let y = pair[0].1 + share * (pair[1].1 - pair[0].1);
                 view.dot(canvas, x, y, ink, rank);
