@@ -12,7 +12,11 @@ fn answer(arguments: &[&str]) -> String {
         arguments.join(" "),
         output.status.code().unwrap(),
         String::from_utf8(output.stderr).unwrap(),
-        String::from_utf8(output.stdout).unwrap().lines().map(|line| format!("{}\n", line.trim_end())).collect::<String>(),
+        String::from_utf8(output.stdout)
+            .unwrap()
+            .lines()
+            .map(|line| format!("{}\n", line.trim_end()))
+            .collect::<String>(),
     )
 }
 
@@ -27,7 +31,10 @@ fn every_broken_log_gets_the_answer_a_user_needs() {
     names.sort();
     assert!(names.len() >= 40, "{names:?}");
     for name in names {
-        insta::assert_snapshot!(name.replace('.', "-"), answer(&["inspect", &format!("fixtures/logs/{name}")]));
+        insta::assert_snapshot!(
+            name.replace('.', "-"),
+            answer(&["inspect", &format!("fixtures/logs/{name}")])
+        );
     }
 }
 
