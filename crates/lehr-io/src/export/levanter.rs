@@ -5,8 +5,7 @@ use super::plan::{Plan, factor, plain, shape_note};
 use super::solve::nearest_shape;
 use lehr::Shape;
 
-/// The inverse shape divides by the final rate, so it is used where that is above 0.
-const SHAPES: [Shape; 3] = [Shape::Linear, Shape::Cosine, Shape::Inverse];
+const SHAPES: [Shape; 2] = [Shape::Linear, Shape::Cosine];
 
 /// Rates of `OptimizerConfig.lr_scheduler`: n updates done, `[warm-up, decay]`, one cycle over the whole horizon.
 fn model(plan: &Plan<'_>, shape: Shape, floor: f64, arguments: &[i64]) -> Option<Vec<f64>> {
@@ -20,10 +19,6 @@ fn model(plan: &Plan<'_>, shape: Shape, floor: f64, arguments: &[i64]) -> Option
             plan.peak * n as f64 / w as f64
         } else if n < t - d || d == 0 {
             plan.peak
-        } else if shape == Shape::Inverse {
-            // The trainer's inverse counts from 1 at the latest.
-            let p = (n - (t - d)).max(1) as f64 / d as f64;
-            plan.peak * Shape::Inverse.between(1.0, floor, p)
         } else {
             let f = factor(shape, (n - (t - d)) as f64 / d as f64);
             plan.peak * (floor + (1.0 - floor) * f)
@@ -35,10 +30,7 @@ pub(super) fn write(plan: &Plan<'_>) -> Draft {
     let (t, w, d) = (plan.total as i64, plan.warmup as i64, plan.anneal as i64);
     let floor = plan.floor();
     let start = if d == 0 { [(w - 1).max(0), 0] } else { [(w - 1).max(0), (d + 1).min(t)] };
-    let found =
-        nearest_shape(plan, &SHAPES[..if plan.last > 0.0 { 3 } else { 2 }], &start, |shape, arguments| {
-            model(plan, shape, floor, arguments)
-        });
+    let found = nearest_shape(plan, &SHAPES, &start, |shape, arguments| model(plan, shape, floor, arguments));
     let (arguments, rates, shape) = match found {
         Some(found) => (found.arguments, found.rates, found.shape),
         None => (vec![0, 0], vec![plan.peak; plan.total as usize], Shape::Linear),
@@ -46,7 +38,6 @@ pub(super) fn write(plan: &Plan<'_>) -> Draft {
     let schedule = match shape {
         _ if d == 0 => "constant",
         Shape::Cosine => "cosine",
-        Shape::Inverse => "inv",
         _ => "linear",
     };
     let text = format!(
