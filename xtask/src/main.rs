@@ -17,6 +17,7 @@ tasks:
   parity --write             write it
   bench-scipy                speed against SciPy and NumPy on the same objective, data and start
   bench-scaling              cost against updates, runs and starts; writes docs/results/speed.svg
+  record-exports ARGUMENTS   record the trainers' own rates for what lehr exports (docs/guides/exporters.md)
   simulate-fixture           write fixtures/runs: simulated loss curves with known coefficients
   simulate-fixture --check   compare fixtures/runs with what the simulation gives
   simulate-fixture --optima  print the best annealing ratio of each simulated cell
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
             simulate::optima();
             Ok(())
         }
+        ["record-exports", ref rest @ ..] => python::record_exports(rest),
         ["parity"] => python::parity(&["--check"]),
         ["parity", "--write"] => python::parity(&[]),
         ["bench-scipy", ref rest @ ..] => python::bench_scipy(rest),

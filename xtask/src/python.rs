@@ -58,3 +58,8 @@ pub fn bench_scipy(arguments: &[&str]) -> io::Result<()> {
         .arg(root().join("target/release/xtask"))
         .args(arguments))
 }
+
+/// `cargo xtask record-exports`: runs the trainers' own schedulers, with the `python3` that has them installed.
+pub fn record_exports(arguments: &[&str]) -> io::Result<()> {
+    run(Command::new("python3").arg(root().join("tools/record_exports.py")).args(arguments))
+}

@@ -1,5 +1,6 @@
 //! The `lehr` command: files, terminal, exit codes. One file a verb, no formula.
 
+mod export;
 mod failure;
 mod fit_args;
 mod load;

@@ -1,16 +1,20 @@
 //! `lehr recommend`: the share of the run to spend annealing, and what another share costs.
 
+use crate::export::{self, ExportArgs};
 use crate::failure::Failure;
 use crate::load::{LoadArgs, count, load};
-use crate::output::{Output, data, table, write_file};
+use crate::output::{Output, bytes, data, say, table, write_file};
 use crate::plot;
 use crate::target::{SettingArgs, final_rate, rate, read_fit, shape, warmup};
+use lehr::fit::Fit;
+use lehr::forecast::forecast;
 use lehr::measured::{MeasuredOptimum, measured_optima};
 use lehr::recommend::{
     RecommendError, RecommendOptions, Recommendation, Target, optimise_free_schedule, optimise_shape,
     recommend_ratio,
 };
-use lehr::{Shape, Steps};
+use lehr::{Schedule, Shape, Steps};
+use lehr_io::export::Export;
 use std::path::PathBuf;
 
 /// Recommends the annealing ratio of a run.
@@ -18,7 +22,8 @@ use std::path::PathBuf;
 #[command(after_help = "Examples:
   lehr recommend fit.json --peak-lr 1e-3 --steps 50k
   lehr recommend fit.json --params 1.3B --peak-lr 6e-4 --steps 200k --shape 1-sqrt --max-anneal-steps 20k
-  lehr recommend fit.json --peak-lr 1e-3 --steps 50k --optimise-shape --free-schedule --plot ratio.svg --json")]
+  lehr recommend fit.json --peak-lr 1e-3 --steps 50k --optimise-shape --free-schedule --plot ratio.svg --json
+  lehr recommend fit.json --peak-lr 1e-3 --steps 50k --export megatron --from-step 20k > flags.txt")]
 pub struct Args {
     /// The fit, from `lehr fit -o`.
     #[arg(value_name = "FIT")]
@@ -61,6 +66,8 @@ pub struct Args {
     /// Measured runs whose final losses are drawn in.
     #[arg(long, value_name = "PATH", num_args = 1..)]
     measured: Vec<PathBuf>,
+    #[command(flatten)]
+    export: ExportArgs,
     /// Writes the recommendation as JSON here too.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -167,6 +174,17 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
             object.insert("measured".to_owned(), list.into());
         }
     }
+    let best = target.schedule(Steps(found.anneal_steps)).map_err(Failure::usage)?;
+    let made = args.export.make(&best)?;
+    let cost = match &made {
+        Some(made) => Some(export_cost(made, &fit, &target, &best)?),
+        None => None,
+    };
+    if let (Some(object), Some(made)) = (value.as_object_mut(), &made) {
+        let mut written = export::value(made);
+        written["loss_cost"] = cost.into();
+        object.insert("export".to_owned(), written);
+    }
     if let Some(path) = &args.output {
         write_file(
             path,
@@ -195,7 +213,20 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
                 m.ratio, m.interval.0, m.interval.1, m.regret(found.ratio) * 1e3
             ));
         }
-        data(&out)?;
+        // With --export stdout carries the configuration alone.
+        match &made {
+            None => data(&out)?,
+            Some(made) => {
+                say(&out);
+                export::talk(made);
+                say(format_args!(
+                    "note: by the fit, {} ends {:+.2} mnat from the schedule asked for",
+                    made.target,
+                    1e3 * cost.unwrap_or_default()
+                ));
+                bytes(export::bytes(made))?;
+            }
+        }
     }
     let mut caveats = found.caveats.clone();
     if free.is_some() || best_shape.is_some() {
@@ -205,6 +236,17 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         ));
     }
     output.caveats(&caveats)
+}
+
+/// The final loss under the trainer's rates minus that under the rates asked for, by the fit (nats per token).
+fn export_cost(made: &Export, fit: &Fit, target: &Target, wanted: &Schedule) -> Result<f64, Failure> {
+    // Both as plain rates, so that nothing but the rates differs.
+    let end = |rates: Vec<f64>| {
+        let schedule = Schedule::sampled(rates).map_err(Failure::new)?;
+        let forecast = forecast(fit, &schedule, &target.setting, &[target.total.0]);
+        forecast.map(|forecast| forecast.r#final.value).map_err(crate::verb::forecast::failure)
+    };
+    Ok(end(made.promised_rates.clone())? - end(wanted.rates())?)
 }
 
 fn text(found: &Recommendation, target: &Target, output: &Output, picture: &plot::Picture) -> String {

@@ -1,12 +1,12 @@
 //! `lehr schedule`: what a schedule does at every update, and which schedule a log followed.
 
+use crate::export::{self, ExportArgs};
 use crate::failure::Failure;
 use crate::output::{self, Output, say, table};
 use clap::{ArgGroup, Args as ClapArgs};
 use lehr::schedule::{RecogniseOptions, Recognised, recognise};
-use lehr::units::parse_count;
 use lehr::{Schedule, Steps};
-use lehr_io::export::{Contents, ExportError, ExportOptions, export};
+use lehr_io::export::Export;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -15,14 +15,12 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, ClapArgs)]
 #[command(
     group = ArgGroup::new("source").required(true).multiple(false),
-    after_help = "Numbers accept k, M and B. A value may be 'wsd:…' for --spec or KEY=VALUE,… for a family.\n\nExamples:\n  \
+    after_help = format!("Numbers accept k, M and B. A value may be 'wsd:…' for --spec or KEY=VALUE,… for a family.\n\nExamples:\n  \
         lehr schedule --wsd peak=3e-4,total=24k,warmup=2160,ratio=0.2,shape=1-sqrt\n  \
         lehr schedule --cosine peak=3e-4,total=24k,warmup=2160,final=10% --rates > rates.csv\n  \
         lehr schedule --two-stage peak=3e-4,drop=0.9e-4,at=8000,total=16k,warmup=2160 --json\n  \
         lehr schedule --from-log log.csv --warmup 2160\n  \
-        lehr schedule --wsd peak=3e-4,total=1000,warmup=100,ratio=0.2 --export torch > schedule.py\n\n\
-        Export targets: torch hf megatron megatron-bridge torchtitan nanotron olmo-core levanter maxtext optax\n  \
-        llm-foundry nemo lingua nanochat axolotl llama-factory deepspeed csv json npy"
+        lehr schedule --wsd peak=3e-4,total=1000,warmup=100,ratio=0.2 --export torch > schedule.py\n\n{}", export::targets())
 )]
 pub struct Args {
     /// Warm-up, stable, annealing: peak, total, warmup, ratio (or anneal, in updates), shape, final, start.
@@ -56,10 +54,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE", group = "source")]
     from_log: Option<PathBuf>,
     /// With --from-log: warm-up updates, where the log begins after them.
-    #[arg(long, value_name = "UPDATES", value_parser = updates, requires = "from_log")]
+    #[arg(long, value_name = "UPDATES", value_parser = crate::load::count, requires = "from_log")]
     warmup: Option<u64>,
     /// With --from-log: the horizon, where the log ends before it.
-    #[arg(long, value_name = "UPDATES", value_parser = updates, requires = "from_log")]
+    #[arg(long, value_name = "UPDATES", value_parser = crate::load::count, requires = "from_log")]
     total: Option<u64>,
     /// With --from-log: the peak rate, where the log begins during the annealing.
     #[arg(long, value_name = "RATE", requires = "from_log")]
@@ -70,19 +68,11 @@ pub struct Args {
     /// Print the rate of every update as CSV (step,lr).
     #[arg(long)]
     rates: bool,
-    /// Print the configuration of a trainer that follows the schedule: torch, hf, megatron, …
-    #[arg(long, value_name = "TARGET", conflicts_with = "rates")]
-    export: Option<String>,
-    /// With --export: resume from a checkpoint that has done UPDATES updates.
-    #[arg(long, value_name = "UPDATES", value_parser = updates, requires = "export")]
-    from_step: Option<u64>,
+    #[command(flatten)]
+    export: ExportArgs,
     /// Write to FILE instead of stdout: .csv holds the rates, .json the description.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-}
-
-fn updates(text: &str) -> Result<u64, String> {
-    parse_count(text).map_err(|error| error.to_string())
 }
 
 /// Runs the verb.
@@ -95,8 +85,8 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
             say(format_args!("note: {note}"));
         }
     }
-    if let Some(target) = &args.export {
-        return write_export(target, &schedule, &args, output);
+    if let Some(made) = args.export.make(&schedule)? {
+        return write_export(&made, &args, output);
     }
     let description = || describe(&schedule, recognised.as_ref());
     if let Some(path) = &args.output {
@@ -108,58 +98,30 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
                     .hint("end the name in .csv (the rate of every update) or .json (the description)"));
             }
         };
-        return std::fs::write(path, text)
-            .map_err(|error| Failure::new(format_args!("cannot write '{}': {error}", path.display())));
+        return output::write_file(path, text.as_bytes());
     }
     if args.rates {
         return output::data(&csv(&schedule));
     }
     if output.json {
-        return output.json(&description());
+        return output.document("lehr.schedule/1", &description());
     }
     output::data(&human(&schedule, recognised.as_ref()))
 }
 
 /// The configuration alone goes to stdout or the file; what the trainer will really do goes to stderr.
-fn write_export(target: &str, schedule: &Schedule, args: &Args, output: &Output) -> Result<(), Failure> {
-    let options = ExportOptions { from_step: args.from_step.map(Steps) };
-    let made = export(target, schedule, &options).map_err(|error| match error {
-        ExportError::Target(_) => Failure::usage(error),
-        ExportError::Inexpressible { .. } => Failure::new(error)
-            .hint("--export torch gives a LambdaLR that most trainers accept in place of their own"),
-        ExportError::FromStep { .. } => Failure::new(error),
-    })?;
-    let (text, bytes) = match &made.contents {
-        Contents::Text(text) => (Some(text.as_str()), text.as_bytes()),
-        Contents::Bytes(bytes) => (None, bytes.as_slice()),
-    };
+fn write_export(made: &Export, args: &Args, output: &Output) -> Result<(), Failure> {
     if !output.json {
-        let status = if made.executed { "" } else { " (from documentation, not executed)" };
-        say(format_args!("{target}{status}: {}", made.notes[0]));
-        for note in made.notes.iter().skip(1) {
-            say(format_args!("note: {note}"));
-        }
+        export::talk(made);
     }
     if let Some(path) = &args.output {
-        std::fs::write(path, bytes)
-            .map_err(|error| Failure::new(format_args!("cannot write '{}': {error}", path.display())))?;
-        if !output.json {
-            return Ok(());
-        }
+        output::write_file(path, export::bytes(made))?;
     }
-    if output.json {
-        return output.json(&json!({
-            "version": 1,
-            "target": made.target,
-            "text": text,
-            "file_name": made.file_name,
-            "deviation": made.deviation,
-            "notes": made.notes,
-            "executed": made.executed,
-            "promised_rates": made.promised_rates,
-        }));
+    match (output.json, &args.output) {
+        (true, _) => output.document("lehr.export/1", &export::value(made)),
+        (false, Some(_)) => Ok(()),
+        (false, None) => output::bytes(export::bytes(made)),
     }
-    output::bytes(bytes)
 }
 
 fn source(args: &Args) -> Result<(Schedule, Option<Recognised>), Failure> {
@@ -258,7 +220,6 @@ fn describe(schedule: &Schedule, recognised: Option<&Recognised>) -> Value {
         })
         .collect();
     let mut value = json!({
-        "version": 1,
         "family": schedule.family(),
         "text": schedule.to_string(),
         "total": total,
