@@ -258,7 +258,7 @@ fn describe(schedule: &Schedule, recognised: Option<&Recognised>) -> Value {
         })
         .collect();
     let mut value = json!({
-        "version": 1,
+        "schema": "lehr.schedule/1",
         "family": schedule.family(),
         "text": schedule.to_string(),
         "total": total,

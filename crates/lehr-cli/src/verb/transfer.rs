@@ -1,7 +1,7 @@
 //! `lehr transfer`: how the optimal ratio moves with peak rate and horizon, and whether it stays put elsewhere.
 
 use crate::failure::Failure;
-use crate::load::{LoadArgs, count, load};
+use crate::load::{LoadArgs, load_condensed, positive};
 use crate::output::{Output, data, say, table};
 use crate::plot;
 use crate::target::{rate, read_fit};
@@ -30,10 +30,10 @@ pub struct Args {
     #[arg(long, value_name = "FIT")]
     fit: Option<PathBuf>,
     /// Predicts for this peak rate.
-    #[arg(long, value_name = "RATE", value_parser = rate, requires = "steps", help_heading = "Target")]
+    #[arg(long, value_name = "RATE", value_parser = rate, allow_negative_numbers = true, requires = "steps", help_heading = "Target")]
     peak_lr: Option<f64>,
     /// Predicts for this horizon.
-    #[arg(long, value_name = "UPDATES", value_parser = count, requires = "peak_lr", help_heading = "Target")]
+    #[arg(long, value_name = "UPDATES", value_parser = positive, requires = "peak_lr", help_heading = "Target")]
     steps: Option<u64>,
     /// Architecture of the target; default: that of the runs.
     #[arg(long, value_name = "dense|moe", value_parser = ["dense", "moe"], help_heading = "Target")]
@@ -42,9 +42,9 @@ pub struct Args {
     #[arg(long, help_heading = "Target")]
     across_architectures: bool,
     /// Level of the intervals.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.9)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.9, allow_negative_numbers = true)]
     level: f64,
-    /// Draws ratios against peak rate and horizon into a file (svg or png).
+    /// Draws ratios against peak rate and horizon into a file (svg, png or txt).
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
 }
@@ -64,14 +64,16 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     if !(args.level > 0.0 && args.level < 1.0) {
         return Err(Failure::usage(format_args!("--level {} is not between 0 and 1", args.level)));
     }
-    let loaded = load(&args.load, output)?;
+    plot::check_target(args.plot.as_deref())?;
+    let fit = args.fit.as_deref().map(read_fit).transpose()?;
+    // Last losses and coarse curves are all that is needed.
+    let loaded = load_condensed(&args.load, Some(1000), output)?;
     let measured = measured_optima(&loaded.curves);
     let mut sources = Vec::new();
     if !measured.is_empty() {
         sources.push(source("measured", measured.iter().map(Optimum::from).collect(), args.level));
     }
-    if let Some(path) = &args.fit {
-        let fit = read_fit(path)?;
+    if let Some(fit) = fit {
         let mut optima = Vec::new();
         let mut regrets = Vec::new();
         for cell in &measured {
