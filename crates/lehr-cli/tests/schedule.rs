@@ -59,7 +59,11 @@ fn rates_are_one_row_an_update_and_are_recognised_again() {
 #[test]
 fn an_export_keeps_configuration_and_talk_apart() {
     let answer = lehr(&["schedule", "--wsd", WSD, "--export", "megatron"]);
-    assert!(answer.stdout.starts_with("--lr 0.0003 \\\n--min-lr 0.0 \\\n--train-iters 1000 \\\n"), "{}", answer.stdout);
+    assert!(
+        answer.stdout.starts_with("--lr 0.0003 \\\n--min-lr 0.0 \\\n--train-iters 1000 \\\n"),
+        "{}",
+        answer.stdout
+    );
     assert!(answer.stderr.contains("lr-decay-iters is 999, not 1000"), "{}", answer.stderr);
     let answer = lehr(&["schedule", "--wsd", WSD, "--export", "nanochat", "--json"]);
     let value: Value = serde_json::from_str(&answer.stdout).unwrap();
@@ -77,13 +81,29 @@ fn every_refusal_says_what_was_found_and_expected() {
     std::fs::write(&bare, "iteration,loss\n1,3.0\n").unwrap();
     let (log, bare) = (log.to_str().unwrap(), bare.to_str().unwrap());
     for (arguments, code, words) in [
-        (vec!["--wsd", "peak=3e-4,total=1000,warmup=900,ratio=0.2"], 2, "warm-up (900) and annealing (200) need 1100"),
-        (vec!["--wsd", "peak=3e-4,total=1000,ratio=0.2,epochs=3"], 2, "wsd has no 'epochs'; accepted: peak, total"),
+        (
+            vec!["--wsd", "peak=3e-4,total=1000,warmup=900,ratio=0.2"],
+            2,
+            "warm-up (900) and annealing (200) need 1100",
+        ),
+        (
+            vec!["--wsd", "peak=3e-4,total=1000,ratio=0.2,epochs=3"],
+            2,
+            "wsd has no 'epochs'; accepted: peak, total",
+        ),
         (vec!["--cosine", "peak=3e-4"], 2, "cosine needs 'total'"),
         (vec!["--spec", "triangle:peak=1"], 2, "'triangle' is no schedule"),
         (vec![], 2, "required arguments"),
-        (vec!["--wsd", WSD, "--export", "tensorflow"], 2, "'tensorflow' is no export target; expected one of torch"),
-        (vec!["--two-stage", "peak=3e-4,drop=1e-4,at=50,total=100", "--export", "hf"], 1, "hf cannot express a two-stage"),
+        (
+            vec!["--wsd", WSD, "--export", "tensorflow"],
+            2,
+            "'tensorflow' is no export target; expected one of torch",
+        ),
+        (
+            vec!["--two-stage", "peak=3e-4,drop=1e-4,at=50,total=100", "--export", "hf"],
+            1,
+            "hf cannot express a two-stage",
+        ),
         (vec!["--wsd", WSD, "--export", "hf", "--from-step", "900"], 1, "annealing starts after update 800"),
         (vec!["--wsd", WSD, "-o", "rates.xlsx"], 2, "'rates.xlsx' says no format"),
         (vec!["--from-log", log], 1, "log.csv:3: lr is 'fast'; expected a rate"),
