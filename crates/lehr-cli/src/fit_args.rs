@@ -164,7 +164,13 @@ impl FitArgs {
                 .split_once('±')
                 .or_else(|| value.split_once("+-"))
                 .ok_or_else(|| Failure::usage(format_args!("--prior '{text}' is not of the form {form}")))?;
-            options.priors.insert(name.to_owned(), (number("prior", mean)?, number("prior", sd)?));
+            let (mean, sd) = (number("prior", mean)?, number("prior", sd)?);
+            if sd <= 0.0 {
+                return Err(Failure::usage(format_args!(
+                    "--prior '{text}': the standard deviation {sd} is not above 0"
+                )));
+            }
+            options.priors.insert(name.to_owned(), (mean, sd));
         }
         if let Some(text) = &self.momentum {
             let momentum = match text.as_str() {

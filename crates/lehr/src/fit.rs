@@ -341,8 +341,13 @@ pub fn fit(law: &dyn Law, curves: &[Curve], options: &FitOptions) -> Result<Fit,
     let point = fit_point(law, curves, options)?;
     let options = &point.options;
     let definition = point.data.definition;
-    let evaluated: Vec<(Metrics, f64, Vec<f64>)> =
-        curves.par_iter().map(|curve| evaluate(law, &point.theta, curve, &definition, options)).collect();
+    let evaluated: Vec<(Metrics, f64, f64)> = curves
+        .par_iter()
+        .map(|curve| {
+            let (metrics, end, errors) = evaluate(law, &point.theta, curve, &definition, options);
+            (metrics, end, median_size(&errors))
+        })
+        .collect();
     let runs: Vec<RunFit> = curves
         .iter()
         .zip(&evaluated)
@@ -406,13 +411,14 @@ impl Fit {
 
 /// A robust standard deviation of the log errors: 1.48 times their median size, the mean over runs. The few points
 /// right after the warm-up, which every law misses, do not decide it.
-fn typical_error(evaluated: &[(Metrics, f64, Vec<f64>)]) -> f64 {
-    let medians = evaluated.iter().map(|(.., errors)| {
-        let mut sizes: Vec<f64> = errors.iter().map(|e| e.abs()).collect();
-        sizes.sort_by(f64::total_cmp);
-        resample::quantile(&sizes, 0.5)
-    });
-    1.4826 * medians.sum::<f64>() / evaluated.len() as f64
+fn typical_error(evaluated: &[(Metrics, f64, f64)]) -> f64 {
+    1.4826 * evaluated.iter().map(|(.., median)| median).sum::<f64>() / evaluated.len() as f64
+}
+
+fn median_size(errors: &[f64]) -> f64 {
+    let mut sizes: Vec<f64> = errors.iter().map(|e| e.abs()).collect();
+    sizes.sort_by(f64::total_cmp);
+    resample::quantile(&sizes, 0.5)
 }
 
 fn describe(curve: &Curve, metrics: Metrics, final_error: f64) -> RunFit {

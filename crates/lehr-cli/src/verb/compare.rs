@@ -65,8 +65,11 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     }
     if output.json {
         let list: Vec<Entry> = entries.iter().map(|(name, c)| entry(name, c)).collect();
-        return output
-            .document("lehr.compare/1", &serde_json::json!({ "winner": entries[0].0, "laws": list }));
+        output.document(
+            "lehr.compare/1",
+            &serde_json::json!({ "winner": entries[0].0, "laws": list, "caveats": loaded.caveats }),
+        )?;
+        return output.caveats(&loaded.caveats);
     }
     let mut rows = table([
         "law",
@@ -108,7 +111,8 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     }
     data(&format!(
         "{rows}\n\nmeans over runs held out; standard errors of the difference are paired over those runs\n"
-    ))
+    ))?;
+    output.caveats(&loaded.caveats)
 }
 
 fn entry<'a>(name: &'a str, contender: &'a Contender) -> Entry<'a> {

@@ -28,7 +28,7 @@ pub struct Args {
     /// Writes the fit here, for `lehr forecast` and `lehr recommend`.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Draws what the law misses of each run into a file (svg or png).
+    /// Draws what the law misses of each run into a file (svg, png or txt).
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
     /// Profiles every coefficient: how far it can be moved before the fit gets worse.
@@ -68,6 +68,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     let law = law_named(&args.law)?;
     let options = args.fit.options()?;
     check_target(args.output.as_deref())?;
+    crate::plot::check_target(args.plot.as_deref())?;
     let loaded = load_condensed(&args.load, held_points(&options), output)?;
     let bar = output.wait("fitting");
     let mut fit = lehr::fit::fit(law, &loaded.curves, &options).map_err(failure)?;
@@ -247,7 +248,7 @@ fn text(fit: &Fit, law: &dyn lehr::Law) -> String {
         rows.add_row([
             run.id.clone(),
             run.params.map_or_else(String::new, |n| format!("{:.3e}", n.0 as f64)),
-            short(run.peak_lr),
+            format!("{:e}", run.peak_lr),
             run.last_update.to_string(),
             format!("{:.0} % {}", run.annealing_share * 100.0, run.fall),
             format!("{:.5}", run.metrics.r2),

@@ -48,7 +48,7 @@ pub struct PlanArgs {
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["peak_lr", "steps", "ratio", "cosine"])]
     schedule: Option<String>,
     /// Peak rate.
-    #[arg(long, value_name = "RATE", value_parser = rate, allow_negative_numbers = true, required_unless_present = "schedule")]
+    #[arg(long, value_name = "RATE", value_parser = rate, allow_hyphen_values = true, required_unless_present = "schedule")]
     peak_lr: Option<f64>,
     /// Horizon in updates (k M B are understood).
     #[arg(long, value_name = "UPDATES", value_parser = positive, required_unless_present = "schedule")]
@@ -69,7 +69,7 @@ pub struct PlanArgs {
     #[arg(long, value_name = "SHAPE", value_parser = shape, default_value = "linear")]
     shape: Shape,
     /// Final rate.
-    #[arg(long, value_name = "RATE", value_parser = final_rate, allow_negative_numbers = true, default_value = "0")]
+    #[arg(long, value_name = "RATE", value_parser = final_rate, allow_hyphen_values = true, default_value = "0")]
     final_lr: f64,
     /// A cosine over the whole run instead of warm-up–stable–decay.
     #[arg(long)]

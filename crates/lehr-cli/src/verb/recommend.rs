@@ -24,7 +24,7 @@ pub struct Args {
     #[arg(value_name = "FIT")]
     fit: PathBuf,
     /// Peak rate.
-    #[arg(long, value_name = "RATE", value_parser = rate, allow_negative_numbers = true)]
+    #[arg(long, value_name = "RATE", value_parser = rate, allow_hyphen_values = true)]
     peak_lr: f64,
     /// Horizon in updates (k M B are understood).
     #[arg(long, value_name = "UPDATES", value_parser = positive)]
@@ -36,7 +36,7 @@ pub struct Args {
     #[arg(long, value_name = "SHAPE", value_parser = shape, default_value = "linear")]
     shape: Shape,
     /// Final rate.
-    #[arg(long, value_name = "RATE", value_parser = final_rate, allow_negative_numbers = true, default_value = "0")]
+    #[arg(long, value_name = "RATE", value_parser = final_rate, allow_hyphen_values = true, default_value = "0")]
     final_lr: f64,
     #[command(flatten)]
     setting: SettingArgs,

@@ -149,7 +149,7 @@ fn write_export(target: &str, schedule: &Schedule, args: &Args, output: &Output)
     }
     if output.json {
         return output.json(&json!({
-            "version": 1,
+            "schema": "lehr.export/1",
             "target": made.target,
             "text": text,
             "file_name": made.file_name,

@@ -5,7 +5,6 @@ use crate::load::{LoadArgs, load_condensed, positive};
 use crate::output::{Output, data, say, table};
 use crate::plot;
 use crate::target::{rate, read_fit};
-use crate::verb::fit::short;
 use lehr::batch::{collapse, critical_batch};
 use lehr::measured::{measured_optima, twin_noise};
 use lehr::recommend::{RecommendOptions, Target, recommend_ratio};
@@ -30,7 +29,7 @@ pub struct Args {
     #[arg(long, value_name = "FIT")]
     fit: Option<PathBuf>,
     /// Predicts for this peak rate.
-    #[arg(long, value_name = "RATE", value_parser = rate, allow_negative_numbers = true, requires = "steps", help_heading = "Target")]
+    #[arg(long, value_name = "RATE", value_parser = rate, allow_hyphen_values = true, requires = "steps", help_heading = "Target")]
     peak_lr: Option<f64>,
     /// Predicts for this horizon.
     #[arg(long, value_name = "UPDATES", value_parser = positive, requires = "peak_lr", help_heading = "Target")]
@@ -156,7 +155,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         table(["peak", "updates", "N/10⁸", "ratios", "r* measured", "90 % interval", "loss", "misfit mnat"]);
     for m in &measured {
         rows.add_row([
-            short(m.peak_lr),
+            format!("{:e}", m.peak_lr),
             m.total.to_string(),
             m.n8.map_or_else(String::new, |n| format!("{n:.3}")),
             m.points.len().to_string(),
@@ -179,7 +178,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
             let mut rows = table(["peak", "updates", "r* of the fit", "costs mnat"]);
             for (o, regret) in s.optima.iter().zip(&s.regrets) {
                 rows.add_row([
-                    short(o.peak_lr),
+                    format!("{:e}", o.peak_lr),
                     o.total.to_string(),
                     format!("{:.3}", o.ratio),
                     format!("{:.2}", regret * 1e3),

@@ -113,7 +113,11 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         if let (Some(object), Some(covered)) = (value.as_object_mut(), &covered) {
             object.insert("coverage".to_owned(), serde_json::to_value(covered).map_err(Failure::new)?);
         }
-        return output.document("lehr.validate/1", &value);
+        if let Some(object) = value.as_object_mut() {
+            object.insert("caveats".to_owned(), serde_json::to_value(&loaded.caveats).map_err(Failure::new)?);
+        }
+        output.document("lehr.validate/1", &value)?;
+        return output.caveats(&loaded.caveats);
     }
     let mut out = text(&validation, splits.len());
     if let Some(c) = &covered {
@@ -127,7 +131,8 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
             percent(c.mean_half_width),
         ));
     }
-    data(&out)
+    data(&out)?;
+    output.caveats(&loaded.caveats)
 }
 
 fn text(validation: &Validation, splits: usize) -> String {
