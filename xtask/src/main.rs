@@ -2,6 +2,7 @@
 
 mod bench;
 mod check;
+mod many;
 mod python;
 mod scaling;
 mod simulate;
@@ -18,6 +19,8 @@ tasks:
   bench-scipy                speed against SciPy and NumPy on the same objective, data and start
   bench-scaling              cost against updates, runs and starts; writes docs/results/speed.svg
   record-exports ARGUMENTS   record the trainers' own rates for what lehr exports (docs/guides/exporters.md)
+  make-runs DIR --runs N --points M
+                             write N CSV files of M rows, to measure memory with (docs/results/memory.md)
   simulate-fixture           write fixtures/runs: simulated loss curves with known coefficients
   simulate-fixture --check   compare fixtures/runs with what the simulation gives
   simulate-fixture --optima  print the best annealing ratio of each simulated cell
@@ -35,6 +38,12 @@ fn main() -> ExitCode {
             Ok(())
         }
         ["record-exports", ref rest @ ..] => python::record_exports(rest),
+        ["make-runs", folder, "--runs", runs, "--points", points] => {
+            match (runs.parse::<u64>(), points.parse::<u64>()) {
+                (Ok(runs), Ok(points)) if points >= 100 => many::write(folder.as_ref(), runs, points),
+                _ => Err(std::io::Error::other("--runs takes a number, --points one of at least 100")),
+            }
+        }
         ["parity"] => python::parity(&["--check"]),
         ["parity", "--write"] => python::parity(&[]),
         ["bench-scipy", ref rest @ ..] => python::bench_scipy(rest),

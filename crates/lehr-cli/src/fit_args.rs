@@ -27,13 +27,14 @@ pub struct FitArgs {
     #[arg(long, value_enum, default_value_t = ResidualArg::Log)]
     pub residual: ResidualArg,
     /// Huber's δ in the residual's unit; 0 means plain least squares.
-    #[arg(long, value_name = "DELTA", default_value_t = 1e-3)]
+    #[arg(long, value_name = "DELTA", default_value_t = 1e-3, allow_negative_numbers = true)]
     pub huber: f64,
-    /// Points kept a curve, uniform in updates plus the last; `all` keeps every one.
+    /// Points fitted a curve, uniform in updates plus the last; `all` takes every one. Of longer curves about 1000 points
+    /// are held while reading: means of neighbouring single-batch training losses, every k-th other loss.
     #[arg(long, value_name = "N", default_value = "48")]
     pub points: String,
     /// Leaves out points before this multiple of the warm-up.
-    #[arg(long, value_name = "FACTOR", default_value_t = 1.3)]
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.3, allow_negative_numbers = true)]
     pub skip_warmup: f64,
     /// Leaves out points before this update.
     #[arg(long, value_name = "UPDATE", value_parser = count, default_value = "0")]
@@ -54,7 +55,7 @@ pub struct FitArgs {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
     /// Level of the intervals.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.9)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.9, allow_negative_numbers = true)]
     pub level: f64,
     /// Threads; results do not depend on them. Default: all cores.
     #[arg(long, value_name = "N")]
@@ -120,6 +121,15 @@ impl FitArgs {
         if !(self.level > 0.0 && self.level < 1.0) {
             return Err(Failure::usage(format_args!("--level {} is not between 0 and 1", self.level)));
         }
+        if !(self.skip_warmup.is_finite() && self.skip_warmup >= 0.0) {
+            return Err(Failure::usage(format_args!(
+                "--skip-warmup {} is not a number of at least 0",
+                self.skip_warmup
+            )));
+        }
+        if self.threads == Some(0) {
+            return Err(Failure::usage("--threads 0: give at least one, or leave it out for all cores"));
+        }
         if self.starts == 0 {
             return Err(Failure::usage("--starts 0: a fit needs at least one start"));
         }
@@ -154,7 +164,13 @@ impl FitArgs {
                 .split_once('±')
                 .or_else(|| value.split_once("+-"))
                 .ok_or_else(|| Failure::usage(format_args!("--prior '{text}' is not of the form {form}")))?;
-            options.priors.insert(name.to_owned(), (number("prior", mean)?, number("prior", sd)?));
+            let (mean, sd) = (number("prior", mean)?, number("prior", sd)?);
+            if sd <= 0.0 {
+                return Err(Failure::usage(format_args!(
+                    "--prior '{text}': the standard deviation {sd} is not above 0"
+                )));
+            }
+            options.priors.insert(name.to_owned(), (mean, sd));
         }
         if let Some(text) = &self.momentum {
             let momentum = match text.as_str() {
@@ -176,6 +192,16 @@ impl FitArgs {
         }
         Ok(options)
     }
+}
+
+/// Most points a run that are held while runs are read for a fit, unless it needs every row.
+const HELD: usize = 1000;
+
+/// How many points of a run to hold: all, where the fit is over all rows or the momentum over logged rows.
+pub fn held_points(options: &FitOptions) -> Option<usize> {
+    let logged = options.definition.is_some_and(|d| d.momentum == Momentum::LoggedRows);
+    // Twice the points fitted, so that choosing among them costs nothing that is seen.
+    options.points_per_curve.filter(|_| !logged).map(|points| HELD.max(2 * points))
 }
 
 /// The law of that name.

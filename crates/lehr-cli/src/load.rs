@@ -4,6 +4,7 @@ use crate::failure::Failure;
 use crate::output::{Output, say};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use lehr::fit::dataset::condense;
 use lehr::{Caveat, Curve};
 use lehr_io::{
     LoadedRun, MapOverrides, Note, Progress, ReadError, ReadOptions, Source, SplitChoice, Summary,
@@ -34,13 +35,13 @@ pub struct LoadArgs {
     #[arg(long, value_name = "UPDATES", value_parser = count, help_heading = "Reading")]
     pub warmup: Option<u64>,
     /// Parameters N of every run, whatever the logs say (k M B are understood).
-    #[arg(long, value_name = "N", value_parser = count, help_heading = "Reading")]
+    #[arg(long, value_name = "N", value_parser = positive, help_heading = "Reading")]
     pub params: Option<u64>,
     /// Column of the manifest that holds N; default: without embeddings where the manifest has it.
     #[arg(long, value_name = "COLUMN", help_heading = "Reading")]
     pub params_column: Option<String>,
     /// Tokens per update, where the logs do not say (k M B are understood).
-    #[arg(long, value_name = "TOKENS", value_parser = count, help_heading = "Reading")]
+    #[arg(long, value_name = "TOKENS", value_parser = positive, help_heading = "Reading")]
     pub tokens_per_step: Option<u64>,
     /// A manifest (CSV or TOML) that describes the runs; one next to the logs is found without this.
     #[arg(long, value_name = "FILE", help_heading = "Reading")]
@@ -105,6 +106,17 @@ pub fn count(text: &str) -> Result<u64, String> {
         Ok(value as u64)
     } else {
         Err(format!("'{text}' is not a whole number of at least 0"))
+    }
+}
+
+/// A whole number of at least 1.
+///
+/// # Errors
+/// As [`count`], and for 0.
+pub fn positive(text: &str) -> Result<u64, String> {
+    match count(text)? {
+        0 => Err("0 is none; expected at least 1".to_owned()),
+        value => Ok(value),
     }
 }
 
@@ -303,22 +315,32 @@ pub fn for_each_run(
 
 /// Reads all runs; notes go to stderr.
 pub fn load(args: &LoadArgs, output: &Output) -> Result<Loaded, Failure> {
-    load_subsampled(args, None, output)
+    load_condensed(args, None, output)
 }
 
-/// As [`load`], with at most `max_points` points a run.
-pub fn load_subsampled(
-    args: &LoadArgs,
-    max_points: Option<usize>,
-    output: &Output,
-) -> Result<Loaded, Failure> {
+/// As [`load`], with at most about `held` points a run in memory (see [`lehr::fit::dataset::condense`]).
+pub fn load_condensed(args: &LoadArgs, held: Option<usize>, output: &Output) -> Result<Loaded, Failure> {
+    let mut condensed = 0_usize;
     let mut curves = Vec::new();
     let mut caveats = Vec::new();
-    for_each_run(args, max_points, output, &mut |run| {
+    for_each_run(args, None, output, &mut |run| {
         add_caveats(&mut caveats, run.caveats);
-        curves.push(run.curve);
+        let rows = run.curve.step().len();
+        let curve = match held {
+            Some(most) => condense(run.curve, most),
+            None => run.curve,
+        };
+        condensed += usize::from(curve.step().len() < rows);
+        curves.push(curve);
         Ok(())
     })?;
+    if condensed > 0 && !output.json {
+        say(format_args!(
+            "note: {condensed} run{} of more than {} points held as about that many: means of neighbouring training losses, every k-th other loss (--points all holds every row)",
+            if condensed == 1 { "" } else { "s" },
+            held.unwrap_or_default()
+        ));
+    }
     Ok(Loaded { curves, caveats })
 }
 

@@ -44,6 +44,23 @@ pub fn say(text: impl std::fmt::Display) {
     drop(writeln!(std::io::stderr().lock(), "{text}"));
 }
 
+/// Whether a file can be made at this path, before any work is done for it.
+pub fn check_target(path: Option<&std::path::Path>) -> Result<(), Failure> {
+    let Some(path) = path else { return Ok(()) };
+    if path.is_dir() {
+        return Err(
+            Failure::usage(format_args!("{} is a directory", path.display())).hint("name a file to write")
+        );
+    }
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() && !parent.is_dir() => {
+            Err(Failure::new(format_args!("{}: there is no directory {}", path.display(), parent.display()))
+                .hint("make it first, or name another"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Writes a file whole or not at all: beside it first, then renamed.
 pub fn write_file(path: &std::path::Path, bytes: &[u8]) -> Result<(), Failure> {
     let at = |error: std::io::Error| Failure::new(format_args!("{}: {error}", path.display()));

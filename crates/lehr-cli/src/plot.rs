@@ -20,6 +20,14 @@ use std::path::Path;
 /// Any picture.
 pub type Picture = Box<dyn lehr_report::Picture>;
 
+/// Whether a picture can be written there: a known format, a directory that exists.
+pub fn check_target(path: Option<&Path>) -> Result<(), Failure> {
+    if let Some(path) = path {
+        lehr_report::PictureFormat::from_name(&path.to_string_lossy()).map_err(Failure::usage)?;
+    }
+    crate::output::check_target(path)
+}
+
 /// Writes a picture in the format that the file's name asks for.
 pub fn write(path: &Path, picture: &Picture) -> Result<(), Failure> {
     write_styled(path, picture.as_ref(), &PictureStyle::default())

@@ -1,7 +1,7 @@
 //! The run to forecast or to recommend for, and the fit it is done with.
 
 use crate::failure::Failure;
-use crate::load::count;
+use crate::load::positive;
 use crate::output::say;
 use clap::Args;
 use lehr::fit::{FIT_FORMAT, Fit};
@@ -14,10 +14,10 @@ use std::path::Path;
 #[command(next_help_heading = "Target")]
 pub struct SettingArgs {
     /// Parameters N, counted as in the fit (k M B are understood). Default: that of the runs fitted.
-    #[arg(long, value_name = "N", value_parser = count)]
+    #[arg(long, value_name = "N", value_parser = positive)]
     pub params: Option<u64>,
     /// Tokens per update, to check the batch against the runs fitted.
-    #[arg(long, value_name = "TOKENS", value_parser = count)]
+    #[arg(long, value_name = "TOKENS", value_parser = positive)]
     pub tokens_per_step: Option<u64>,
     /// Architecture, to check it against the runs fitted.
     #[arg(long, value_name = "dense|moe", value_parser = ["dense", "moe"])]
@@ -61,9 +61,18 @@ pub fn warmup(given: Option<u64>, fit: &Fit, total: u64) -> Steps {
     Steps(given.unwrap_or_else(|| {
         let mut warmups: Vec<u64> = fit.runs.iter().map(|run| run.warmup + 1).collect();
         warmups.sort_unstable();
-        let usual = warmups.get(warmups.len() / 2).copied().unwrap_or(0).min(total / 2);
-        say(format_args!("note: warm-up {usual} updates, as in the runs fitted (--warmup says otherwise)"));
-        usual
+        let usual = warmups.get(warmups.len() / 2).copied().unwrap_or(0);
+        if usual > total / 2 {
+            say(format_args!(
+                "note: warm-up {} updates, half the horizon, because that of the runs fitted ({usual}) leaves too little (--warmup says otherwise)",
+                total / 2
+            ));
+        } else {
+            say(format_args!(
+                "note: warm-up {usual} updates, as in the runs fitted (--warmup says otherwise)"
+            ));
+        }
+        usual.min(total / 2)
     }))
 }
 
@@ -90,6 +99,7 @@ pub fn read_fit(path: &Path) -> Result<Fit, Failure> {
             );
         }
     }
-    serde_json::from_value(value)
+    // Not from the value: the text keeps the place of a fault.
+    serde_json::from_str(&text)
         .map_err(|error| Failure::new(format_args!("{}: not a fit: {error}", path.display())).hint(hint))
 }

@@ -148,7 +148,9 @@ pub fn for_each_run<E: From<ReadError>>(
         match result {
             Ok(()) => {}
             Err(error) if source.found() && error.is_not_a_log() => {
-                skipped.push(error.to_string());
+                // A table that lacks something says more than a file that is no log at all.
+                let place = if matches!(error, ReadError::Unrecognised { .. }) { skipped.len() } else { 0 };
+                skipped.insert(place, error.to_string());
                 reading.summary.notes.push(Note::new("skipped-file", "passed over", error.to_string()));
             }
             Err(error) => return Err(error.into()),

@@ -68,9 +68,15 @@ pub enum ForecastError {
         /// Coefficients expected.
         expected: usize,
     },
+    /// The fit contradicts itself: made by another version or edited.
+    #[error("the fit does not hold together: {0}; fit again")]
+    Inconsistent(String),
     /// The runs fitted differ in size and none was given.
     #[error("the runs fitted have {0} sizes: say which N to forecast with --params")]
     NoParams(usize),
+    /// N is 0.
+    #[error("a model of 0 parameters has no loss: give an N of at least 1")]
+    ZeroParams,
     /// No update was asked for, or one outside the schedule.
     #[error("update {update} is not in 1 … {total}, the updates of the schedule")]
     Outside {
@@ -98,6 +104,33 @@ pub(crate) struct Ready<'a> {
     pub params: Option<Params>,
 }
 
+/// Whether the parts of a fit agree with its law and with each other; what does not, in words.
+fn check_parts(fit: &Fit, law: &dyn Law) -> Result<(), String> {
+    for (found, expected) in fit.coefficients.iter().zip(law.coefficients()) {
+        if found.name != expected.name {
+            return Err(format!(
+                "coefficient '{}' stands where the {} law has '{}'",
+                found.name, fit.law, expected.name
+            ));
+        }
+        if !found.value.is_finite() {
+            return Err(format!("coefficient '{}' is {}", found.name, found.value));
+        }
+    }
+    let n = law.coefficients().len();
+    if let Some(refit) = fit.uncertainty.refits.iter().find(|refit| refit.theta.len() != n) {
+        return Err(format!("a refit has {} coefficients, the {} law {n}", refit.theta.len(), fit.law));
+    }
+    if fit.runs.is_empty() {
+        return Err("it names no run".to_owned());
+    }
+    let level = fit.options.level;
+    if !(level > 0.0 && level < 1.0) {
+        return Err(format!("the level of its intervals is {level}, not between 0 and 1"));
+    }
+    Ok(())
+}
+
 impl<'a> Ready<'a> {
     pub fn new(fit: &'a Fit, params: Option<Params>) -> Result<Self, ForecastError> {
         let law = fit.law().ok_or_else(|| ForecastError::UnknownLaw(fit.law.clone()))?;
@@ -108,6 +141,10 @@ impl<'a> Ready<'a> {
                 found: theta.len(),
                 expected: law.coefficients().len(),
             });
+        }
+        check_parts(fit, law).map_err(ForecastError::Inconsistent)?;
+        if params == Some(Params(0)) {
+            return Err(ForecastError::ZeroParams);
         }
         let sizes: BTreeSet<Option<Params>> = fit.runs.iter().map(|run| run.params).collect();
         let params = match (params, sizes.len()) {

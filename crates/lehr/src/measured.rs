@@ -114,8 +114,8 @@ fn minimum(c: &[f64; 3], first: f64, last: f64) -> (f64, bool) {
 /// Resamples for the interval of an optimum.
 const RESAMPLES: u64 = 500;
 
-/// Measures the optimum in every cell with at least four ratios; shorter cells are left out. Cells come in the order
-/// of their keys.
+/// Measures the optimum in every cell with at least four ratios; shorter cells are left out. Cells come in order
+/// of architecture, data set, split, N, peak rate and horizon.
 ///
 /// # Formula
 /// loss = c₀ + c₁√r + c₂r by least squares (a quadratic in r itself misfits real cells by 1–4 mnat); r* = (c₁/2c₂)²
@@ -149,7 +149,7 @@ pub fn measured_optima(curves: &[Curve]) -> Vec<MeasuredOptimum> {
         );
         cells.entry(key).or_default().push((curve, wsd, loss));
     }
-    cells
+    let mut optima: Vec<MeasuredOptimum> = cells
         .into_values()
         .filter_map(|runs| {
             let mut points: Vec<(f64, f64)> =
@@ -197,5 +197,13 @@ pub fn measured_optima(curves: &[Curve]) -> Vec<MeasuredOptimum> {
                 points,
             })
         })
-        .collect()
+        .collect();
+    optima.sort_by(|a, b| {
+        (&a.arch, &a.dataset, &a.split)
+            .cmp(&(&b.arch, &b.dataset, &b.split))
+            .then(a.n8.unwrap_or(0.0).total_cmp(&b.n8.unwrap_or(0.0)))
+            .then(a.peak_lr.total_cmp(&b.peak_lr))
+            .then(a.total.cmp(&b.total))
+    });
+    optima
 }

@@ -1,8 +1,8 @@
 //! `lehr compare`: every law on the same split.
 
 use crate::failure::Failure;
-use crate::fit_args::{FitArgs, law_named};
-use crate::load::{LoadArgs, load};
+use crate::fit_args::{FitArgs, held_points, law_named};
+use crate::load::{LoadArgs, load_condensed};
 use crate::output::{Output, data, say, table};
 use crate::verb::fit::percent;
 use crate::verb::validate::SplitArgs;
@@ -26,7 +26,7 @@ pub struct Args {
     split: SplitArgs,
     #[command(flatten)]
     fit: FitArgs,
-    /// Draws the comparison into a file (svg or png).
+    /// Draws the comparison into a file (svg, png or txt).
     #[arg(long, value_name = "FILE")]
     pub plot: Option<std::path::PathBuf>,
 }
@@ -50,7 +50,8 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         args.laws.iter().map(|name| law_named(name)).collect::<Result<_, _>>()?
     };
     let options = args.fit.options()?;
-    let loaded = load(&args.load, output)?;
+    crate::plot::check_target(args.plot.as_deref())?;
+    let loaded = load_condensed(&args.load, held_points(&options), output)?;
     let splits = args.split.splits(&loaded.curves)?;
     let bar = output.wait("comparing laws");
     let entries = compare(&laws, &loaded.curves, &splits, &options);
@@ -64,8 +65,11 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     }
     if output.json {
         let list: Vec<Entry> = entries.iter().map(|(name, c)| entry(name, c)).collect();
-        return output
-            .document("lehr.compare/1", &serde_json::json!({ "winner": entries[0].0, "laws": list }));
+        output.document(
+            "lehr.compare/1",
+            &serde_json::json!({ "winner": entries[0].0, "laws": list, "caveats": loaded.caveats }),
+        )?;
+        return output.caveats(&loaded.caveats);
     }
     let mut rows = table([
         "law",
@@ -107,7 +111,8 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     }
     data(&format!(
         "{rows}\n\nmeans over runs held out; standard errors of the difference are paired over those runs\n"
-    ))
+    ))?;
+    output.caveats(&loaded.caveats)
 }
 
 fn entry<'a>(name: &'a str, contender: &'a Contender) -> Entry<'a> {

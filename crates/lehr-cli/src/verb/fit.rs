@@ -1,9 +1,9 @@
 //! `lehr fit`: a law's coefficients from curves, with everything needed to judge them.
 
 use crate::failure::Failure;
-use crate::fit_args::{FitArgs, law_named};
-use crate::load::{LoadArgs, load};
-use crate::output::{Output, data, say, table, write_file};
+use crate::fit_args::{FitArgs, held_points, law_named};
+use crate::load::{LoadArgs, load_condensed};
+use crate::output::{Output, check_target, data, say, table, write_file};
 use lehr::fit::{Fit, FitError, fit_point, profile, resample};
 use std::path::PathBuf;
 
@@ -28,7 +28,7 @@ pub struct Args {
     /// Writes the fit here, for `lehr forecast` and `lehr recommend`.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Draws what the law misses of each run into a file (svg or png).
+    /// Draws what the law misses of each run into a file (svg, png or txt).
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
     /// Profiles every coefficient: how far it can be moved before the fit gets worse.
@@ -48,9 +48,15 @@ pub fn failure(error: FitError) -> Failure {
             Some("widen bounds with --bound, raise --starts, or try another --law")
         }
         FitError::DuplicateName(_) => Some("give the runs different names, or leave one out with --run"),
+        FitError::NoPoints { .. } => {
+            Some("leave the run out with --run, or begin earlier with --skip-warmup or --first-update")
+        }
         FitError::NoCurves | FitError::NoParams { .. } => None,
     };
-    let failure = Failure::new(error);
+    let failure = match error {
+        FitError::Plan(_) => Failure::usage(error),
+        _ => Failure::new(error),
+    };
     match hint {
         Some(hint) => failure.hint(hint),
         None => failure,
@@ -61,7 +67,9 @@ pub fn failure(error: FitError) -> Failure {
 pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     let law = law_named(&args.law)?;
     let options = args.fit.options()?;
-    let loaded = load(&args.load, output)?;
+    check_target(args.output.as_deref())?;
+    crate::plot::check_target(args.plot.as_deref())?;
+    let loaded = load_condensed(&args.load, held_points(&options), output)?;
     let bar = output.wait("fitting");
     let mut fit = lehr::fit::fit(law, &loaded.curves, &options).map_err(failure)?;
     bar.finish_and_clear();
@@ -99,7 +107,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
                 object.insert("bootstrap".to_owned(), serde_json::to_value(bootstrap).map_err(Failure::new)?);
             }
         }
-        output.json(&value)?;
+        output.document("lehr.fit/1", &value)?;
     } else {
         data(&text(&fit, law))?;
         if let Some(bootstrap) = &bootstrap {
@@ -134,7 +142,9 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
 
 /// Four significant digits.
 pub fn short(value: f64) -> String {
-    if value == 0.0 || (value.abs() >= 1e-3 && value.abs() < 1e5) {
+    if value == 0.0 {
+        "0".to_owned()
+    } else if (1e-3..1e5).contains(&value.abs()) {
         let digits = (3 - value.abs().max(1e-9).log10().floor() as i32).clamp(0, 6) as usize;
         format!("{value:.digits$}")
     } else {
@@ -208,6 +218,9 @@ fn text(fit: &Fit, law: &dyn lehr::Law) -> String {
             "leaving out one group of runs at a time (a trunk goes with its branches)"
         }
         resample::Method::LeaveOneRunOut => "leaving out one run at a time",
+        resample::Method::LeaveFoldOut => {
+            "leaving out one fold of the runs at a time (a trunk goes with its branches)"
+        }
         resample::Method::BlockBootstrap => {
             "block bootstrap of residuals: a lower bound, give three runs or more"
         }
@@ -235,7 +248,7 @@ fn text(fit: &Fit, law: &dyn lehr::Law) -> String {
         rows.add_row([
             run.id.clone(),
             run.params.map_or_else(String::new, |n| format!("{:.3e}", n.0 as f64)),
-            short(run.peak_lr),
+            format!("{:e}", run.peak_lr),
             run.last_update.to_string(),
             format!("{:.0} % {}", run.annealing_share * 100.0, run.fall),
             format!("{:.5}", run.metrics.r2),

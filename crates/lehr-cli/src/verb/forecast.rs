@@ -1,8 +1,8 @@
 //! `lehr forecast`: the loss at every update under a schedule.
 
 use crate::failure::Failure;
-use crate::load::{LoadArgs, count, load};
-use crate::output::{Output, data, table, write_file};
+use crate::load::{LoadArgs, count, load, positive};
+use crate::output::{Output, check_target, data, say, table, write_file};
 use crate::plot;
 use crate::target::{SettingArgs, final_rate, rate, read_fit, shape, warmup};
 use lehr::forecast::{Forecast, ForecastError, default_points, forecast};
@@ -27,9 +27,9 @@ pub struct Args {
     #[arg(long, value_name = "UPDATE,…", value_delimiter = ',', value_parser = count)]
     at: Vec<u64>,
     /// Level of the interval; default: that of the fit.
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     level: Option<f64>,
-    /// Draws the forecast into a file (svg or png).
+    /// Draws the forecast into a file (svg, png or txt).
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
     /// Measured runs to draw beside it.
@@ -48,22 +48,28 @@ pub struct PlanArgs {
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["peak_lr", "steps", "ratio", "cosine"])]
     schedule: Option<String>,
     /// Peak rate.
-    #[arg(long, value_name = "RATE", value_parser = rate, required_unless_present = "schedule")]
+    #[arg(long, value_name = "RATE", value_parser = rate, allow_hyphen_values = true, required_unless_present = "schedule")]
     peak_lr: Option<f64>,
     /// Horizon in updates (k M B are understood).
-    #[arg(long, value_name = "UPDATES", value_parser = count, required_unless_present = "schedule")]
+    #[arg(long, value_name = "UPDATES", value_parser = positive, required_unless_present = "schedule")]
     steps: Option<u64>,
     /// Warm-up updates; default: as in the runs fitted.
     #[arg(long, value_name = "UPDATES", value_parser = count)]
     warmup: Option<u64>,
     /// Annealing ratio: the share of the horizon spent annealing.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.2, conflicts_with = "cosine")]
+    #[arg(
+        long,
+        value_name = "SHARE",
+        default_value_t = 0.2,
+        allow_negative_numbers = true,
+        conflicts_with = "cosine"
+    )]
     ratio: f64,
     /// How the rate falls: linear, cosine, 1-sqrt, exponential, geometric, inverse, power:BETA.
     #[arg(long, value_name = "SHAPE", value_parser = shape, default_value = "linear")]
     shape: Shape,
     /// Final rate.
-    #[arg(long, value_name = "RATE", value_parser = final_rate, default_value = "0")]
+    #[arg(long, value_name = "RATE", value_parser = final_rate, allow_hyphen_values = true, default_value = "0")]
     final_lr: f64,
     /// A cosine over the whole run instead of warm-up–stable–decay.
     #[arg(long)]
@@ -112,7 +118,10 @@ pub fn failure(error: ForecastError) -> Failure {
         }
         _ => None,
     };
-    let failure = Failure::new(error);
+    let failure = match error {
+        ForecastError::Outside { .. } | ForecastError::ZeroParams => Failure::usage(error),
+        _ => Failure::new(error),
+    };
     match hint {
         Some(hint) => failure.hint(hint),
         None => failure,
@@ -122,6 +131,8 @@ pub fn failure(error: ForecastError) -> Failure {
 /// Runs the verb.
 pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     let mut fit = read_fit(&args.fit)?;
+    check_target(args.output.as_deref())?;
+    plot::check_target(args.plot.as_deref())?;
     if let Some(level) = args.level {
         if !(level > 0.0 && level < 1.0) {
             return Err(Failure::usage(format_args!("--level {level} is not between 0 and 1")));
@@ -155,6 +166,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
             ));
         }
         write_file(path, csv.as_bytes())?;
+        say(format_args!("wrote {}", path.display()));
     }
     let measured = if args.measured.is_empty() {
         Vec::new()

@@ -32,7 +32,6 @@ pub struct Args {
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
 struct Document {
-    version: u32,
     store: String,
     added: Vec<String>,
     replaced: Vec<String>,
@@ -159,16 +158,10 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     file.write_all(manifest.as_bytes()).map_err(at(&beside.0))?;
     commit(&file, &beside.0, &store.join(MANIFEST))?;
     if output.json {
-        return output.json(&Document {
-            version: 1,
-            store: name,
-            added,
-            replaced,
-            runs,
-            points,
-            notes: summary.notes,
-            caveats,
-        });
+        return output.document(
+            "lehr.import/1",
+            &Document { store: name, added, replaced, runs, points, notes: summary.notes, caveats },
+        );
     }
     for caveat in &caveats {
         say(format_args!("caveat: {}", caveat.message));

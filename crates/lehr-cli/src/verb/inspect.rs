@@ -5,6 +5,8 @@ use crate::load::{LoadArgs, for_each_run};
 use crate::output::{self, Output, table};
 use lehr_io::{Health, LoadedRun, Mapping, Note, ScheduleOrigin};
 use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Shows runs, schedules and faults of logs.
 #[derive(Debug, clap::Args)]
@@ -55,7 +57,6 @@ pub(super) struct Row {
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
 struct Document {
-    version: u32,
     runs: Vec<Row>,
     twins: Vec<Vec<String>>,
     notes: Vec<Note>,
@@ -161,24 +162,26 @@ fn short(n: u64) -> String {
 
 pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     let mut rows = Vec::new();
-    let mut known: Vec<(String, Vec<String>)> = Vec::new();
+    let mut known: BTreeMap<(u64, u64), (usize, Vec<String>)> = BTreeMap::new();
     let summary = for_each_run(&args.load, None, output, &mut |run| {
         let key = twin_key(&run)?;
-        match known.iter_mut().find(|(other, _)| *other == key) {
-            Some((_, ids)) => ids.push(run.curve.meta().id.clone()),
-            None => known.push((key, vec![run.curve.meta().id.clone()])),
-        }
+        let place = known.len();
+        known.entry(key).or_insert((place, Vec::new())).1.push(run.curve.meta().id.clone());
         rows.push(Row::of(run));
         Ok(())
     })?;
-    let twins: Vec<Vec<String>> = known.into_iter().map(|(_, ids)| ids).filter(|ids| ids.len() > 1).collect();
+    let mut twins: Vec<(usize, Vec<String>)> = known.into_values().filter(|(_, ids)| ids.len() > 1).collect();
+    twins.sort();
+    let twins: Vec<Vec<String>> = twins.into_iter().map(|(_, ids)| ids).collect();
     if output.json {
+        let of_runs: BTreeSet<(&str, &str)> =
+            rows.iter().flat_map(|row| &row.notes).map(|n| (n.about.as_str(), n.message.as_str())).collect();
         let notes = summary
             .notes
             .into_iter()
-            .filter(|note| !rows.iter().any(|row| row.notes.contains(note)))
+            .filter(|note| !of_runs.contains(&(note.about.as_str(), note.message.as_str())))
             .collect();
-        return output.json(&Document { version: 1, runs: rows, twins, notes });
+        return output.document("lehr.inspect/1", &Document { runs: rows, twins, notes });
     }
     let mut shown = table([
         "run",
@@ -212,10 +215,10 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     ))
 }
 
-/// What makes two runs twins, as text: a run's points need not be held for it.
-fn twin_key(run: &LoadedRun) -> Result<String, Failure> {
+/// What makes two runs twins, as a digest: neither a run's points nor its schedule need be held for it.
+fn twin_key(run: &LoadedRun) -> Result<(u64, u64), Failure> {
     let meta = run.curve.meta();
-    serde_json::to_string(&(
+    let text = serde_json::to_string(&(
         run.curve.schedule(),
         &meta.arch,
         meta.params,
@@ -224,5 +227,12 @@ fn twin_key(run: &LoadedRun) -> Result<String, Failure> {
         &meta.dataset,
         meta.split,
     ))
-    .map_err(Failure::new)
+    .map_err(Failure::new)?;
+    // Two digests of 64 bits: runs that differ have the same with a probability of 10⁻³⁰ a pair.
+    let digest = |salt: u8| {
+        let mut hasher = DefaultHasher::new();
+        (salt, &text).hash(&mut hasher);
+        hasher.finish()
+    };
+    Ok((digest(0), digest(1)))
 }

@@ -18,11 +18,14 @@ pub struct Args {
 /// Prints the list or one law.
 pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     match args.name {
-        None if output.json => output.json(&law::all().into_iter().map(brief).collect::<Vec<_>>()),
+        None if output.json => {
+            let laws: Vec<_> = law::all().into_iter().map(brief).collect();
+            output.document("lehr.laws/1", &json!({ "laws": laws }))
+        }
         None => output::data(&list()),
         Some(name) => {
             let law = find(&name)?;
-            if output.json { output.json(&detail(law)) } else { output::data(&page(law)) }
+            if output.json { output.document("lehr.law/1", &detail(law)) } else { output::data(&page(law)) }
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::export::{self, ExportArgs};
 use crate::failure::Failure;
-use crate::load::{LoadArgs, count, load};
-use crate::output::{Output, bytes, data, say, table, write_file};
+use crate::load::{LoadArgs, count, load, positive};
+use crate::output::{Output, bytes, check_target, data, say, table, write_file};
 use crate::plot;
 use crate::target::{SettingArgs, final_rate, rate, read_fit, shape, warmup};
 use lehr::fit::Fit;
@@ -29,10 +29,10 @@ pub struct Args {
     #[arg(value_name = "FIT")]
     fit: PathBuf,
     /// Peak rate.
-    #[arg(long, value_name = "RATE", value_parser = rate)]
+    #[arg(long, value_name = "RATE", value_parser = rate, allow_hyphen_values = true)]
     peak_lr: f64,
     /// Horizon in updates (k M B are understood).
-    #[arg(long, value_name = "UPDATES", value_parser = count)]
+    #[arg(long, value_name = "UPDATES", value_parser = positive)]
     steps: u64,
     /// Warm-up updates; default: as in the runs fitted.
     #[arg(long, value_name = "UPDATES", value_parser = count)]
@@ -41,18 +41,24 @@ pub struct Args {
     #[arg(long, value_name = "SHAPE", value_parser = shape, default_value = "linear")]
     shape: Shape,
     /// Final rate.
-    #[arg(long, value_name = "RATE", value_parser = final_rate, default_value = "0")]
+    #[arg(long, value_name = "RATE", value_parser = final_rate, allow_hyphen_values = true, default_value = "0")]
     final_lr: f64,
     #[command(flatten)]
     setting: SettingArgs,
     /// Considers only these ratios.
-    #[arg(long, value_name = "LOWER..UPPER", help_heading = "Limits")]
+    #[arg(long, value_name = "LOWER..UPPER", allow_hyphen_values = true, help_heading = "Limits")]
     ratio_range: Option<String>,
     /// Anneals at most this long.
     #[arg(long, value_name = "UPDATES", value_parser = count, help_heading = "Limits")]
     max_anneal_steps: Option<u64>,
     /// Ratios within this many mnat (10⁻³ nats) of the best are tied with it.
-    #[arg(long, value_name = "MNAT", default_value_t = 2.0, help_heading = "Limits")]
+    #[arg(
+        long,
+        value_name = "MNAT",
+        default_value_t = 2.0,
+        allow_negative_numbers = true,
+        help_heading = "Limits"
+    )]
     tolerance: f64,
     /// Also finds the best power β of the shape (1 − x)^β.
     #[arg(long)]
@@ -60,7 +66,7 @@ pub struct Args {
     /// Also finds the best non-increasing schedule and what it gains.
     #[arg(long)]
     free_schedule: bool,
-    /// Draws loss against ratio into a file (svg or png).
+    /// Draws loss against ratio into a file (svg, png or txt).
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
     /// Measured runs whose final losses are drawn in.
@@ -86,6 +92,8 @@ fn failure(error: RecommendError) -> Failure {
 /// Runs the verb.
 pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     let fit = read_fit(&args.fit)?;
+    check_target(args.output.as_deref())?;
+    plot::check_target(args.plot.as_deref())?;
     let range = match &args.ratio_range {
         None => (0.0, 1.0),
         Some(text) => text
@@ -190,6 +198,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
             path,
             format!("{}\n", serde_json::to_string_pretty(&value).map_err(Failure::new)?).as_bytes(),
         )?;
+        say(format_args!("wrote {}", path.display()));
     }
     if output.json {
         output.document("lehr.recommend/1", &value)?;

@@ -1,11 +1,10 @@
 //! `lehr transfer`: how the optimal ratio moves with peak rate and horizon, and whether it stays put elsewhere.
 
 use crate::failure::Failure;
-use crate::load::{LoadArgs, count, load};
+use crate::load::{LoadArgs, load_condensed, positive};
 use crate::output::{Output, data, say, table};
 use crate::plot;
 use crate::target::{rate, read_fit};
-use crate::verb::fit::short;
 use lehr::batch::{collapse, critical_batch};
 use lehr::measured::{measured_optima, twin_noise};
 use lehr::recommend::{RecommendOptions, Target, recommend_ratio};
@@ -30,10 +29,10 @@ pub struct Args {
     #[arg(long, value_name = "FIT")]
     fit: Option<PathBuf>,
     /// Predicts for this peak rate.
-    #[arg(long, value_name = "RATE", value_parser = rate, requires = "steps", help_heading = "Target")]
+    #[arg(long, value_name = "RATE", value_parser = rate, allow_hyphen_values = true, requires = "steps", help_heading = "Target")]
     peak_lr: Option<f64>,
     /// Predicts for this horizon.
-    #[arg(long, value_name = "UPDATES", value_parser = count, requires = "peak_lr", help_heading = "Target")]
+    #[arg(long, value_name = "UPDATES", value_parser = positive, requires = "peak_lr", help_heading = "Target")]
     steps: Option<u64>,
     /// Architecture of the target; default: that of the runs.
     #[arg(long, value_name = "dense|moe", value_parser = ["dense", "moe"], help_heading = "Target")]
@@ -42,9 +41,9 @@ pub struct Args {
     #[arg(long, help_heading = "Target")]
     across_architectures: bool,
     /// Level of the intervals.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.9)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.9, allow_negative_numbers = true)]
     level: f64,
-    /// Draws ratios against peak rate and horizon into a file (svg or png).
+    /// Draws ratios against peak rate and horizon into a file (svg, png or txt).
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
 }
@@ -64,14 +63,16 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     if !(args.level > 0.0 && args.level < 1.0) {
         return Err(Failure::usage(format_args!("--level {} is not between 0 and 1", args.level)));
     }
-    let loaded = load(&args.load, output)?;
+    plot::check_target(args.plot.as_deref())?;
+    let fit = args.fit.as_deref().map(read_fit).transpose()?;
+    // Last losses and coarse curves are all that is needed.
+    let loaded = load_condensed(&args.load, Some(1000), output)?;
     let measured = measured_optima(&loaded.curves);
     let mut sources = Vec::new();
     if !measured.is_empty() {
         sources.push(source("measured", measured.iter().map(Optimum::from).collect(), args.level));
     }
-    if let Some(path) = &args.fit {
-        let fit = read_fit(path)?;
+    if let Some(fit) = fit {
         let mut optima = Vec::new();
         let mut regrets = Vec::new();
         for cell in &measured {
@@ -154,7 +155,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         table(["peak", "updates", "N/10⁸", "ratios", "r* measured", "90 % interval", "loss", "misfit mnat"]);
     for m in &measured {
         rows.add_row([
-            short(m.peak_lr),
+            format!("{:e}", m.peak_lr),
             m.total.to_string(),
             m.n8.map_or_else(String::new, |n| format!("{n:.3}")),
             m.points.len().to_string(),
@@ -177,7 +178,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
             let mut rows = table(["peak", "updates", "r* of the fit", "costs mnat"]);
             for (o, regret) in s.optima.iter().zip(&s.regrets) {
                 rows.add_row([
-                    short(o.peak_lr),
+                    format!("{:e}", o.peak_lr),
                     o.total.to_string(),
                     format!("{:.3}", o.ratio),
                     format!("{:.2}", regret * 1e3),

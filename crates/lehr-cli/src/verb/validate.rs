@@ -1,8 +1,8 @@
 //! `lehr validate`: fit on some runs, judge on runs that the fit did not see.
 
 use crate::failure::Failure;
-use crate::fit_args::{FitArgs, law_named};
-use crate::load::{LoadArgs, load};
+use crate::fit_args::{FitArgs, held_points, law_named};
+use crate::load::{LoadArgs, load_condensed};
 use crate::output::{Output, data, table};
 use crate::verb::fit::percent;
 use lehr::Curve;
@@ -98,7 +98,7 @@ pub struct Args {
 pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     let law = law_named(&args.law)?;
     let options = args.fit.options()?;
-    let loaded = load(&args.load, output)?;
+    let loaded = load_condensed(&args.load, held_points(&options), output)?;
     let splits = args.split.splits(&loaded.curves)?;
     let bar = output.wait("validating");
     let validation = validate(law, &loaded.curves, &splits, &options).map_err(failure)?;
@@ -113,7 +113,11 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         if let (Some(object), Some(covered)) = (value.as_object_mut(), &covered) {
             object.insert("coverage".to_owned(), serde_json::to_value(covered).map_err(Failure::new)?);
         }
-        return output.document("lehr.validate/1", &value);
+        if let Some(object) = value.as_object_mut() {
+            object.insert("caveats".to_owned(), serde_json::to_value(&loaded.caveats).map_err(Failure::new)?);
+        }
+        output.document("lehr.validate/1", &value)?;
+        return output.caveats(&loaded.caveats);
     }
     let mut out = text(&validation, splits.len());
     if let Some(c) = &covered {
@@ -127,12 +131,17 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
             percent(c.mean_half_width),
         ));
     }
-    data(&out)
+    data(&out)?;
+    output.caveats(&loaded.caveats)
 }
 
 fn text(validation: &Validation, splits: usize) -> String {
-    let mut out =
-        format!("{}, {} free coefficients, {splits} splits\n\n", validation.law, validation.n_coefficients);
+    let mut out = format!(
+        "{}, {} free coefficients, {splits} split{}\n\n",
+        validation.law,
+        validation.n_coefficients,
+        if splits == 1 { "" } else { "s" }
+    );
     let mut rows = table(["", "R²", "MAE mnat", "RMSE mnat", "MAPE", "worst", "final"]);
     for (name, m) in [("fitted", &validation.train), ("held out", &validation.test)] {
         rows.add_row([

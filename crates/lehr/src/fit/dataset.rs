@@ -5,6 +5,7 @@ use crate::curve::{Curve, LossKind, Split};
 use crate::features::{FeatureDefinition, Momentum, RunFeatures};
 use crate::law::{DataSummary, Law};
 use rayon::prelude::*;
+use std::sync::Arc;
 
 /// One run made ready.
 #[derive(Debug, Clone)]
@@ -13,8 +14,8 @@ pub struct PreparedRun {
     pub id: String,
     /// Name of the group that shares its noise (a trunk and its branches).
     pub group: String,
-    /// Features at the evaluation points.
-    pub features: RunFeatures,
+    /// Features at the evaluation points; shared between the data of a fit and those of its refits.
+    pub features: Arc<RunFeatures>,
     /// For observation i the evaluation points `samples[starts[i]..starts[i + 1]]`, whose mean predicts it.
     pub samples: Vec<u32>,
     /// Offsets into `samples`, one more than observations.
@@ -58,13 +59,26 @@ impl PreparedRun {
     }
 }
 
-/// Which rows of a curve take part, before any thinning.
-#[must_use]
-pub fn usable(curve: &Curve, options: &FitOptions) -> Vec<usize> {
+/// The first update whose point takes part: after the warm-up times a factor, and after the update stated.
+fn first_update(curve: &Curve, options: &FitOptions) -> f64 {
     let rates = curve.schedule().rates();
     let peak = rates.iter().copied().fold(0.0, f64::max);
     let warmup = rates.iter().position(|&rate| rate >= peak * (1.0 - 1e-9)).map_or(0, |i| i as u64 + 1);
-    let first = (warmup as f64 * options.warmup_factor).max(options.first_update as f64);
+    (warmup as f64 * options.warmup_factor).max(options.first_update as f64)
+}
+
+/// The first update that would take part of a curve none of whose points does; `None` for a curve that has one.
+#[must_use]
+pub fn without_points(curve: &Curve, options: &FitOptions) -> Option<u64> {
+    let first = first_update(curve, options);
+    ((curve.last().0 as f64) < first).then(|| first.ceil() as u64)
+}
+
+/// Which rows of a curve take part, before any thinning; its last row alone if it ends too early (a fit refuses such a
+/// curve, a judgement of one takes what there is).
+#[must_use]
+pub fn usable(curve: &Curve, options: &FitOptions) -> Vec<usize> {
+    let first = first_update(curve, options);
     let kept: Vec<usize> = (0..curve.step().len()).filter(|&i| curve.step()[i] as f64 >= first).collect();
     if kept.is_empty() { vec![curve.step().len() - 1] } else { kept }
 }
@@ -119,8 +133,13 @@ pub fn prepare(
         if logged_rows { curve.step().to_vec() } else { updates.iter().flatten().copied().collect() };
     points.sort_unstable();
     points.dedup();
-    let features =
-        RunFeatures::new(curve.schedule(), &points, meta.law_params(), meta.tokens_per_step, definition);
+    let features = Arc::new(RunFeatures::new(
+        curve.schedule(),
+        &points,
+        meta.law_params(),
+        meta.tokens_per_step,
+        definition,
+    ));
     let mut samples = Vec::new();
     let mut starts = vec![0];
     for updates in &updates {
@@ -196,6 +215,39 @@ fn bins(curve: &Curve, rows: &[usize], n: usize) -> Vec<Vec<usize>> {
     out
 }
 
+/// The curve with at most about `most` points, so that many long runs fit into memory while they are read.
+///
+/// Single-batch training losses are averaged in disjoint bins that no jump of the rate crosses and stand at the middle
+/// row of their bin; other losses are kept at updates spread evenly. The first and the last row are kept as they are. A
+/// curve that has no more than `most` points comes back unchanged.
+#[must_use]
+pub fn condense(curve: Curve, most: usize) -> Curve {
+    let n = curve.step().len();
+    let most = most.max(8);
+    if n <= most {
+        return curve;
+    }
+    let meta = curve.meta().clone();
+    let inner: Vec<usize> = (1..n - 1).collect();
+    let chosen = if meta.split == Split::Train && meta.loss_kind == LossKind::Instant {
+        bins(&curve, &inner, most - 2)
+    } else {
+        thinned(&curve, &inner, most - 2)
+    };
+    let (mut step, mut loss) = (vec![curve.step()[0]], vec![curve.loss()[0]]);
+    for rows in &chosen {
+        step.push(curve.step()[rows[rows.len() / 2]]);
+        loss.push(rows.iter().map(|&i| curve.loss()[i]).sum::<f64>() / rows.len() as f64);
+    }
+    step.push(curve.step()[n - 1]);
+    loss.push(curve.loss()[n - 1]);
+    // Rows in order and means of valid losses: the result obeys the rules that the curve obeyed.
+    match Curve::new(meta, curve.schedule().clone(), step, loss) {
+        Ok(condensed) => condensed,
+        Err(_) => curve,
+    }
+}
+
 impl Dataset {
     /// Prepares all curves, in parallel; the result does not depend on the number of threads.
     #[must_use]
@@ -219,6 +271,12 @@ impl Dataset {
             .collect();
         set_weights(&mut runs, weighting);
         Self { runs, summary: self.summary.clone(), definition: self.definition }
+    }
+
+    /// Every `stride`-th run, weights renewed.
+    #[must_use]
+    pub fn every(&self, weighting: Weighting, stride: usize) -> Self {
+        self.without(weighting, |i, _| i % stride.max(1) != 0)
     }
 
     /// Number of observations.

@@ -1,11 +1,13 @@
 //! How far a prediction is from a measured curve.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Errors of one curve, or their means over curves.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
-    /// Coefficient of determination, 1 − Σ(L̂−L)²/Σ(L−L̄)².
+    /// Coefficient of determination, 1 − Σ(L̂−L)²/Σ(L−L̄)²; NaN (`null` in JSON) for a curve of one point, which has no
+    /// spread to explain.
+    #[serde(deserialize_with = "number_or_nan")]
     pub r2: f64,
     /// Mean |L̂ − L|, nats.
     pub mae: f64,
@@ -17,6 +19,11 @@ pub struct Metrics {
     pub worst: f64,
     /// |L̂ − L|/L at the last point, a fraction.
     pub r#final: f64,
+}
+
+/// JSON knows no NaN: it is written as `null`.
+fn number_or_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::<f64>::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
 impl Metrics {

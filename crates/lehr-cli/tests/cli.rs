@@ -1,0 +1,14 @@
+//! The command as a person or a program meets it: answers, errors, exit codes, the JSON contract, the reference.
+
+#[path = "cli/answers.rs"]
+mod answers;
+#[path = "cli/contract.rs"]
+mod contract;
+#[path = "cli/errors.rs"]
+mod errors;
+#[path = "cli/manners.rs"]
+mod manners;
+#[path = "cli/reference.rs"]
+mod reference;
+#[path = "cli/support.rs"]
+mod support;

@@ -1,0 +1,112 @@
+//! Recommendations against brute force.
+
+use crate::support::{Noise, WARMUP, named, runs, wsd};
+use lehr::fit::{Fit, FitOptions, fit};
+use lehr::forecast::{Setting, forecast};
+use lehr::recommend::{
+    RecommendError, RecommendOptions, Target, optimise_free_schedule, optimise_shape, recommend_ratio,
+};
+use lehr::{Shape, Steps};
+use std::sync::OnceLock;
+
+fn fitted() -> &'static Fit {
+    static FIT: OnceLock<Fit> = OnceLock::new();
+    FIT.get_or_init(|| {
+        let curves = runs(Noise { point: 1e-4, run: 2e-4, wander: 1e-4 }, 40);
+        fit(named("noise-relaxation"), &curves, &FitOptions { starts: 4, ..FitOptions::default() }).unwrap()
+    })
+}
+
+fn target(peak_lr: f64, total: u64) -> Target {
+    Target {
+        peak_lr,
+        total: Steps(total),
+        warmup: Steps(WARMUP),
+        shape: Shape::Linear,
+        final_lr: 0.0,
+        setting: Setting::default(),
+    }
+}
+
+fn loss(ratio: f64, peak: f64, total: u64) -> f64 {
+    forecast(fitted(), &wsd(peak, total, ratio), &Setting::default(), &[total]).unwrap().r#final.value
+}
+
+#[test]
+fn the_ratio_is_that_of_a_dense_search() {
+    for (peak, total) in [(5e-4, 4000), (1e-3, 6000), (2e-3, 8000)] {
+        let found = recommend_ratio(fitted(), &target(peak, total), &RecommendOptions::default()).unwrap();
+        let most = total - WARMUP;
+        let dense: Vec<(f64, f64)> = (0..=most)
+            .step_by(5)
+            .map(|d| d as f64 / total as f64)
+            .map(|ratio| (ratio, loss(ratio, peak, total)))
+            .collect();
+        let best = dense.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
+        assert!(
+            found.loss.value < best.1 + 2e-6,
+            "loss {} at {}, best {best:?}",
+            found.loss.value,
+            found.ratio
+        );
+        assert!((found.ratio - best.0).abs() < 0.02, "{} instead of {}", found.ratio, best.0);
+        // The plateau holds the ratios within the tolerance, to the spacing of its grid.
+        let tied: Vec<f64> = dense.iter().filter(|p| p.1 <= best.1 + 2e-3).map(|p| p.0).collect();
+        assert!((found.plateau.0 - tied[0]).abs() < 0.012, "{:?} {}", found.plateau, tied[0]);
+        assert!((found.plateau.1 - tied[tied.len() - 1]).abs() < 0.012, "{:?}", found.plateau);
+        assert!(found.interval.0 <= found.ratio && found.ratio <= found.interval.1);
+        for (name, rule) in &found.rules {
+            assert!(rule.regret > -2e-6, "rule {name} beats the recommendation by {}", -rule.regret);
+        }
+    }
+}
+
+#[test]
+fn tolerance_and_limits_are_obeyed() {
+    let target = target(2e-3, 8000);
+    let ask = |options: RecommendOptions| recommend_ratio(fitted(), &target, &options).unwrap();
+    let free = ask(RecommendOptions::default());
+    let narrow = ask(RecommendOptions { tolerance: 1e-4, ..RecommendOptions::default() });
+    let wide = ask(RecommendOptions { tolerance: 1e-2, ..RecommendOptions::default() });
+    assert!(narrow.plateau.0 >= free.plateau.0 && narrow.plateau.1 <= free.plateau.1);
+    assert!(wide.plateau.0 <= free.plateau.0 && wide.plateau.1 >= free.plateau.1);
+    assert!(wide.plateau.1 - wide.plateau.0 > narrow.plateau.1 - narrow.plateau.0);
+    let short = ask(RecommendOptions { max_anneal_steps: Some(500), ..RecommendOptions::default() });
+    assert_eq!((short.anneal_steps, short.start_step), (500, 7500));
+    assert!(short.caveats.iter().any(|c| c.code == "ratio-at-limit"));
+    let late = ask(RecommendOptions { range: (0.7, 0.8), ..RecommendOptions::default() });
+    assert!(late.ratio >= 0.7 && late.ratio <= 0.8 && late.plateau.0 >= 0.7 && late.plateau.1 <= 0.8);
+    assert!(late.curve.iter().all(|p| p.ratio >= 0.699 && p.ratio <= 0.801));
+    let none =
+        RecommendOptions { range: (0.7, 0.8), max_anneal_steps: Some(100), ..RecommendOptions::default() };
+    assert!(matches!(recommend_ratio(fitted(), &target, &none), Err(RecommendError::EmptyRange { .. })));
+}
+
+#[test]
+fn a_free_schedule_never_rises_and_is_never_worse() {
+    for (peak, total) in [(5e-4, 4000), (2e-3, 8000)] {
+        let target = target(peak, total);
+        let found = recommend_ratio(fitted(), &target, &RecommendOptions::default()).unwrap();
+        let free = optimise_free_schedule(fitted(), &target, &found).unwrap();
+        assert!(free.gain >= 0.0 && free.loss <= found.loss.value, "{} {}", free.loss, found.loss.value);
+        let rates = free.schedule.rates();
+        assert_eq!(rates.len() as u64, total);
+        let after = &rates[WARMUP as usize - 1..];
+        assert!(after.windows(2).all(|pair| pair[1] <= pair[0] + 1e-15), "the rate rises after the warm-up");
+        assert!(rates.iter().all(|&rate| rate <= peak * (1.0 + 1e-12) && rate >= 0.0));
+        // What is reported is what the schedule forecasts.
+        let again = forecast(fitted(), &free.schedule, &Setting::default(), &[total]).unwrap().r#final.value;
+        assert!((again - free.loss).abs() < 1e-9, "{again} {}", free.loss);
+    }
+}
+
+#[test]
+fn the_best_shape_is_not_worse_than_a_straight_line() {
+    let target = target(2e-3, 8000);
+    let options = RecommendOptions::default();
+    let found = recommend_ratio(fitted(), &target, &options).unwrap();
+    let best = optimise_shape(fitted(), &target, &options, &found).unwrap();
+    // β = 1 is not exactly among the powers tried; the nearest costs next to nothing.
+    assert!(best.gain > -1e-4, "{best:?}");
+    assert!(best.beta >= 0.5 && best.beta <= 4.0);
+}

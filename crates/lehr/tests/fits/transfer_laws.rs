@@ -1,0 +1,95 @@
+//! Transfer laws and stability tests on planted optima.
+
+use crate::support::{gauss, random};
+use lehr::transfer::{Optimum, TransferError, check_architecture, power_law, stability};
+
+/// Optima of R = 0.45·(η/10⁻³)^0.4·(T/10⁴)^0.15·N₈^effect with noise of ln R.
+fn planted(effect: f64, noise: f64, seed: u64) -> Vec<Optimum> {
+    let mut rng = random(seed);
+    let mut optima = Vec::new();
+    for peak_lr in [2e-4, 5e-4, 1e-3, 2e-3] {
+        for total in [5e3, 1e4, 2e4] {
+            for n8 in [0.3, 1.0, 3.0] {
+                let ln = 0.45_f64.ln()
+                    + 0.4 * (peak_lr / 1e-3_f64).ln()
+                    + 0.15 * (total / 1e4_f64).ln()
+                    + effect * f64::ln(n8);
+                optima.push(Optimum {
+                    peak_lr,
+                    total,
+                    n8: Some(n8),
+                    arch: "dense".to_owned(),
+                    dataset: "web".to_owned(),
+                    split: "validation".to_owned(),
+                    ratio: (ln + noise * gauss(&mut rng)).exp(),
+                    ln_sd: noise,
+                });
+            }
+        }
+    }
+    optima
+}
+
+#[test]
+fn planted_exponents_are_recovered() {
+    let exact = power_law(&planted(0.0, 0.0, 0), &["peak_lr", "total"], 0.9).unwrap();
+    assert!((exact.lambda - 0.45).abs() < 1e-9);
+    assert!((exact.exponents[0].value - 0.4).abs() < 1e-9 && (exact.exponents[1].value - 0.15).abs() < 1e-9);
+    let (ratio, _) = exact.predict(5e-4, 4e4, 0.9);
+    assert!((ratio - 0.45 * 0.5_f64.powf(0.4) * 4.0_f64.powf(0.15)).abs() < 1e-9);
+    assert_eq!(exact.predict(1.0, 1e6, 0.9).0, 1.0, "capped at the whole run");
+    let inside = (0..200)
+        .filter(|&seed| {
+            let e = power_law(&planted(0.0, 0.1, seed), &["peak_lr", "total"], 0.9).unwrap().exponents[0];
+            assert!((e.value - 0.4).abs() < 0.15, "{e:?}");
+            e.interval.0 <= 0.4 && 0.4 <= e.interval.1
+        })
+        .count();
+    // 180 expected, standard deviation 4.2.
+    assert!((166..=194).contains(&inside), "{inside} of 200 intervals hold the exponent");
+}
+
+#[test]
+fn what_cannot_be_determined_is_refused() {
+    let optima = planted(0.0, 0.0, 0);
+    assert!(matches!(power_law(&optima[..2], &["peak_lr", "total"], 0.9), Err(TransferError::TooFew { .. })));
+    let same: Vec<Optimum> = optima.into_iter().filter(|o| o.total == 1e4).collect();
+    assert!(matches!(power_law(&same, &["total"], 0.9), Err(TransferError::Constant(v)) if v == "total"));
+}
+
+fn flagged(effect: f64) -> usize {
+    (0..100)
+        .filter(|&seed| {
+            let answers = stability(&planted(effect, 0.1, seed));
+            let size = answers.iter().find(|q| q.across == "N").unwrap();
+            assert_eq!(size.p_value.unwrap() < 0.05, size.verdict.starts_with("moves"));
+            size.p_value.unwrap() < 0.05
+        })
+        .count()
+}
+
+#[test]
+fn a_planted_effect_of_size_is_flagged_and_its_absence_is_not() {
+    assert!(flagged(0.15) >= 95, "power at an effect of nine standard errors");
+    let false_alarms = flagged(0.0);
+    // Five of a hundred expected, standard deviation 2.2.
+    assert!(false_alarms <= 12, "{false_alarms} false alarms of 100");
+}
+
+#[test]
+fn questions_without_two_levels_say_so() {
+    let answers = stability(&planted(0.0, 0.1, 0));
+    assert_eq!(answers.len(), 4);
+    for q in answers.iter().filter(|q| q.across != "N") {
+        assert!(q.verdict.starts_with("not tested") && q.p_value.is_none(), "{q:?}");
+    }
+}
+
+#[test]
+fn architectures_are_not_crossed_in_silence() {
+    let optima = planted(0.0, 0.0, 0);
+    assert_eq!(check_architecture(&optima, "dense", false), Ok(None));
+    assert!(matches!(check_architecture(&optima, "moe", false), Err(TransferError::Architecture { .. })));
+    let caveat = check_architecture(&optima, "moe", true).unwrap().unwrap();
+    assert_eq!(caveat.code, "across-architectures");
+}
