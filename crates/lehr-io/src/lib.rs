@@ -13,6 +13,7 @@
 pub mod error;
 pub mod export;
 pub mod health;
+pub mod import;
 pub mod manifest;
 pub mod mapping;
 mod name;

@@ -108,6 +108,7 @@ impl Role {
                 "eval/loss",
                 "val.loss",
                 "lm loss validation",
+                "lm_loss_validation",
                 "validation_metrics/loss",
                 "eval/paloma/macro_loss",
                 "metrics/eval/languagecrossentropy",
@@ -129,6 +130,8 @@ impl Role {
                 "lr/*",
                 "learning_rate/*",
                 "train_lr",
+                "train/lrm",
+                "lrm",
             ],
             Self::Run => &["run_id", "run", "run_name", "run id", "experiment", "trial"],
             Self::Split => &["split", "phase", "subset"],
@@ -311,6 +314,19 @@ impl std::fmt::Display for Mapping {
         }
         Ok(())
     }
+}
+
+/// Whether a column of this name could play a role.
+pub(crate) fn is_wanted(name: &str, overrides: &MapOverrides) -> bool {
+    Role::ALL.into_iter().any(|role| {
+        overrides.get(role).is_some_and(|given| given == name)
+            || role.known().iter().any(|known| match known.strip_suffix('*') {
+                Some(prefix) => {
+                    name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+                }
+                None => name.eq_ignore_ascii_case(known),
+            })
+    }) || name.eq_ignore_ascii_case("global batch size")
 }
 
 /// The column that best plays a role, by its name.

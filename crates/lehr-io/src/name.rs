@@ -50,7 +50,8 @@ pub(crate) fn of_files(sources: &[Source]) -> Vec<String> {
         .zip(&parts)
         .map(|(source, parts)| {
             let below = source.below().min(parts.len());
-            let sized = parts[..parts.len() - 1].iter().rposition(|part| params_in(part).is_some());
+            let sized =
+                parts[..parts.len().saturating_sub(1)].iter().rposition(|part| params_in(part).is_some());
             sized.map_or(below, |at| below.max((parts.len() - at).min(below + 1)))
         })
         .collect();

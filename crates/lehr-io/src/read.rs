@@ -5,6 +5,7 @@ mod tables;
 
 use crate::error::ReadError;
 use crate::health::Health;
+use crate::import::{Group, group};
 use crate::manifest::{Manifest, Rise};
 use crate::mapping::{MapOverrides, Mapping};
 use crate::name;
@@ -124,11 +125,12 @@ pub fn for_each_run<E: From<ReadError>>(
     for at in 0..reading.logs.len() {
         done.files = at + 1;
         progress(done);
-        let source = reading.logs[at].clone();
+        let group = Arc::clone(&reading.logs[at]);
+        let source = &group.sources[0];
         let name = reading.names[at].clone();
         let context = reading.context(at)?;
         let mut failed = None;
-        let result = tables::read(&source, &name, &context, &mut |raw, mapping, format| match reading
+        let result = tables::read(&group, &name, &context, &mut |raw, mapping, format| match reading
             .take(raw, mapping, format, &context, at)
         {
             Ok(Some(run)) => {
@@ -166,7 +168,7 @@ fn stop() -> ReadError {
 
 struct Reading<'a> {
     options: &'a ReadOptions,
-    logs: Vec<Source>,
+    logs: Vec<Arc<Group>>,
     names: Vec<String>,
     /// By directory.
     manifests: BTreeMap<String, Arc<Manifest>>,
@@ -205,9 +207,11 @@ impl<'a> Reading<'a> {
             };
             by_directory.insert(source.directory().to_owned(), Arc::new(read));
         }
+        let logs: Vec<Arc<Group>> = group(logs)?.into_iter().map(Arc::new).collect();
+        let named: Vec<Source> = logs.iter().map(|group| group.named.clone()).collect();
         Ok(Self {
             options,
-            names: name::of_files(&logs),
+            names: name::of_files(&named),
             logs,
             manifests: by_directory,
             given: options.manifest.as_ref().map(Manifest::read).transpose()?.map(Arc::new),
@@ -240,16 +244,17 @@ impl<'a> Reading<'a> {
     }
 
     fn context(&mut self, at: usize) -> Result<Context<'a>, ReadError> {
-        let source = &self.logs[at];
+        let source = &self.logs[at].named;
         let manifest = self.manifest_of(source);
         let rises = match &manifest {
             Some((directory, manifest)) => match self.rises.get(directory) {
                 Some(rises) => Arc::clone(rises),
                 None => {
-                    let logs: Vec<&Source> = self
+                    let logs: Vec<&Group> = self
                         .logs
                         .iter()
-                        .filter(|log| log.directory().starts_with(directory.as_str()))
+                        .map(Arc::as_ref)
+                        .filter(|log| log.named.directory().starts_with(directory.as_str()))
                         .collect();
                     let rises = Arc::new(tables::rises(&logs, manifest, self.options)?);
                     self.rises.insert(directory.clone(), Arc::clone(&rises));
@@ -262,7 +267,7 @@ impl<'a> Reading<'a> {
         let first_step = match self.first_step.get(&directory) {
             Some(&first) => first,
             None => {
-                let logs = self.logs.iter().filter(|log| log.directory() == directory);
+                let logs = self.logs.iter().filter(|log| log.named.directory() == directory);
                 let first = logs.filter_map(|log| tables::first_step(log, self.options)).min();
                 self.first_step.insert(directory, first);
                 first
@@ -318,9 +323,9 @@ impl<'a> Reading<'a> {
             }
         }
         if let Some(entry) = context.manifest.as_ref().and_then(|manifest| manifest.get(&raw.id)) {
-            self.in_manifest.insert((self.logs[at].directory().to_owned(), entry.id.clone()));
+            self.in_manifest.insert((self.logs[at].named.directory().to_owned(), entry.id.clone()));
         }
-        let mut run = finish(raw, &self.logs[at], context)?;
+        let mut run = finish(raw, &self.logs[at].named, context)?;
         run.mapping = mapping.cloned();
         format.clone_into(&mut run.format);
         // What concerns a directory is said once.
@@ -338,8 +343,8 @@ impl<'a> Reading<'a> {
             }
             let looked = match self.logs.as_slice() {
                 [] => "what was named".to_owned(),
-                [one] => one.name().to_owned(),
-                [first, ..] => format!("{} files, {} the first", self.logs.len(), first.name()),
+                [one] => one.named.name().to_owned(),
+                [first, ..] => format!("{} files, {} the first", self.logs.len(), first.named.name()),
             };
             return Err(ReadError::NoRun { looked, skipped });
         }
@@ -404,6 +409,8 @@ pub fn twins(curves: &[Curve]) -> Vec<Vec<String>> {
     groups.into_iter().map(|(_, ids)| ids).filter(|ids| ids.len() > 1).collect()
 }
 
+pub(crate) use tables::whole;
+
 /// What the file is, by its first bytes.
 fn format_of(source: &Source) -> Result<table::Format, ReadError> {
     let file = source.name();
@@ -411,7 +418,9 @@ fn format_of(source: &Source) -> Result<table::Format, ReadError> {
     if head.iter().all(u8::is_ascii_whitespace) {
         return Err(ReadError::Empty { file: file.to_owned() });
     }
-    table::sniff(&head).ok_or_else(|| ReadError::Unrecognised {
+    // A document found beside logs (settings, summaries) is not one of them; JSON lines are named so.
+    let is_document = source.found() && source.file_name().to_lowercase().ends_with(".json");
+    table::sniff(&head).filter(|_| !is_document).ok_or_else(|| ReadError::Unrecognised {
         file: file.to_owned(),
         found: if head.contains(&0) || std::str::from_utf8(&head).is_err_and(|error| error.error_len().is_some()) {
             format!("binary data ({:02x?} …)", &head[..head.len().min(4)])

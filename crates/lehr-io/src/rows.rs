@@ -1,6 +1,6 @@
 //! The rows of one run as the log holds them, before anything is stitched or checked.
 
-use lehr::{LossKind, RunMeta, Schedule, Split};
+use lehr::{Caveat, LossKind, RunMeta, Schedule, Split};
 
 /// Rows of one split, in the order of the log.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -75,6 +75,8 @@ pub struct RawRun {
     pub total: Option<u64>,
     /// What the importer has to say.
     pub notes: Vec<(&'static str, String)>,
+    /// What to beware of.
+    pub caveats: Vec<Caveat>,
     /// Why the losses must not be fitted: reason, way out.
     pub refused: Option<(String, String)>,
 }
@@ -96,6 +98,7 @@ impl RawRun {
             schedule: None,
             total: None,
             notes: Vec::new(),
+            caveats: Vec::new(),
             refused: None,
         }
     }

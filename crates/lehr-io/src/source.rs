@@ -59,6 +59,16 @@ impl Source {
         Self::new(name, bytes.len() as u64, 1, false, move || Ok(Box::new(Cursor::new(bytes.clone()))))
     }
 
+    /// The same bytes under the path of the directory at `key`, one of the source's own: a run that is several files is
+    /// named after it.
+    pub(crate) fn named_after(&self, key: &str) -> Self {
+        let gone = self
+            .parts()
+            .len()
+            .saturating_sub(key.split(['/', '\\']).filter(|part| !part.is_empty() && *part != ".").count());
+        Self { name: key.to_owned(), below: self.below.saturating_sub(gone).max(1), ..self.clone() }
+    }
+
     /// The path as errors and notes name it.
     #[must_use]
     pub fn name(&self) -> &str {

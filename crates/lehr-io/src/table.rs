@@ -74,7 +74,7 @@ pub struct TableEnd {
 }
 
 /// Bytes looked at to tell what a file is.
-pub const HEAD: u64 = 64 << 10;
+pub const HEAD: u64 = 8 << 10;
 
 /// Tells the format by the first bytes; `None`: no table.
 #[must_use]

@@ -49,6 +49,7 @@ pub(super) fn finish(
     for (code, message) in std::mem::take(&mut raw.notes) {
         work.note(code, &raw.id, message);
     }
+    work.caveats.append(&mut raw.caveats);
     if let Some((why, hint)) = raw.refused.take() {
         return Err(ReadError::Refused { file: raw.file, why, hint });
     }

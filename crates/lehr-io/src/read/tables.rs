@@ -3,11 +3,13 @@
 use super::finish::Context;
 use super::{ReadOptions, format_of};
 use crate::error::{Place, ReadError};
+use crate::import::{Group, Log, TableLog};
 use crate::manifest::{self, Manifest, Rise};
 use crate::mapping::Mapping;
+use crate::name::stem;
 use crate::rows::RawRun;
 use crate::source::Source;
-use crate::table::{self, Cell, Format, Want};
+use crate::table::{self, Cell, Want};
 use lehr::{Shape, Split};
 use std::collections::BTreeMap;
 
@@ -17,31 +19,46 @@ const HELD_WHOLE: u64 = 16 << 20;
 
 pub(super) type Emit<'a> = dyn FnMut(RawRun, Option<&Mapping>, &str) -> Result<(), ReadError> + 'a;
 
-/// Reads every run of a table and hands it to `emit`.
+/// The files of one run, or a table, as a log.
+pub(super) fn open(group: &Group, options: &ReadOptions) -> Result<Box<dyn Log>, ReadError> {
+    match group.importer {
+        Some(importer) => importer.open(&group.sources, &options.map),
+        None => {
+            let source = group.sources[0].clone();
+            let format = format_of(&source)?;
+            Ok(Box::new(TableLog { source, format }))
+        }
+    }
+}
+
+/// Reads every run of a log and hands it to `emit`.
 pub(super) fn read(
-    source: &Source,
+    group: &Group,
     name: &str,
     context: &Context<'_>,
     emit: &mut Emit<'_>,
 ) -> Result<(), ReadError> {
-    let format = format_of(source)?;
-    let columns = table::columns(source, format)?;
-    let mapping = Mapping::guess(source.name(), &columns, &context.options.map)?;
-    let kind = format.to_string();
-    let left = rows_by_run(source, format, &mapping)?;
-    let mut table = Table { source, format, name, mapping: &mapping, left, runs: Vec::new(), rows: 0 };
-    table.read(&mut |raw| emit(raw, Some(&mapping), &kind))
+    let log = open(group, context.options)?;
+    let file = group.sources[0].name();
+    let mapping = Mapping::guess(file, &log.columns()?, &context.options.map)?;
+    let kind = log.kind();
+    let length: u64 = group.sources.iter().map(Source::len).sum();
+    let left = if length > HELD_WHOLE { rows_by_run(log.as_ref(), &mapping)? } else { None };
+    let own = log.run_name();
+    let name = own.as_deref().unwrap_or(name);
+    let mut table =
+        Table { log: log.as_ref(), file, name, mapping: &mapping, left, runs: Vec::new(), rows: 0 };
+    table.read(&mut |mut raw| {
+        log.describe(&mapping, &mut raw)?;
+        emit(raw, Some(&mapping), &kind)
+    })
 }
 
 /// Rows of each run, for tables that are too large to be held.
-fn rows_by_run(
-    source: &Source,
-    format: Format,
-    mapping: &Mapping,
-) -> Result<Option<BTreeMap<String, u64>>, ReadError> {
-    let Some(run) = mapping.run.as_deref().filter(|_| source.len() > HELD_WHOLE) else { return Ok(None) };
+fn rows_by_run(log: &dyn Log, mapping: &Mapping) -> Result<Option<BTreeMap<String, u64>>, ReadError> {
+    let Some(run) = mapping.run.as_deref() else { return Ok(None) };
     let mut count = BTreeMap::<String, u64>::new();
-    table::for_each_row(source, format, &[(run, Want::Text)], &mut |_, cells| {
+    log.for_each_row(&[(run, Want::Text)], &mut |_, cells| {
         if let Some(name) = cells[0].text() {
             match count.get_mut(name) {
                 Some(rows) => *rows += 1,
@@ -56,8 +73,8 @@ fn rows_by_run(
 }
 
 struct Table<'a> {
-    source: &'a Source,
-    format: Format,
+    log: &'a dyn Log,
+    file: &'a str,
     name: &'a str,
     mapping: &'a Mapping,
     /// Rows still to come, by run; `None`: emit at the end.
@@ -67,7 +84,7 @@ struct Table<'a> {
 }
 
 /// Updates as a whole number.
-pub(super) fn whole(file: &str, place: Place, what: &str, value: f64) -> Result<u64, ReadError> {
+pub(crate) fn whole(file: &str, place: Place, what: &str, value: f64) -> Result<u64, ReadError> {
     if value >= 0.0 && value.fract() == 0.0 && value < 1e15 {
         return Ok(value as u64);
     }
@@ -97,9 +114,8 @@ impl Table<'_> {
         let split = add(&mut select, mapping.split.as_deref(), Want::Text);
         let loss_split = mapping.loss_split();
         let mut current = 0;
-        let (source, format) = (self.source, self.format);
-        let file = source.name();
-        let end = table::for_each_row(source, format, &select, &mut |place, cells| {
+        let (log, file) = (self.log, self.file);
+        let end = log.for_each_row(&select, &mut |place, cells| {
             self.rows += 1;
             let name = run.and_then(|i| cells[i].text());
             current = self.run(name, current);
@@ -172,7 +188,7 @@ impl Table<'_> {
         if let Some(at) = self.runs.iter().position(|raw| raw.id == name) {
             return at;
         }
-        self.runs.push(RawRun::new(self.source.name(), name, self.format != Format::Parquet));
+        self.runs.push(RawRun::new(self.file, name, self.log.has_lines()));
         self.runs.len() - 1
     }
 
@@ -203,7 +219,7 @@ impl Table<'_> {
 /// to 400 rows a word; the shape is the one with the smaller median |lr/η_max − s − (1 − s)·g|. Also tried: the peak one
 /// update early.
 pub(super) fn rises(
-    logs: &[&Source],
+    logs: &[&Group],
     stated: &Manifest,
     options: &ReadOptions,
 ) -> Result<BTreeMap<String, Rise>, ReadError> {
@@ -212,20 +228,20 @@ pub(super) fn rises(
     for entry in stated.entries().iter().filter(|entry| !entry.states_warmup_lr()) {
         samples.entry(entry.kind().to_owned()).or_default();
     }
-    for source in logs {
+    for group in logs {
         if samples.values().all(|samples| samples.len() >= ENOUGH) {
             break;
         }
-        let Ok(format) = format_of(source) else { continue };
-        let Ok(columns) = table::columns(source, format) else { continue };
-        let Ok(mapping) = Mapping::guess(source.name(), &columns, &options.map) else { continue };
-        let (Some(lr), Some(run)) = (&mapping.lr, &mapping.run) else { continue };
-        let select = [(mapping.step.as_str(), Want::Number), (lr, Want::Number), (run, Want::Text)];
-        table::for_each_row(source, format, &select, &mut |_, cells| {
-            let (Some(step), Some(lr), Some(run)) = (cells[0].number(), cells[1].number(), cells[2].text())
-            else {
-                return Ok(true);
-            };
+        let Ok(log) = open(group, options) else { continue };
+        let Ok(columns) = log.columns() else { continue };
+        let Ok(mapping) = Mapping::guess(group.named.name(), &columns, &options.map) else { continue };
+        let Some(lr) = &mapping.lr else { continue };
+        let own = log.run_name().unwrap_or_else(|| stem(group.named.file_name()).to_owned());
+        let mut select = vec![(mapping.step.as_str(), Want::Number), (lr, Want::Number)];
+        select.extend(mapping.run.as_deref().map(|run| (run, Want::Text)));
+        log.for_each_row(&select, &mut |_, cells| {
+            let (Some(step), Some(lr)) = (cells[0].number(), cells[1].number()) else { return Ok(true) };
+            let run = cells.get(2).and_then(Cell::text).unwrap_or(&own);
             let Some(entry) = stated.get(run) else { return Ok(true) };
             let (Some(warmup), Some(peak)) = (entry.warmup()?, entry.peak_lr()?) else { return Ok(true) };
             let done = step / warmup as f64;
@@ -278,16 +294,15 @@ fn rise(rows: &[WarmupRow]) -> Rise {
     best.1
 }
 
-/// The first update of a table that holds one run; `None` for anything else.
-pub(super) fn first_step(source: &Source, options: &ReadOptions) -> Option<u64> {
-    let format = format_of(source).ok()?;
-    let columns = table::columns(source, format).ok()?;
-    let mapping = Mapping::guess(source.name(), &columns, &options.map).ok()?;
+/// The first update of a log that holds one run; `None` for anything else.
+pub(super) fn first_step(group: &Group, options: &ReadOptions) -> Option<u64> {
+    let log = open(group, options).ok()?;
+    let mapping = Mapping::guess(group.named.name(), &log.columns().ok()?, &options.map).ok()?;
     if mapping.run.is_some() {
         return None;
     }
     let mut first = None;
-    table::for_each_row(source, format, &[(&mapping.step, Want::Number)], &mut |_, cells| {
+    log.for_each_row(&[(&mapping.step, Want::Number)], &mut |_, cells| {
         first = cells[0].number().filter(|step| *step > 0.0);
         Ok(first.is_none())
     })

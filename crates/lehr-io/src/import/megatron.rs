@@ -1,0 +1,145 @@
+//! Megatron-LM's and GPT-NeoX's standard output: `iteration 10/ 100 | … | lm loss: 1.03E+01 | …`.
+
+use super::sparse::{LossRule, Sparse, flag_batch_ramp};
+use super::{Importer, Log};
+use crate::error::ReadError;
+use crate::mapping::MapOverrides;
+use crate::source::Source;
+use crate::table::json::for_each_line;
+use std::borrow::Cow;
+
+/// Reads Megatron-LM's and GPT-NeoX's standard output.
+#[derive(Debug)]
+pub struct Stdout;
+
+impl Importer for Stdout {
+    fn name(&self) -> &'static str {
+        "Megatron-LM output"
+    }
+
+    fn claim(&self, source: &Source, head: &[u8]) -> Option<String> {
+        let is_one = head.split(|&byte| byte == b'\n').any(|line| {
+            memchr::memmem::find(line, b"iteration").is_some()
+                && std::str::from_utf8(line).is_ok_and(|line| {
+                    iteration(&plain(line)).is_some_and(|(_, _, rest)| {
+                        rest.split('|').any(|part| part.trim_start().starts_with("learning rate:"))
+                    })
+                })
+        });
+        is_one.then(|| source.name().to_owned())
+    }
+
+    fn open(&self, sources: &[Source], map: &MapOverrides) -> Result<Box<dyn Log>, ReadError> {
+        let mut log = Sparse::new(self.name(), true, map);
+        log.facts.loss = LossRule::SinceLastRow;
+        for source in sources {
+            read(source, &mut log)?;
+        }
+        flag_batch_ramp(&mut log, "global batch size");
+        Ok(Box::new(log))
+    }
+}
+
+/// A line without the sequences that colour it.
+pub(super) fn plain(line: &str) -> Cow<'_, str> {
+    if !line.contains('\u{1b}') {
+        return Cow::Borrowed(line);
+    }
+    let mut clean = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(at) = rest.find('\u{1b}') {
+        clean.push_str(&rest[..at]);
+        let after = &rest[at + 1..];
+        let end = after.find(|c: char| c.is_ascii_alphabetic()).map_or(after.len(), |end| end + 1);
+        rest = &after[end..];
+    }
+    clean.push_str(rest);
+    Cow::Owned(clean)
+}
+
+/// Iteration, horizon and the rest of a line of metrics.
+fn iteration(line: &str) -> Option<(u64, u64, &str)> {
+    let after = &line[line.find("iteration")? + "iteration".len()..];
+    let (numbers, rest) = after.split_once('|')?;
+    let (done, total) = numbers.split_once('/')?;
+    Some((done.trim().parse().ok()?, total.trim().parse().ok()?, rest))
+}
+
+fn read(source: &Source, log: &mut Sparse) -> Result<(), ReadError> {
+    let (mut skipped, mut nans) = (0.0, 0.0);
+    for_each_line(source, &mut |number, line, _| {
+        let text = String::from_utf8_lossy(line);
+        let text = plain(&text);
+        if let Some((done, total, rest)) = iteration(&text) {
+            log.facts.total = Some(total);
+            log.row(number);
+            log.put("iteration", done as f64);
+            for part in rest.split('|') {
+                let Some((name, value)) = part.split_once(':') else { continue };
+                let Ok(value) = value.trim().parse::<f64>() else { continue };
+                match name.trim() {
+                    "number of skipped iterations" => skipped += value,
+                    "number of nan iterations" => nans += value,
+                    name => log.put(name, value),
+                }
+            }
+        } else if let Some((step, loss)) = validation(&text) {
+            log.row(number);
+            log.put("iteration", step);
+            log.put("lm loss validation", loss);
+        } else if let Some((name, value)) = argument(&text) {
+            log.facts.config.insert(name.to_owned(), value.to_owned());
+        }
+        Ok(true)
+    })?;
+    if skipped + nans > 0.0 {
+        log.facts.notes.push((
+            "skipped-iterations",
+            format!("{skipped} iterations were skipped and {nans} had a NaN loss, by the log's own count"),
+        ));
+    }
+    Ok(())
+}
+
+/// `validation loss at iteration 1000 | lm loss value: 2.3E+00 | …`
+fn validation(line: &str) -> Option<(f64, f64)> {
+    let after = &line[line.find("validation loss at iteration")? + "validation loss at iteration".len()..];
+    let (step, rest) = after.split_once('|')?;
+    let value = &rest[rest.find("lm loss value:")? + "lm loss value:".len()..];
+    Some((step.trim().parse().ok()?, value.split('|').next()?.trim().parse().ok()?))
+}
+
+/// `  seq_length ...................... 2048`
+fn argument(line: &str) -> Option<(&str, &str)> {
+    let line = line.split(':').next_back()?;
+    let (name, rest) = line.trim_start().split_once(' ')?;
+    let value = rest.trim_start_matches('.');
+    if rest.len() - value.len() < 3 || !value.starts_with(' ') {
+        return None;
+    }
+    Some((name, value.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_metrics_is_taken_apart() {
+        let line = " [2024-01-02 03:04:05] iteration       10/     100 | consumed samples:  640 | learning rate: 3.000000E-04 |";
+        let (done, total, rest) = iteration(line).unwrap();
+        assert_eq!((done, total), (10, 100));
+        assert!(rest.contains("learning rate"));
+    }
+
+    #[test]
+    fn an_argument_is_a_name_dots_and_a_value() {
+        assert_eq!(argument("  seq_length ................. 2048"), Some(("seq_length", "2048")));
+        assert_eq!(argument("the loss fell. It went well"), None);
+    }
+
+    #[test]
+    fn colours_go() {
+        assert_eq!(plain("\u{1b}[31mstep: 1\u{1b}[0m loss: 2"), "step: 1 loss: 2");
+    }
+}

@@ -1,0 +1,298 @@
+//! Rows in which most columns are empty, and what a source knows besides.
+
+use super::Log;
+use crate::error::{Place, ReadError};
+use crate::mapping::{MapOverrides, Mapping, Role, is_wanted};
+use crate::rows::RawRun;
+use crate::table::{Cell, TableEnd, Visit, Want};
+use lehr::{Caveat, LossKind, Params, Steps, Tokens};
+use std::collections::{BTreeMap, HashMap};
+
+/// What one logged training loss stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum LossRule {
+    /// The update's own loss.
+    #[default]
+    Instant,
+    /// The mean since the row before.
+    SinceLastRow,
+    /// A moving average with this decay.
+    Ema(f64),
+}
+
+/// What a source knows besides its rows.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// The run's name.
+    pub name: Option<String>,
+    /// Its configuration, flat: names joined with `/`.
+    pub config: BTreeMap<String, String>,
+    /// What a training loss stands for.
+    pub loss: LossRule,
+    /// The horizon.
+    pub total: Option<u64>,
+    /// What the importer has to say.
+    pub notes: Vec<(&'static str, String)>,
+    /// What to beware of.
+    pub caveats: Vec<Caveat>,
+    /// Why the losses must not be fitted: reason, way out.
+    pub refused: Option<(String, String)>,
+    /// A last record that was cut off while it was written.
+    pub cut_off: Option<u64>,
+}
+
+/// A log held in memory: only the columns that can play a role, only the cells that are there.
+#[derive(Debug)]
+pub struct Sparse {
+    kind: &'static str,
+    lines: bool,
+    map: MapOverrides,
+    names: Vec<String>,
+    /// Index of a name, and whether its values are kept.
+    index: HashMap<String, (u32, bool)>,
+    /// Place of each row, and where its cells begin.
+    rows: Vec<(u32, u32)>,
+    cells: Vec<(u32, f64)>,
+    /// What is known besides.
+    pub facts: Facts,
+}
+
+/// More names than any tracker writes; a guard against broken files.
+const MOST_NAMES: usize = 100_000;
+
+impl Sparse {
+    /// An empty log of this kind.
+    #[must_use]
+    pub fn new(kind: &'static str, lines: bool, map: &MapOverrides) -> Self {
+        Self {
+            kind,
+            lines,
+            map: map.clone(),
+            names: Vec::new(),
+            index: HashMap::new(),
+            rows: Vec::new(),
+            cells: Vec::new(),
+            facts: Facts::default(),
+        }
+    }
+
+    /// Begins a row that stands at `place` (line, row or offset).
+    pub fn row(&mut self, place: u64) {
+        self.rows.push((u32::try_from(place).unwrap_or(u32::MAX), self.cells.len() as u32));
+    }
+
+    /// Whether the values of a column are kept; learns the name.
+    pub fn wants(&mut self, name: &str) -> Option<u32> {
+        if let Some(&(at, kept)) = self.index.get(name) {
+            return kept.then_some(at);
+        }
+        if self.names.len() >= MOST_NAMES {
+            return None;
+        }
+        let at = self.names.len() as u32;
+        let kept = is_wanted(name, &self.map);
+        self.names.push(name.to_owned());
+        self.index.insert(name.to_owned(), (at, kept));
+        kept.then_some(at)
+    }
+
+    /// Puts a value into the current row.
+    pub fn put(&mut self, name: &str, value: f64) {
+        if let Some(at) = self.wants(name) {
+            self.cells.push((at, value));
+        }
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is no row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+}
+
+impl Log for Sparse {
+    fn kind(&self) -> String {
+        self.kind.to_owned()
+    }
+
+    fn has_lines(&self) -> bool {
+        self.lines
+    }
+
+    fn run_name(&self) -> Option<String> {
+        self.facts.name.clone()
+    }
+
+    fn columns(&self) -> Result<Vec<String>, ReadError> {
+        Ok(self.names.clone())
+    }
+
+    fn for_each_row(&self, select: &[(&str, Want)], visit: &mut Visit<'_>) -> Result<TableEnd, ReadError> {
+        let wanted: Vec<Option<u32>> =
+            select.iter().map(|(name, _)| self.index.get(*name).map(|&(at, _)| at)).collect();
+        let mut cells = vec![Cell::Missing; select.len()];
+        for (i, &(place, from)) in self.rows.iter().enumerate() {
+            let to = self.rows.get(i + 1).map_or(self.cells.len(), |&(_, next)| next as usize);
+            cells.fill(Cell::Missing);
+            for &(at, value) in &self.cells[from as usize..to] {
+                for (cell, wanted) in cells.iter_mut().zip(&wanted) {
+                    if *wanted == Some(at) {
+                        *cell = Cell::Number(value);
+                    }
+                }
+            }
+            let place = if self.lines { Place::Line(place.into()) } else { Place::Row(place.into()) };
+            if !visit(place, &cells)? {
+                break;
+            }
+        }
+        Ok(TableEnd { cut_off: self.facts.cut_off })
+    }
+
+    fn describe(&self, mapping: &Mapping, raw: &mut RawRun) -> Result<(), ReadError> {
+        let facts = &self.facts;
+        raw.notes.extend(facts.notes.iter().cloned());
+        raw.caveats.extend(facts.caveats.iter().cloned());
+        raw.refused.clone_from(&facts.refused);
+        raw.train_kind = match facts.loss {
+            LossRule::Instant => LossKind::Instant,
+            LossRule::Ema(decay) => LossKind::Ema(decay),
+            LossRule::SinceLastRow => {
+                interval(&raw.train.step).map_or(LossKind::Instant, LossKind::IntervalMean)
+            }
+        };
+        raw.total = facts.total;
+        from_config(&facts.config, raw);
+        by_names(mapping, raw);
+        Ok(())
+    }
+}
+
+/// The usual distance of two rows, if it is more than one update.
+fn interval(step: &[u64]) -> Option<Steps> {
+    let mut gaps: Vec<u64> =
+        step.windows(2).filter(|pair| pair[1] > pair[0]).map(|pair| pair[1] - pair[0]).collect();
+    if gaps.is_empty() {
+        return None;
+    }
+    let middle = gaps.len() / 2;
+    let (_, &mut gap, _) = gaps.select_nth_unstable(middle);
+    (gap > 1).then_some(Steps(gap))
+}
+
+/// What the names of the columns themselves tell.
+pub(super) fn by_names(mapping: &Mapping, raw: &mut RawRun) {
+    if mapping.lr.as_deref().is_some_and(|name| name.ends_with("lrm")) {
+        raw.caveats.push(Caveat::note(
+            "lr-multiplier",
+            format!(
+                "run '{}': the log holds the rate as a multiple of its peak, not the rate itself; its peak is taken as 1, so it cannot be fitted together with runs whose rates are known",
+                raw.id
+            ),
+        ));
+        // nanochat writes a moving average (decay 0.9 an update, debiased) next to the multiplier.
+        if mapping.loss.as_deref() == Some("train/loss") && raw.train_kind == LossKind::Instant {
+            raw.train_kind = LossKind::Ema(0.9);
+            raw.notes.push(("loss-kind", "the training loss is a moving average with decay 0.9".to_owned()));
+        }
+    }
+    if raw.train_kind == LossKind::Instant
+        && matches!(mapping.step.as_str(), "train/global_step" | "global_step")
+        && matches!(mapping.lr.as_deref(), Some("train/learning_rate" | "learning_rate"))
+        && matches!(mapping.loss.as_deref(), Some("train/loss" | "loss"))
+        && let Some(gap) = interval(&raw.train.step)
+    {
+        raw.train_kind = LossKind::IntervalMean(gap);
+        raw.notes.push((
+            "loss-kind",
+            format!("columns of the Hugging Face Trainer: the training loss is the mean over {gap} updates"),
+        ));
+    }
+}
+
+/// N, batch and seed, where the configuration has them under a known name.
+fn from_config(config: &BTreeMap<String, String>, raw: &mut RawRun) {
+    let number = |names: &[&str]| {
+        names.iter().find_map(|name| {
+            config
+                .iter()
+                .find(|(key, _)| {
+                    key.rsplit(['/', '.']).next().is_some_and(|last| last.eq_ignore_ascii_case(name))
+                })
+                .and_then(|(_, value)| value.trim_matches('"').parse::<f64>().ok())
+                .filter(|value| *value >= 1.0 && value.fract() == 0.0 && *value < 1e18)
+                .map(|value| value as u64)
+        })
+    };
+    if raw.meta.params.is_none() {
+        raw.meta.params = number(&[
+            "n_params",
+            "num_params",
+            "num_parameters",
+            "total_params",
+            "parameter_count",
+            "model_params",
+        ])
+        .map(Params);
+    }
+    if raw.meta.tokens_per_step.is_none() {
+        let length = number(&[
+            "seq_length",
+            "seq_len",
+            "max_seq_len",
+            "sequence_length",
+            "block_size",
+            "context_length",
+        ]);
+        let batch =
+            number(&["global_batch_size", "train_batch_size_global", "device_train_batch_size_global"]);
+        raw.meta.tokens_per_step =
+            number(&["tokens_per_step", "tokens_per_update", "global_batch_size_tokens"])
+                .or_else(|| length?.checked_mul(batch?))
+                .map(Tokens);
+    }
+    if raw.meta.seed.is_none() {
+        raw.meta.seed = number(&["seed"]);
+    }
+    if raw.total.is_none() {
+        raw.total = number(&[
+            "max_steps",
+            "train_iters",
+            "total_steps",
+            "num_iterations",
+            "max_iters",
+            "total_updates",
+        ]);
+    }
+}
+
+/// Whether a column that should not change does: its smallest and largest value.
+pub(super) fn range_of(log: &Sparse, name: &str) -> Option<(f64, f64)> {
+    let &(at, _) = log.index.get(name)?;
+    let mut range: Option<(f64, f64)> = None;
+    for &(_, value) in log.cells.iter().filter(|(column, value)| *column == at && value.is_finite()) {
+        range = Some(range.map_or((value, value), |(low, high)| (low.min(value), high.max(value))));
+    }
+    range
+}
+
+/// A caveat where the batch grew during the run.
+pub(super) fn flag_batch_ramp(log: &mut Sparse, name: &str) {
+    if let Some((low, high)) = range_of(log, name).filter(|(low, high)| low < high) {
+        log.facts.caveats.push(Caveat::note(
+            "batch-ramp",
+            format!("the batch grows from {low} to {high} samples during the run; laws take it as constant"),
+        ));
+    }
+}
+
+/// Whether a name plays the role.
+pub(super) fn plays(role: Role, name: &str) -> bool {
+    crate::mapping::guess(role, std::slice::from_ref(&name.to_owned())).is_some()
+}

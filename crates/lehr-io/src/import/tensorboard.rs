@@ -1,0 +1,193 @@
+//! TensorBoard event files: `events.out.tfevents.*`; all of one directory are one run (restarts).
+//!
+//! # Format
+//! ```text
+//! record = length (u64 LE) · masked crc32c of the length · data · masked crc32c of the data
+//! mask   = ((crc >> 15) | (crc << 17)) + 0xa282ead8
+//! ```
+//! Data is a protobuf `Event`: step 2, summary 5; a summary has values (1) of tag (1), simple_value (2) and tensor (8); a
+//! tensor has dtype (1), content (4), float_val (5) and double_val (6).
+
+use super::protobuf::{Value, fields};
+use super::sparse::Sparse;
+use super::{Importer, Log};
+use crate::error::{Place, ReadError};
+use crate::mapping::MapOverrides;
+use crate::source::Source;
+use std::io::{BufReader, Read};
+
+/// Reads TensorBoard event files.
+#[derive(Debug)]
+pub struct EventFiles;
+
+/// Images and graphs can be large; nothing is larger than this.
+const LONGEST: u64 = 1 << 30;
+/// A record up to this size is read whole; a larger one holds no scalars alone and is passed over.
+const HELD: u64 = 64 << 20;
+
+impl Importer for EventFiles {
+    fn name(&self) -> &'static str {
+        "TensorBoard events"
+    }
+
+    fn claim(&self, source: &Source, head: &[u8]) -> Option<String> {
+        let length = u64::from_le_bytes(head.get(..8)?.try_into().ok()?);
+        let crc = u32::from_le_bytes(head.get(8..12)?.try_into().ok()?);
+        let is_one = length < LONGEST && masked(&head[..8]) == crc;
+        (is_one || source.file_name().contains(".tfevents.")).then(|| source.directory().to_owned())
+    }
+
+    fn open(&self, sources: &[Source], map: &MapOverrides) -> Result<Box<dyn Log>, ReadError> {
+        let mut log = Sparse::new(self.name(), false, map);
+        // Names carry the time of their beginning: the order of names is the order of restarts.
+        let mut sources: Vec<&Source> = sources.iter().collect();
+        sources.sort_by(|a, b| a.name().cmp(b.name()));
+        for source in sources {
+            read(source, &mut log)?;
+        }
+        Ok(Box::new(log))
+    }
+}
+
+fn masked(bytes: &[u8]) -> u32 {
+    crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
+}
+
+fn read(source: &Source, log: &mut Sparse) -> Result<(), ReadError> {
+    let io = |error| ReadError::Io { file: source.name().to_owned(), error };
+    let mut reader = BufReader::with_capacity(1 << 18, source.open().map_err(io)?);
+    let mut at = 0_u64;
+    let mut data = Vec::new();
+    let mut record = 0_u64;
+    loop {
+        let broken = |problem: String| ReadError::Broken {
+            file: source.name().to_owned(),
+            place: Place::Byte(at),
+            problem,
+        };
+        let mut head = [0; 12];
+        let found = read_up_to(&mut reader, &mut head).map_err(io)?;
+        if found == 0 {
+            return Ok(());
+        }
+        record += 1;
+        if found < head.len() {
+            log.facts.cut_off = Some(record);
+            return Ok(());
+        }
+        let length = u64::from_le_bytes(head[..8].try_into().unwrap_or_default());
+        if masked(&head[..8]).to_le_bytes() != head[8..] {
+            return Err(broken(
+                "the checksum of the record's length is wrong; expected a TensorBoard event".to_owned(),
+            ));
+        }
+        if length > LONGEST {
+            return Err(broken(format!("the record is {length} bytes long; expected at most {LONGEST}")));
+        }
+        data.clear();
+        let wanted = length + 4;
+        if length > HELD {
+            let skipped =
+                std::io::copy(&mut reader.by_ref().take(wanted), &mut std::io::sink()).map_err(io)?;
+            if skipped < wanted {
+                log.facts.cut_off = Some(record);
+                return Ok(());
+            }
+            at += 12 + wanted;
+            continue;
+        }
+        reader.by_ref().take(wanted).read_to_end(&mut data).map_err(io)?;
+        if (data.len() as u64) < wanted {
+            // A live writer is in the middle of this record.
+            log.facts.cut_off = Some(record);
+            return Ok(());
+        }
+        let (event, crc) = data.split_at(data.len() - 4);
+        if masked(event).to_le_bytes() != crc {
+            return Err(broken("the checksum of the record is wrong".to_owned()));
+        }
+        if message(log, event, record).is_none() {
+            return Err(broken("the record is no TensorBoard event".to_owned()));
+        }
+        at += 12 + wanted;
+    }
+}
+
+fn read_up_to(reader: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
+    let mut length = 0;
+    while length < buffer.len() {
+        match reader.read(&mut buffer[length..])? {
+            0 => break,
+            n => length += n,
+        }
+    }
+    Ok(length)
+}
+
+fn message(log: &mut Sparse, event: &[u8], record: u64) -> Option<()> {
+    let mut step = 0;
+    let mut summary = None;
+    for field in fields(event) {
+        match field.ok()? {
+            (2, Value::Varint(value)) => step = value,
+            (5, Value::Bytes(bytes)) => summary = Some(bytes),
+            _ => {}
+        }
+    }
+    let Some(summary) = summary else { return Some(()) };
+    // A negative step marks what belongs to no step.
+    if step > i64::MAX as u64 {
+        return Some(());
+    }
+    let mut begun = false;
+    for field in fields(summary) {
+        let (1, Value::Bytes(value)) = field.ok()? else { continue };
+        let (mut tag, mut number) = ("", None);
+        for field in fields(value) {
+            match field.ok()? {
+                (1, found) => tag = found.text()?,
+                (2, Value::Fixed32(bits)) => number = Some(f64::from(f32::from_bits(bits))),
+                (8, Value::Bytes(tensor)) => number = scalar(tensor)?,
+                _ => {}
+            }
+        }
+        if let (Some(number), Some(_)) = (number, log.wants(tag)) {
+            if !begun {
+                log.row(record);
+                log.put("step", step as f64);
+                begun = true;
+            }
+            log.put(tag, number);
+        }
+    }
+    Some(())
+}
+
+/// The one number of a scalar tensor; `Some(None)` for any other tensor.
+fn scalar(tensor: &[u8]) -> Option<Option<f64>> {
+    let (mut dtype, mut content, mut value) = (0, &b""[..], None);
+    for field in fields(tensor) {
+        match field.ok()? {
+            (1, Value::Varint(found)) => dtype = found,
+            (4, Value::Bytes(found)) => content = found,
+            (5, Value::Bytes(packed)) if packed.len() == 4 => value = float(packed),
+            (5, Value::Fixed32(bits)) => value = Some(f64::from(f32::from_bits(bits))),
+            (6, Value::Bytes(packed)) if packed.len() == 8 => value = double(packed),
+            (6, Value::Fixed64(bits)) => value = Some(f64::from_bits(bits)),
+            _ => {}
+        }
+    }
+    Some(value.or_else(|| match (dtype, content.len()) {
+        (1, 4) => float(content),
+        (2, 8) => double(content),
+        _ => None,
+    }))
+}
+
+fn float(bytes: &[u8]) -> Option<f64> {
+    Some(f64::from(f32::from_le_bytes(bytes.try_into().ok()?)))
+}
+
+fn double(bytes: &[u8]) -> Option<f64> {
+    Some(f64::from_le_bytes(bytes.try_into().ok()?))
+}

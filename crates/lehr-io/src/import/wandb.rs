@@ -1,0 +1,248 @@
+//! Weights & Biases run files: `run-<id>.wandb`, as written offline and online.
+//!
+//! # Format
+//! ```text
+//! file   = ":W&B" 0xBEE1 (u16 LE) version 0 (u8), then blocks of 32768 bytes (the header counts into the first)
+//! block  = records; fewer than 7 bytes left are padding
+//! record = crc32 (u32 LE, IEEE, of type and data) · length (u16 LE) · type (u8: full 1, first 2, middle 3, last 4) · data
+//! ```
+//! The joined data of first … last, or of full, is a protobuf `Record`: history 2, config 5, run 17. A history has items
+//! (1) of key (1), nested key (2) and value as JSON (16).
+
+use super::protobuf::{Value, fields};
+use super::sparse::Sparse;
+use super::{Importer, Log};
+use crate::error::{Place, ReadError};
+use crate::mapping::MapOverrides;
+use crate::source::Source;
+use std::io::{BufReader, Read};
+
+/// Reads `.wandb` files.
+#[derive(Debug)]
+pub struct WandbFile;
+
+const MAGIC: &[u8; 4] = b":W&B";
+const BLOCK: usize = 32_768;
+const HEADER: usize = 7;
+/// A record longer than this is none of W&B's.
+const LONGEST: usize = 256 << 20;
+
+impl Importer for WandbFile {
+    fn name(&self) -> &'static str {
+        "W&B run file"
+    }
+
+    fn claim(&self, source: &Source, head: &[u8]) -> Option<String> {
+        head.starts_with(MAGIC).then(|| source.name().to_owned())
+    }
+
+    fn open(&self, sources: &[Source], map: &MapOverrides) -> Result<Box<dyn Log>, ReadError> {
+        let mut log = Sparse::new(self.name(), false, map);
+        for source in sources {
+            read(source, &mut log)?;
+        }
+        Ok(Box::new(log))
+    }
+}
+
+fn broken(source: &Source, at: u64, problem: impl Into<String>) -> ReadError {
+    ReadError::Broken { file: source.name().to_owned(), place: Place::Byte(at), problem: problem.into() }
+}
+
+fn read(source: &Source, log: &mut Sparse) -> Result<(), ReadError> {
+    let mut reader =
+        BufReader::with_capacity(BLOCK * 8, source.open().map_err(ReadError::io(source.name()))?);
+    let mut block = vec![0; BLOCK];
+    let mut record: Vec<u8> = Vec::new();
+    let mut inside = false;
+    let mut base = 0_u64;
+    let mut records = 0_u64;
+    loop {
+        let length = fill(&mut reader, &mut block).map_err(ReadError::io(source.name()))?;
+        if length == 0 {
+            break;
+        }
+        let bytes = &block[..length];
+        let mut at = 0;
+        if base == 0 {
+            if length < HEADER || bytes[4..6] != 0xBEE1_u16.to_le_bytes() || bytes[6] != 0 {
+                return Err(broken(
+                    source,
+                    4,
+                    "expected the magic number BEE1 and version 0 of a W&B run file",
+                ));
+            }
+            at = HEADER;
+        }
+        while length - at >= HEADER {
+            let offset = base + at as u64;
+            let crc = u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+            let size = usize::from(u16::from_le_bytes([bytes[at + 4], bytes[at + 5]]));
+            let kind = bytes[at + 6];
+            if kind == 0 && size == 0 && crc == 0 {
+                // Zeros that a writer set aside and never used.
+                at = length;
+                break;
+            }
+            let Some(data) = bytes.get(at + HEADER..at + HEADER + size) else {
+                if length < BLOCK {
+                    log.facts.cut_off = Some(records + 1);
+                    return Ok(());
+                }
+                return Err(broken(
+                    source,
+                    offset,
+                    format!("a record of {size} bytes crosses the end of its block"),
+                ));
+            };
+            if crc32fast::hash(&bytes[at + 6..at + HEADER + size]) != crc {
+                return Err(broken(source, offset, "the checksum of the record is wrong"));
+            }
+            at += HEADER + size;
+            match (kind, inside) {
+                (1, false) => {
+                    records += 1;
+                    message(source, log, data, offset, records)?;
+                }
+                (2, false) => {
+                    record.clear();
+                    record.extend_from_slice(data);
+                    inside = true;
+                }
+                (3 | 4, true) => {
+                    if record.len() + data.len() > LONGEST {
+                        return Err(broken(
+                            source,
+                            offset,
+                            format!("a record is longer than {} MiB", LONGEST >> 20),
+                        ));
+                    }
+                    record.extend_from_slice(data);
+                    if kind == 4 {
+                        inside = false;
+                        records += 1;
+                        message(source, log, &record, offset, records)?;
+                    }
+                }
+                _ => {
+                    return Err(broken(
+                        source,
+                        offset,
+                        format!("a piece of type {kind} stands where none belongs"),
+                    ));
+                }
+            }
+        }
+        if length < BLOCK {
+            if length - at > 0 {
+                log.facts.cut_off = Some(records + 1);
+            }
+            break;
+        }
+        base += BLOCK as u64;
+    }
+    if inside {
+        log.facts.cut_off = Some(records + 1);
+    }
+    Ok(())
+}
+
+fn fill(reader: &mut impl Read, block: &mut [u8]) -> std::io::Result<usize> {
+    let mut length = 0;
+    while length < block.len() {
+        match reader.read(&mut block[length..])? {
+            0 => break,
+            n => length += n,
+        }
+    }
+    Ok(length)
+}
+
+fn message(source: &Source, log: &mut Sparse, bytes: &[u8], at: u64, row: u64) -> Result<(), ReadError> {
+    let fault = |_| broken(source, at, "the record is no message of W&B's");
+    for field in fields(bytes) {
+        match field.map_err(fault)? {
+            (2, Value::Bytes(history)) => {
+                log.row(row);
+                for item in fields(history) {
+                    if let (1, Value::Bytes(item)) = item.map_err(fault)? {
+                        let (name, value) = item_of(item).ok_or_else(|| fault(0))?;
+                        if let Some(number) = number(value) {
+                            log.put(&name, number);
+                        }
+                    }
+                }
+            }
+            (5, Value::Bytes(config)) => config_of(log, config).ok_or_else(|| fault(0))?,
+            (17, Value::Bytes(run)) => {
+                let (mut id, mut shown) = (None, None);
+                for field in fields(run) {
+                    match field.map_err(fault)? {
+                        (1, value) => id = value.text(),
+                        (4, Value::Bytes(config)) => config_of(log, config).ok_or_else(|| fault(0))?,
+                        (8, value) => shown = value.text().filter(|name| !name.is_empty()),
+                        _ => {}
+                    }
+                }
+                log.facts.name = shown.or(id).map(str::to_owned).or_else(|| log.facts.name.take());
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Name and JSON value of an item.
+fn item_of(item: &[u8]) -> Option<(std::borrow::Cow<'_, str>, &[u8])> {
+    let (mut key, mut nested, mut value) = ("", Vec::new(), &b""[..]);
+    for field in fields(item) {
+        match field.ok()? {
+            (1, found) => key = found.text()?,
+            (2, found) => nested.push(found.text()?),
+            (16, found) => value = found.bytes()?,
+            _ => {}
+        }
+    }
+    Some((if key.is_empty() { nested.join("/").into() } else { key.into() }, value))
+}
+
+/// A JSON number; W&B writes NaN and infinities bare or in quotes.
+fn number(json: &[u8]) -> Option<f64> {
+    let text = std::str::from_utf8(json).ok()?.trim();
+    match text.as_bytes().first()? {
+        b'0'..=b'9' | b'-' => text.parse().ok(),
+        b'N' | b'I' => text.parse().ok(),
+        b'"' => match text.trim_matches('"') {
+            "NaN" => Some(f64::NAN),
+            "Infinity" => Some(f64::INFINITY),
+            "-Infinity" => Some(f64::NEG_INFINITY),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn config_of(log: &mut Sparse, config: &[u8]) -> Option<()> {
+    use crate::table::json::{Leaf, flatten};
+    for field in fields(config) {
+        if let (1, Value::Bytes(item)) = field.ok()? {
+            let (name, value) = item_of(item)?;
+            // W&B's own notes about the environment.
+            if name.starts_with("_wandb") {
+                continue;
+            }
+            // A value that is no JSON is no setting of interest.
+            drop(flatten(value, &mut |path, leaf| {
+                let path = if path.is_empty() { name.to_string() } else { format!("{name}/{path}") };
+                let value = match leaf {
+                    Leaf::Number(value) => value.to_string(),
+                    Leaf::Text(text) => text.into_owned(),
+                    Leaf::Bool(value) => value.to_string(),
+                    Leaf::Null => return,
+                };
+                log.facts.config.insert(path, value);
+            }));
+        }
+    }
+    Some(())
+}

@@ -1,0 +1,142 @@
+//! Weights & Biases chart exports: `Step`, then `<run> - <metric>` with `__MIN` and `__MAX` beside it.
+
+use super::sparse::plays;
+use super::{Importer, Log};
+use crate::error::{Place, ReadError};
+use crate::mapping::{MapOverrides, Mapping, Role};
+use crate::rows::RawRun;
+use crate::source::Source;
+use crate::table::{self, Cell, Format, TableEnd, Visit, Want};
+use lehr::Caveat;
+use std::collections::BTreeSet;
+
+/// Reads CSV exports of W&B charts; those of one directory belong together (one for the loss, one for the rate).
+#[derive(Debug)]
+pub struct CsvExport;
+
+impl Importer for CsvExport {
+    fn name(&self) -> &'static str {
+        "W&B chart export"
+    }
+
+    fn claim(&self, source: &Source, head: &[u8]) -> Option<String> {
+        let header = std::str::from_utf8(head.split(|&byte| byte == b'\n').next()?).ok()?;
+        (header.contains("__MIN") && header.contains("__MAX") && header.contains(" - ")).then(|| {
+            if source.directory().is_empty() { source.name() } else { source.directory() }.to_owned()
+        })
+    }
+
+    fn open(&self, sources: &[Source], map: &MapOverrides) -> Result<Box<dyn Log>, ReadError> {
+        let mut export = Export { sources: Vec::new(), metrics: BTreeSet::new(), rounded: false };
+        for source in sources {
+            let names = table::columns(source, Format::Delimited(b','))?;
+            let series: Vec<Series> = names
+                .iter()
+                .filter(|name| !name.ends_with("__MIN") && !name.ends_with("__MAX"))
+                .filter_map(|name| {
+                    let (run, metric) = name.rsplit_once(" - ")?;
+                    Some(Series { column: name.clone(), run: run.to_owned(), metric: metric.to_owned() })
+                })
+                .filter(|series| {
+                    [Role::Loss, Role::ValidationLoss, Role::Lr]
+                        .iter()
+                        .any(|&role| plays(role, &series.metric))
+                        || crate::mapping::is_wanted(&series.metric, map)
+                })
+                .collect();
+            export.metrics.extend(series.iter().map(|series| series.metric.clone()));
+            export.sources.push((source.clone(), names[0].clone(), series));
+        }
+        export.rounded = export.is_averaged()?;
+        Ok(Box::new(export))
+    }
+}
+
+#[derive(Debug)]
+struct Series {
+    column: String,
+    run: String,
+    metric: String,
+}
+
+#[derive(Debug)]
+struct Export {
+    sources: Vec<(Source, String, Vec<Series>)>,
+    metrics: BTreeSet<String>,
+    rounded: bool,
+}
+
+impl Export {
+    /// Whether a point stands for a range of steps: then minimum and maximum differ.
+    fn is_averaged(&self) -> Result<bool, ReadError> {
+        let mut averaged = false;
+        for (source, _, series) in &self.sources {
+            for series in series {
+                let (low, high) = (format!("{}__MIN", series.column), format!("{}__MAX", series.column));
+                let select = [(low.as_str(), Want::Number), (high.as_str(), Want::Number)];
+                table::for_each_row(source, Format::Delimited(b','), &select, &mut |_, cells| {
+                    averaged |= matches!((&cells[0], &cells[1]), (Cell::Number(a), Cell::Number(b)) if a < b);
+                    Ok(!averaged)
+                })?;
+            }
+        }
+        Ok(averaged)
+    }
+}
+
+impl Log for Export {
+    fn kind(&self) -> String {
+        CsvExport.name().to_owned()
+    }
+
+    fn has_lines(&self) -> bool {
+        true
+    }
+
+    fn columns(&self) -> Result<Vec<String>, ReadError> {
+        Ok(["run", "step"].into_iter().map(str::to_owned).chain(self.metrics.iter().cloned()).collect())
+    }
+
+    fn for_each_row(&self, select: &[(&str, Want)], visit: &mut Visit<'_>) -> Result<TableEnd, ReadError> {
+        let place_of = |name: &str| select.iter().position(|(wanted, _)| *wanted == name);
+        let (run, step) = (place_of("run"), place_of("step"));
+        for (source, axis, all) in &self.sources {
+            for series in all {
+                let value = place_of(&series.metric);
+                let columns = [(axis.as_str(), Want::Number), (series.column.as_str(), Want::Number)];
+                table::for_each_row(
+                    source,
+                    Format::Delimited(b','),
+                    &columns,
+                    &mut |place: Place, cells| {
+                        let mut row = vec![Cell::Missing; select.len()];
+                        if let Some(at) = run {
+                            row[at] = Cell::Text(&series.run);
+                        }
+                        if let Some(at) = step {
+                            row[at] = cells[0].clone();
+                        }
+                        if let Some(at) = value {
+                            row[at] = cells[1].clone();
+                        }
+                        if cells[1] == Cell::Missing { Ok(true) } else { visit(place, &row) }
+                    },
+                )?;
+            }
+        }
+        Ok(TableEnd::default())
+    }
+
+    fn describe(&self, _mapping: &Mapping, raw: &mut RawRun) -> Result<(), ReadError> {
+        if self.rounded {
+            raw.caveats.push(Caveat::note(
+                "down-sampled",
+                format!(
+                    "run '{}': the chart's export holds averages over ranges of steps; the run's .wandb file holds every step",
+                    raw.id
+                ),
+            ));
+        }
+        Ok(())
+    }
+}
