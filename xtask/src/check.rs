@@ -8,8 +8,19 @@ pub fn test() -> std::io::Result<()> {
     let begun = Instant::now();
     step("format", "cargo", &["fmt", "--all", "--check"], &[])?;
     step("lints", "cargo", &["clippy", "--workspace", "--locked", "--", "-D", "warnings"], &[])?;
-    // A test may unwrap and print: a broken expectation must stop it, a skip must be seen.
-    let may = ["-A", "clippy::unwrap_used", "-A", "clippy::print_stderr", "-A", "clippy::print_stdout"];
+    // A test may unwrap, print and read files: a broken expectation must stop it, a skip must be seen.
+    let may = [
+        "-A",
+        "clippy::unwrap_used",
+        "-A",
+        "clippy::print_stderr",
+        "-A",
+        "clippy::print_stdout",
+        "-A",
+        "clippy::disallowed_methods",
+        "-A",
+        "clippy::disallowed_types",
+    ];
     let tests = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
     step("lints of tests", "cargo", &[&tests[..], &may].concat(), &[])?;
     step("tests", "cargo", &["test", "--workspace", "--locked", "--lib", "--bins", "--tests"], &[])?;

@@ -1,7 +1,5 @@
 //! Features, laws with their Jacobians, objectives, fits and bootstraps on simulated runs: `cargo bench -p lehr`.
 
-#![expect(missing_docs, reason = "criterion's macros make an undocumented function")]
-
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use lehr::features::Momentum;
 use lehr::fit::{Dataset, FitOptions, Objective, Plan, Scratch, fit_point, resample, starts};

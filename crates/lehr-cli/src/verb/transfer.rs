@@ -112,7 +112,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
             check_architecture(&first.optima, &arch, args.across_architectures).map_err(Failure::new)?;
         caveats.extend(caveat);
         let law = first.laws[2].as_ref().or(first.laws[0].as_ref()).or(first.laws[1].as_ref());
-        let law = law.map_err(|error| Failure::new(error))?;
+        let law = law.map_err(Failure::new)?;
         prediction = Some((peak_lr, steps, law.predict(peak_lr, steps as f64, args.level)));
     }
     let noise = twin_noise(&loaded.curves);

@@ -51,7 +51,7 @@ fn held_out_errors_are_those_of_a_fit_that_did_not_see_the_run() {
     let options = FitOptions { starts: 4, ..FitOptions::default() };
     let split = split_by_name(&curves, &["*-4000-*".to_owned()], &[]).unwrap();
     assert_eq!((split.train.len(), split.test.len()), (8, 2));
-    let validation = validate(law, &curves, &[split.clone()], &options).unwrap();
+    let validation = validate(law, &curves, std::slice::from_ref(&split), &options).unwrap();
     let train: Vec<_> = split.train.iter().map(|&i| curves[i].clone()).collect();
     let point = fit_point(law, &train, &options).unwrap();
     let mut mapes = Vec::new();
