@@ -150,11 +150,9 @@ pub enum FitError {
     /// Options and law do not fit together.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// The law needs N and a run has none.
-    #[error(
-        "the {law} law needs the number of parameters and run '{run}' has none; state it in the manifest or with --params"
-    )]
-    NoParams {
+    /// The law counts tokens and a run does not say how many an update has.
+    #[error("the {law} law counts tokens, and run '{run}' does not say how many an update has")]
+    NoTokens {
         /// Name of the law.
         law: &'static str,
         /// Name of the run.
@@ -231,6 +229,11 @@ pub fn fit_point(law: &dyn Law, curves: &[Curve], options: &FitOptions) -> Resul
                 return Err(FitError::NoPoints { run: curve.meta().id.clone(), last: curve.last().0, first });
             }
         }
+    }
+    if law.needs_tokens()
+        && let Some(curve) = curves.iter().find(|curve| curve.meta().tokens_per_step.is_none())
+    {
+        return Err(FitError::NoTokens { law: law.name(), run: curve.meta().id.clone() });
     }
     let data = Dataset::new(law, curves, options);
     let plan = Plan::new(law, &data, options)?;

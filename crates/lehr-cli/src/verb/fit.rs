@@ -51,7 +51,10 @@ pub fn failure(error: FitError) -> Failure {
         FitError::NoPoints { .. } => {
             Some("leave the run out with --run, or begin earlier with --skip-warmup or --first-update")
         }
-        FitError::NoCurves | FitError::NoParams { .. } => None,
+        FitError::NoTokens { .. } => {
+            Some("state it with --tokens-per-step or in the manifest, or fit chinchilla-steps")
+        }
+        FitError::NoCurves => None,
     };
     let failure = match error {
         FitError::Plan(_) => Failure::usage(error),

@@ -69,3 +69,19 @@ fn held_out_errors_are_those_of_a_fit_that_did_not_see_the_run() {
     }
     assert!((validation.test.mape - (mapes[0] + mapes[1]) / 2.0).abs() < 1e-15);
 }
+
+#[test]
+fn a_law_of_tokens_refuses_runs_that_do_not_state_them() {
+    let curves: Vec<_> = runs(Noise::default(), 3)
+        .into_iter()
+        .map(|curve| {
+            let meta = lehr::RunMeta { tokens_per_step: None, ..curve.meta().clone() };
+            curve.with_meta(meta)
+        })
+        .collect();
+    let law = lehr::law::by_name("chinchilla").expect("the law is there");
+    let error = fit_point(law, &curves, &FitOptions::default())
+        .expect_err("nothing says how many tokens an update has");
+    assert!(error.to_string().contains(&curves[0].meta().id), "{error}");
+    assert!(matches!(error, lehr::fit::FitError::NoTokens { law: "chinchilla", .. }), "{error}");
+}
