@@ -130,7 +130,7 @@ pub trait Law: Debug + Send + Sync {
     }
     /// Predicted loss at every point of the run: `loss[i]`, i < `run.points()`.
     fn predict(&self, theta: &[f64], run: &RunFeatures, loss: &mut [f64]);
-    /// As `predict`, with ∂loss[i]/∂θ[j] at `jacobian[i * theta.len() + j]`.
+    /// As `predict`, with `∂loss[i]/∂θ[j]` at `jacobian[i * theta.len() + j]`.
     fn predict_with_jacobian(&self, theta: &[f64], run: &RunFeatures, loss: &mut [f64], jacobian: &mut [f64]);
 }
 

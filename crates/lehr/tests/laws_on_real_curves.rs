@@ -116,25 +116,34 @@ fn held_out_errors_stay_within_the_measured_ones() {
 }
 
 #[test]
-#[ignore = "prints a table for docs/results; `cargo xtask` has no need of it"]
-fn table_of_every_law() {
+fn the_noise_relaxation_law_predicts_best_and_the_momentum_depends_on_its_rows() {
     use lehr::features::{AsmtDefinition, Momentum};
-    for law in law::all().into_iter().filter(|law| !law.final_only()) {
-        for size in ["25M", "100M"] {
-            held_out(law, size, None);
-        }
+    if absent() {
+        return;
     }
-    for momentum in [
-        Momentum::LoggedRows,
-        Momentum::Dense { stride: 1, warmup: true },
-        Momentum::Dense { stride: 1, warmup: false },
-        Momentum::Dense { stride: 128, warmup: false },
-        Momentum::Dense { stride: 128, warmup: true },
-    ] {
-        println!("{momentum:?}");
-        let definition = FeatureDefinition { momentum, asmt: AsmtDefinition::default(), bound: false };
-        for size in ["25M", "100M"] {
-            held_out(&law::ForwardMomentum, size, Some(definition));
+    for size in ["25M", "100M"] {
+        let mut best = (f64::INFINITY, "");
+        for law in law::all().into_iter().filter(|law| !law.final_only()) {
+            let (mean, _) = held_out(law, size, None).unwrap();
+            assert!(mean.is_finite(), "{} {size}", law.name());
+            best = if mean < best.0 { (mean, law.name()) } else { best };
         }
+        // The wanted accuracy of the law, PredE .10 %.
+        assert!(best.1 == "noise-relaxation" && best.0 <= 1e-3, "{size}: {best:?}");
+        let errors: Vec<f64> = [
+            Momentum::Dense { stride: 1, warmup: false },
+            Momentum::Dense { stride: 1, warmup: true },
+            Momentum::Dense { stride: 128, warmup: false },
+            Momentum::LoggedRows,
+        ]
+        .into_iter()
+        .map(|momentum| {
+            println!("{momentum:?}");
+            let definition = FeatureDefinition { momentum, asmt: AsmtDefinition::default(), bound: false };
+            held_out(&law::ForwardMomentum, size, Some(definition)).unwrap().0
+        })
+        .collect();
+        // Measured: .4–.6 % over every update, 1.2–1.6 % over logged rows.
+        assert!(errors[3] > 1.5 * errors[0], "{size}: {errors:?}");
     }
 }
