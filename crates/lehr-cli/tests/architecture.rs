@@ -224,7 +224,7 @@ fn no_file_knows_the_machine_it_was_written_on() {
         let Ok(content) = std::fs::read_to_string(&path) else { continue };
         for (number, line) in content.lines().enumerate() {
             let absolute = folders.iter().any(|folder| {
-                // "a/work/b" is a relative path: an absolute one begins after a blank, a quote or the like.
+                // "a/b/c" is a relative path: an absolute one begins after a blank, a quote or the like.
                 line.match_indices(folder.as_str()).any(|(at, _)| {
                     line[..at]
                         .chars()
