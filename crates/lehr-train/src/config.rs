@@ -213,3 +213,27 @@ pub struct Parameters {
     /// Of the latter, what one token passes through.
     pub active: u64,
 }
+
+impl OptimiserConfig {
+    /// Checks every key's range.
+    ///
+    /// # Errors
+    /// [`TrainError::Config`] names the first key outside its range and the range.
+    pub fn check(&self) -> Result<(), TrainError> {
+        let share = "a number ≥ 0 and below 1";
+        let positive = "a finite number above 0";
+        let not_negative = "a finite number ≥ 0";
+        for (key, value, good, expected) in [
+            ("beta1", self.beta1, (0.0..1.0).contains(&self.beta1), share),
+            ("beta2", self.beta2, (0.0..1.0).contains(&self.beta2), share),
+            ("epsilon", self.epsilon, self.epsilon > 0.0, positive),
+            ("weight_decay", self.weight_decay, self.weight_decay >= 0.0, not_negative),
+            ("clip", self.clip, self.clip >= 0.0, not_negative),
+        ] {
+            if !good || !value.is_finite() {
+                return Err(TrainError::config(format!("optimiser.{key}"), value, expected));
+            }
+        }
+        Ok(())
+    }
+}

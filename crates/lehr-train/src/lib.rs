@@ -11,12 +11,14 @@
 
 pub mod batches;
 pub mod config;
+pub mod engine;
 pub mod error;
 pub mod run_config;
 pub mod trainer;
 
 pub use batches::Batches;
 pub use config::{ExpertsConfig, ModelConfig, OptimiserConfig, Parametrisation};
+pub use engine::cpu::CpuTrainer;
 pub use error::TrainError;
 pub use run_config::{DataConfig, RunConfig};
 pub use trainer::{Trainer, UpdateReport};
