@@ -59,7 +59,7 @@ fn causal_softmax<R: Real>(scores: &mut [R], context: usize, first: usize, rows:
                 }
                 let inverse = R::ONE / sum;
                 for value in seen {
-                    *value = *value * inverse;
+                    *value *= inverse;
                 }
             }
         },

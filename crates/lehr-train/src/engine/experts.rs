@@ -121,7 +121,7 @@ fn route<R: Real>(routing: Routing, logits: &[R], kept: &mut Routed<R>) {
             sum += *p;
         }
         let inverse = R::ONE / sum;
-        p.iter_mut().for_each(|p| *p = *p * inverse);
+        p.iter_mut().for_each(|p| *p *= inverse);
         kept.log_sum[m] = peak + R::of(sum.to_f64().ln());
         let chosen = &mut kept.chosen[m * top_k..][..top_k];
         let mut mass = R::ZERO;
@@ -286,8 +286,8 @@ pub fn backward<R: Real>(
                     let slope = dot(inner, dinner);
                     let weight = kept.weight[c];
                     for (inner, dinner) in inner.iter_mut().zip(dinner) {
-                        *inner = *inner * weight;
-                        *dinner = *dinner * weight;
+                        *inner *= weight;
+                        *dinner *= weight;
                     }
                     mean += weight * slope;
                     dprobability[m * experts + kept.chosen[c] as usize] = slope;

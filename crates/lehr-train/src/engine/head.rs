@@ -42,7 +42,7 @@ fn cross_entropy<R: Real>(logits: &mut [R], target: usize, scale: R) -> f64 {
     }
     let factor = scale / sum;
     for value in logits.iter_mut() {
-        *value = *value * factor;
+        *value *= factor;
     }
     logits[target] -= scale;
     sum.to_f64().ln() + (peak - at_target).to_f64()

@@ -164,7 +164,7 @@ impl Layout {
 
     /// Number of parameters.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn parameters(&self) -> usize {
         self.tensors.last().map_or(0, |tensor| tensor.range.end)
     }
 
@@ -172,7 +172,7 @@ impl Layout {
     /// tensor's values do not depend on the tensors before it.
     #[must_use]
     pub fn initial(&self, seed: u64) -> Vec<f32> {
-        let mut values = vec![1.0f32; self.len()];
+        let mut values = vec![1.0f32; self.parameters()];
         for (stream, tensor) in self.tensors.iter().enumerate() {
             let Some(deviation) = tensor.deviation else { continue };
             let mut random = ChaCha12Rng::seed_from_u64(seed);
