@@ -11,13 +11,19 @@
 
 pub mod batches;
 pub mod config;
+pub mod config_file;
+pub mod data;
 pub mod engine;
 pub mod error;
+pub mod language;
+pub mod preset;
 pub mod run_config;
 pub mod trainer;
 
 pub use batches::Batches;
 pub use config::{ExpertsConfig, ModelConfig, OptimiserConfig, Parametrisation};
+pub use config_file::TrainFile;
+pub use data::Corpus;
 pub use engine::cpu::CpuTrainer;
 pub use error::TrainError;
 pub use run_config::{DataConfig, RunConfig};

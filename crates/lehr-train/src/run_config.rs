@@ -1,6 +1,7 @@
 //! The configuration of one training run.
 
 use crate::config::{ModelConfig, OptimiserConfig};
+use crate::error::TrainError;
 use serde::{Deserialize, Serialize};
 
 /// Everything that decides a run's losses, except its sequence of rates.
@@ -25,6 +26,49 @@ pub struct RunConfig {
     pub validate_every: u64,
 }
 
+impl RunConfig {
+    /// Checks every key's range.
+    ///
+    /// # Errors
+    /// [`TrainError::Config`] names the first key outside its range and the range.
+    pub fn check(&self) -> Result<(), TrainError> {
+        self.model.check()?;
+        let optimiser = &self.optimiser;
+        for (key, value) in [("beta1", optimiser.beta1), ("beta2", optimiser.beta2)] {
+            if !(0.0..1.0).contains(&value) {
+                return Err(TrainError::config(
+                    format!("optimiser.{key}"),
+                    value,
+                    "a number from 0 to below 1",
+                ));
+            }
+        }
+        if !(optimiser.epsilon > 0.0 && optimiser.epsilon.is_finite()) {
+            return Err(TrainError::config("optimiser.epsilon", optimiser.epsilon, "a number above 0"));
+        }
+        for (key, value) in [("weight_decay", optimiser.weight_decay), ("clip", optimiser.clip)] {
+            if !(value >= 0.0 && value.is_finite()) {
+                return Err(TrainError::config(format!("optimiser.{key}"), value, "a number ≥ 0"));
+            }
+        }
+        if !(1..=1 << 20).contains(&self.batch) {
+            return Err(TrainError::config("batch", self.batch, "1 … 1,048,576 sequences"));
+        }
+        if let Some(bits) = self.data.bits
+            && bits != 16
+            && bits != 32
+        {
+            return Err(TrainError::config("data.bits", bits, "16 or 32"));
+        }
+        if let Some(vocabulary) = self.data.vocabulary
+            && !(2..=1 << 20).contains(&vocabulary)
+        {
+            return Err(TrainError::config("data.vocabulary", vocabulary, "2 … 1,048,576"));
+        }
+        Ok(())
+    }
+}
+
 /// Which tokens a run sees.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -35,7 +79,13 @@ pub struct DataConfig {
     pub column: Option<String>,
     /// A HF `tokenizer.json`; none: bytes.
     pub tokenizer: Option<String>,
-    /// Number of validation sequences, held out from training.
+    /// Bits of a token in `.bin` files, 16 or 32; none: what the file's header says, or else 16.
+    pub bits: Option<u32>,
+    /// Number of different tokens in `.bin` and `.npy` files, 2 … 1,048,576; none: found by reading them all once.
+    pub vocabulary: Option<u32>,
+    /// Folder where tokens that had to be made are kept; none: the user's cache folder.
+    pub cache: Option<String>,
+    /// Number of validation sequences, held out from training; rounded up to whole batches.
     pub validation_sequences: u32,
     /// Parameters of the synthetic language, used where `paths` is empty.
     pub language_seed: u64,
@@ -43,6 +93,15 @@ pub struct DataConfig {
 
 impl Default for DataConfig {
     fn default() -> Self {
-        Self { paths: Vec::new(), column: None, tokenizer: None, validation_sequences: 64, language_seed: 0 }
+        Self {
+            paths: Vec::new(),
+            column: None,
+            tokenizer: None,
+            bits: None,
+            vocabulary: None,
+            cache: None,
+            validation_sequences: 64,
+            language_seed: 0,
+        }
     }
 }
