@@ -195,14 +195,8 @@ impl Corpus {
                 ),
             ));
         };
-        Ok(Self {
-            context,
-            rows,
-            seed,
-            vocabulary,
-            name: name(&data.paths),
-            stream: Stream { shards, len, split },
-        })
+        let source = Source::Files(Stream { shards, len, split });
+        Ok(Self { context, rows, seed, vocabulary, name: name(&data.paths), source })
     }
 
     /// Opens the data of a run, and checks that its tokens fit the model's vocabulary.

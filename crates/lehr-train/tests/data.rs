@@ -80,7 +80,7 @@ fn stream(corpus: &Corpus, first: u32) -> Vec<u32> {
 }
 
 const TOKENIZER: &str = r#"{"version":"1.0","truncation":{"direction":"Right","max_length":2,"strategy":"LongestFirst","stride":0},
-"padding":null,"added_tokens":[{"id":9,"content":"<|endoftext|>","single_word":false,"lstrip":false,"rstrip":false,
+"padding":null,"added_tokens":[{"id":4,"content":"<|endoftext|>","single_word":false,"lstrip":false,"rstrip":false,
 "normalized":false,"special":true}],"normalizer":null,"pre_tokenizer":{"type":"Whitespace"},"post_processor":null,"decoder":null,
 "model":{"type":"WordLevel","vocab":{"[UNK]":0,"a":1,"b":2,"c":3},"unk_token":"[UNK]"}}"#;
 
@@ -129,7 +129,7 @@ fn every_kind_of_token_file_gives_the_same_stream() {
     {
         let data = DataConfig { bits: (name == "u32.bin").then_some(32), ..config(&folder, &[name]) };
         let corpus = Corpus::open(&data, 10, 1, 0).unwrap();
-        assert_eq!((corpus.vocabulary(), corpus.tokens().unwrap()), (251, 101), "{name}");
+        assert_eq!((corpus.vocabulary(), corpus.tokens().unwrap()), (250, 101), "{name}");
         assert_eq!(stream(&corpus, 0), tokens, "{name}");
     }
 }
@@ -149,7 +149,7 @@ fn a_tokenizer_reads_every_kind_of_text_alike_and_keeps_the_tokens() {
         vec![("id", Arc::new(Int64Array::from(vec![1; 40]))), ("body", texts)],
     );
     let wanted: Vec<u32> =
-        (0..40).flat_map(|i| [vec![1, 2, 3, 9], vec![2, 2, 9], vec![3, 1, 0, 9]][i % 3].clone()).collect();
+        (0..40).flat_map(|i| [vec![1, 2, 3, 4], vec![2, 2, 4], vec![3, 1, 0, 4]][i % 3].clone()).collect();
     for name in ["t.jsonl", "t.jsonl.gz", "t.parquet"] {
         let data = DataConfig {
             tokenizer: Some(folder.path().join("tokenizer.json").to_string_lossy().into_owned()),
@@ -158,14 +158,15 @@ fn a_tokenizer_reads_every_kind_of_text_alike_and_keeps_the_tokens() {
             ..config(&folder, &[name])
         };
         let corpus = Corpus::open(&data, wanted.len() - 1, 1, 0).unwrap();
-        assert_eq!((corpus.vocabulary(), all(&corpus).0), (10, vec![wanted.clone()]), "{name}");
+        assert_eq!((corpus.vocabulary(), all(&corpus).0), (5, vec![wanted.clone()]), "{name}");
         // The second time the tokens come from the cache: even where that has been filled with something else.
         let cached = std::fs::read_dir(folder.path().join("cache"))
             .unwrap()
             .map(|entry| entry.unwrap().path())
             .collect::<Vec<_>>();
         assert_eq!(cached.len(), 1, "{cached:?}");
-        let changed: Vec<u8> = wanted.iter().flat_map(|token| (*token as u16 ^ 1).to_le_bytes()).collect();
+        let changed: Vec<u8> =
+            wanted.iter().flat_map(|token| ((*token as u16 + 1) % 5).to_le_bytes()).collect();
         write(
             &folder,
             &format!("cache/{}", cached[0].file_name().unwrap().to_string_lossy()),
@@ -173,7 +174,7 @@ fn a_tokenizer_reads_every_kind_of_text_alike_and_keeps_the_tokens() {
         );
         let again =
             all(&Corpus::open(&DataConfig { vocabulary: None, ..data }, wanted.len() - 1, 1, 0).unwrap()).0;
-        assert_eq!(again[0], wanted.iter().map(|token| token ^ 1).collect::<Vec<_>>());
+        assert_eq!(again[0], wanted.iter().map(|token| (token + 1) % 5).collect::<Vec<_>>());
         std::fs::remove_dir_all(folder.path().join("cache")).unwrap();
     }
 }
@@ -191,7 +192,7 @@ fn a_text_is_tokenised_alike_whether_compressed_or_not() {
     };
     let (plain, compressed) = (open("t.txt"), open("t.txt.gz"));
     assert_eq!(plain.tokens().unwrap(), 1_200_001);
-    assert_eq!(plain.tokens().unwrap(), compressed.tokens());
+    assert_eq!(plain.tokens(), compressed.tokens());
     let (mut a, mut b) = (vec![0; 101], vec![0; 101]);
     for update in [1, 7, 5000] {
         plain.training(update, &mut a).unwrap();
@@ -210,7 +211,7 @@ fn compressed_bytes_are_the_bytes() {
         Corpus::open(&config(&folder, &["t.txt"]), 64, 4, 3).unwrap(),
         Corpus::open(&config(&folder, &["t.txt.gz"]), 64, 4, 3).unwrap(),
     );
-    assert_eq!(plain.tokens().unwrap(), compressed.tokens());
+    assert_eq!(plain.tokens(), compressed.tokens());
     let (mut a, mut b) = (vec![0; 260], vec![0; 260]);
     plain.training(17, &mut a).unwrap();
     compressed.training(17, &mut b).unwrap();
@@ -218,7 +219,7 @@ fn compressed_bytes_are_the_bytes() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(24) })]
 
     #[test]
     fn batches_are_a_function_of_seed_and_update_and_validation_is_never_trained_on(

