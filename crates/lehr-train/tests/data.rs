@@ -1,5 +1,7 @@
 //! What a corpus accepts, refuses and yields.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use lehr_train::{Batches, Corpus, DataConfig};
 use proptest::prelude::*;
