@@ -5,7 +5,7 @@ use crate::output::{Output, say};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lehr::fit::dataset::condense;
-use lehr::{Caveat, Curve};
+use lehr::{Caveat, Curve, LossKind, Schedule, Steps};
 use lehr_io::{
     LoadedRun, MapOverrides, Note, Progress, ReadError, ReadOptions, Source, SplitChoice, Summary,
 };
@@ -43,6 +43,19 @@ pub struct LoadArgs {
     /// Tokens per update, where the logs do not say (k M B are understood).
     #[arg(long, value_name = "TOKENS", value_parser = positive, help_heading = "Reading")]
     pub tokens_per_step: Option<u64>,
+    /// Samples (sequences) per update, for logs that count samples and not updates.
+    #[arg(long, value_name = "SAMPLES", value_parser = positive, help_heading = "Reading")]
+    pub samples_per_step: Option<u64>,
+    /// The schedule of every run, for logs without a learning rate: wsd:peak=3e-4,total=24k,warmup=2160,ratio=0.2 and the
+    /// like (docs/formats/schedule-text.md).
+    #[arg(long, value_name = "SCHEDULE", help_heading = "Reading")]
+    pub stated_schedule: Option<String>,
+    /// What a logged rate of 1 stands for, for logs that hold multiples of the peak rate.
+    #[arg(long, value_name = "RATE", help_heading = "Reading")]
+    pub lr_scale: Option<f64>,
+    /// What a training loss stands for, whatever the source says: instant, mean:UPDATES or ema:DECAY.
+    #[arg(long, value_name = "KIND", value_parser = loss_kind, help_heading = "Reading")]
+    pub loss_kind: Option<LossKind>,
     /// A manifest (CSV or TOML) that describes the runs; one next to the logs is found without this.
     #[arg(long, value_name = "FILE", help_heading = "Reading")]
     pub manifest: Option<PathBuf>,
@@ -120,6 +133,28 @@ pub fn positive(text: &str) -> Result<u64, String> {
     }
 }
 
+fn stated(text: &str) -> Result<Schedule, Failure> {
+    text.parse().map_err(|error| {
+        Failure::usage(format_args!("--stated-schedule '{text}': {error}"))
+            .hint("write FAMILY:KEY=VALUE,…, for instance wsd:peak=3e-4,total=24k,warmup=2160,ratio=0.2")
+    })
+}
+
+/// What one loss stands for.
+fn loss_kind(text: &str) -> Result<LossKind, String> {
+    let wrong =
+        || format!("'{text}' is none of instant, mean:UPDATES (at least 1) and ema:DECAY (between 0 and 1)");
+    match text.split_once(':') {
+        None if text == "instant" => Ok(LossKind::Instant),
+        Some(("mean", updates)) => Ok(LossKind::IntervalMean(Steps(positive(updates).map_err(|_| wrong())?))),
+        Some(("ema", decay)) => {
+            let decay = decay.parse().ok().filter(|decay| *decay > 0.0 && *decay < 1.0);
+            Ok(LossKind::Ema(decay.ok_or_else(wrong)?))
+        }
+        _ => Err(wrong()),
+    }
+}
+
 impl LoadArgs {
     /// Paths alone, nothing mapped or chosen.
     #[must_use]
@@ -133,6 +168,10 @@ impl LoadArgs {
             params: None,
             params_column: None,
             tokens_per_step: None,
+            samples_per_step: None,
+            stated_schedule: None,
+            lr_scale: None,
+            loss_kind: None,
             manifest: None,
             drop_nan: false,
             stitch: false,
@@ -160,7 +199,17 @@ impl LoadArgs {
             params: self.params,
             params_column: self.params_column.clone(),
             tokens_per_step: self.tokens_per_step,
-            schedule: None,
+            samples_per_step: self.samples_per_step,
+            schedule: self.stated_schedule.as_deref().map(stated).transpose()?,
+            lr_scale: match self.lr_scale {
+                Some(scale) if !(scale.is_finite() && scale > 0.0) => {
+                    return Err(Failure::usage(format_args!(
+                        "--lr-scale is {scale}; expected a finite rate above 0"
+                    )));
+                }
+                scale => scale,
+            },
+            loss_kind: self.loss_kind,
             drop_nan: self.drop_nan,
             stitch: self.stitch,
             max_points: None,
@@ -188,11 +237,16 @@ impl LoadArgs {
                     }
                 } else {
                     add(&path, 1, false)?;
-                    // A manifest next to a named log speaks for it.
-                    for name in ["manifest.csv", "manifest.tsv", "manifest.toml"] {
-                        let manifest = path.with_file_name(name);
-                        if manifest.is_file() && manifest != path {
-                            add(&manifest, 1, true)?;
+                    // A manifest next to a named log speaks for it, and what a database keeps beside it belongs to it.
+                    let name = path.file_name().unwrap_or_default().to_string_lossy();
+                    for name in ["manifest.csv", "manifest.tsv", "manifest.toml"]
+                        .map(str::to_owned)
+                        .into_iter()
+                        .chain(["-wal", "-journal"].map(|end| format!("{name}{end}")))
+                    {
+                        let beside = path.with_file_name(name);
+                        if beside.is_file() && beside != path {
+                            add(&beside, 1, true)?;
                         }
                     }
                 }

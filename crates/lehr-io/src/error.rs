@@ -1,5 +1,6 @@
 //! Why an input could not be read, where, and what to do about it.
 
+use crate::source::ExpandError;
 use lehr::schedule::RecogniseError;
 use lehr::{CurveError, ScheduleError};
 
@@ -37,6 +38,16 @@ pub enum ReadError {
         file: String,
         /// What the system says.
         error: std::io::Error,
+    },
+    /// Compressed data that cannot be expanded.
+    #[error("{file}: {problem}")]
+    Compressed {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        problem: String,
+        /// The way out.
+        hint: &'static str,
     },
     /// Not one byte.
     #[error("{file} is empty")]
@@ -99,6 +110,20 @@ pub enum ReadError {
         text: String,
         /// What is wrong.
         why: String,
+    },
+    /// A log that counts something else than updates, and it is not known how many of them an update takes.
+    #[error(
+        "{file}: the column '{column}' counts {what}, not updates, and the {what} of one update are not known"
+    )]
+    Axis {
+        /// The file.
+        file: String,
+        /// The column.
+        column: String,
+        /// Tokens or samples.
+        what: &'static str,
+        /// The option that says it.
+        option: &'static str,
     },
     /// A value of the wrong kind.
     #[error("{file}{place}: {what} is {found}; expected {expected}")]
@@ -326,13 +351,17 @@ impl ReadError {
                     .into()
             }
             Self::NoRate { .. } => {
-                "map its column with --map lr=NAME, or give the run's schedule in a manifest (docs/formats/manifest.md)".into()
+                "map its column with --map lr=NAME, or say the schedule: --stated-schedule wsd:peak=…,total=…,warmup=…,ratio=… for all runs, a manifest (docs/formats/manifest.md) for each".into()
             }
             Self::NoSplit { .. } => "leave --split out to take what there is".into(),
             Self::DuplicateRun { .. } => "load them apart, or rename one".into(),
             Self::NoRun { .. } => "name a log, a table, a directory of them, or a run store".into(),
             Self::NoMatch { .. } => "--run takes names and patterns with * and ?".into(),
             Self::Refused { hint, .. } => hint.clone(),
+            Self::Axis { option, .. } => {
+                format!("say how many with {option} N, or name a column of updates with --map step=NAME")
+            }
+            Self::Compressed { hint, .. } => (*hint).to_owned(),
             Self::Store { hint, .. } => (*hint).to_owned(),
         })
     }
@@ -352,6 +381,9 @@ impl ReadError {
 
     pub(crate) fn io(file: &str) -> impl FnOnce(std::io::Error) -> Self {
         let file = file.to_owned();
-        move |error| Self::Io { file, error }
+        move |error| match error.get_ref().and_then(|inner| inner.downcast_ref::<ExpandError>()) {
+            Some(expand) => Self::Compressed { problem: expand.to_string(), hint: expand.hint(), file },
+            None => Self::Io { file, error },
+        }
     }
 }

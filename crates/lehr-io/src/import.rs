@@ -11,15 +11,17 @@ pub mod mlflow_files;
 pub mod nanotron;
 mod protobuf;
 pub mod sparse;
+mod sqlite;
 pub mod tensorboard;
 pub mod torchtitan;
+pub mod tracker_db;
 pub mod wandb;
 pub mod wandb_csv;
 
 use crate::error::ReadError;
 use crate::mapping::{MapOverrides, Mapping};
 use crate::rows::RawRun;
-use crate::source::Source;
+use crate::source::{Compression, Source};
 use crate::table::{self, Format, TableEnd, Visit, Want};
 
 /// Rows with named columns.
@@ -65,9 +67,10 @@ pub trait Importer: Sync {
 }
 
 /// Every importer, the most particular first.
-pub const IMPORTERS: [&dyn Importer; 10] = [
+pub const IMPORTERS: [&dyn Importer; 11] = [
     &wandb::WandbFile,
     &tensorboard::EventFiles,
+    &tracker_db::Databases,
     &hf_trainer::TrainerState,
     &mlflow_files::FileStore,
     &wandb_csv::CsvExport,
@@ -94,7 +97,7 @@ pub(crate) fn group(logs: Vec<Source>) -> Result<Vec<Group>, ReadError> {
     let mut groups: Vec<Group> = Vec::new();
     let mut keys = std::collections::BTreeMap::<(usize, String), usize>::new();
     for source in logs {
-        let head = head_of(&source)?;
+        let (source, head) = opened(source)?;
         let claimed = IMPORTERS
             .iter()
             .enumerate()
@@ -136,8 +139,21 @@ pub(crate) fn group(logs: Vec<Source>) -> Result<Vec<Group>, ReadError> {
     Ok(groups)
 }
 
+/// A source, expanded where it is compressed, and its head.
+fn opened(source: Source) -> Result<(Source, Vec<u8>), ReadError> {
+    let head = head_of(&source)?;
+    match Compression::of(&head) {
+        None => Ok((source, head)),
+        Some(compression) => {
+            let source = source.expanded(compression);
+            let head = head_of(&source)?;
+            Ok((source, head))
+        }
+    }
+}
+
 fn head_of(source: &Source) -> Result<Vec<u8>, ReadError> {
-    let name = source.file_name().to_lowercase();
+    let name = source.plain_name().to_lowercase();
     let text = [".log", ".txt", ".out", ".err"].iter().any(|end| name.ends_with(end));
     source.head(if text { TEXT_HEAD } else { table::HEAD }).map_err(ReadError::io(source.name()))
 }

@@ -154,6 +154,7 @@ impl Role {
                 "samples",
                 "consumed train samples",
                 "samples vs steps",
+                "train/consumed_samples",
             ],
         }
     }
@@ -272,15 +273,18 @@ impl Mapping {
         if loss.is_none() && val_loss.is_none() {
             return Err(missing(Role::Loss));
         }
+        let (tokens, samples) = (find(Role::Tokens)?, find(Role::Samples)?);
+        // A log may count samples or tokens alone; they are brought to updates where the batch is known.
+        let step = find(Role::Step)?.or_else(|| tokens.clone()).or_else(|| samples.clone());
         Ok(Self {
-            step: find(Role::Step)?.ok_or_else(|| missing(Role::Step))?,
+            step: step.ok_or_else(|| missing(Role::Step))?,
             loss,
             val_loss,
             lr: find(Role::Lr)?,
             run: find(Role::Run)?,
             split: find(Role::Split)?,
-            tokens: find(Role::Tokens)?,
-            samples: find(Role::Samples)?,
+            tokens,
+            samples,
         })
     }
 
@@ -307,6 +311,8 @@ impl std::fmt::Display for Mapping {
             (Role::Lr, &self.lr),
             (Role::Run, &self.run),
             (Role::Split, &self.split),
+            (Role::Tokens, &self.tokens),
+            (Role::Samples, &self.samples),
         ] {
             if let Some(column) = column {
                 write!(f, " {}='{column}'", role.name())?;
@@ -314,6 +320,15 @@ impl std::fmt::Display for Mapping {
         }
         Ok(())
     }
+}
+
+/// Whether a column has a known name; Parquet exports write `train.loss` for `train/loss`.
+fn is_same(name: &str, known: &str) -> bool {
+    name.len() == known.len()
+        && name
+            .bytes()
+            .zip(known.bytes())
+            .all(|(a, b)| a.eq_ignore_ascii_case(&b) || (a == b'.' && b == b'/'))
 }
 
 /// Whether a column of this name could play a role.
@@ -324,7 +339,7 @@ pub(crate) fn is_wanted(name: &str, overrides: &MapOverrides) -> bool {
                 Some(prefix) => {
                     name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
                 }
-                None => name.eq_ignore_ascii_case(known),
+                None => is_same(name, known),
             })
     }) || name.eq_ignore_ascii_case("global batch size")
 }
@@ -336,7 +351,7 @@ pub(crate) fn guess(role: Role, columns: &[String]) -> Option<String> {
             let column = column.to_lowercase();
             match known.strip_suffix('*') {
                 Some(prefix) => column.starts_with(prefix),
-                None => column == *known,
+                None => is_same(&column, known),
             }
         });
         if found.is_some() {

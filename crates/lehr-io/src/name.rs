@@ -4,8 +4,9 @@ use crate::source::Source;
 use std::collections::BTreeMap;
 
 /// Extensions that are no part of a run's name.
-const EXTENSIONS: [&str; 12] = [
+const EXTENSIONS: [&str; 14] = [
     ".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".log", ".txt", ".out", ".wandb", ".db", ".gz",
+    ".zst", ".zstd",
 ];
 
 /// A file name without the extension of a log.

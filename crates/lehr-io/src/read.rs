@@ -2,6 +2,7 @@
 
 mod finish;
 mod tables;
+mod unsmooth;
 
 use crate::error::ReadError;
 use crate::health::Health;
@@ -15,8 +16,8 @@ use crate::rows::RawRun;
 use crate::run_store::{self, StoreManifest};
 use crate::source::Source;
 use crate::table;
-use finish::{Context, finish};
-use lehr::{Caveat, Curve, Schedule};
+use finish::{Context, FirstStep, finish};
+use lehr::{Caveat, Curve, LossKind, Schedule};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::sync::Arc;
@@ -50,8 +51,14 @@ pub struct ReadOptions {
     pub params_column: Option<String>,
     /// Tokens per update, where the source does not say.
     pub tokens_per_step: Option<u64>,
+    /// Samples (sequences) per update, for logs that count samples alone.
+    pub samples_per_step: Option<u64>,
     /// The schedule of every run, whatever was logged.
     pub schedule: Option<Schedule>,
+    /// The rate that a logged 1 stands for, where rates are multiples of a peak.
+    pub lr_scale: Option<f64>,
+    /// What a training loss stands for, whatever the source says.
+    pub loss_kind: Option<LossKind>,
     /// Leave rows out whose loss is NaN, infinite, zero or negative.
     pub drop_nan: bool,
     /// Keep the last row of each update, also where rows look like several runs.
@@ -175,8 +182,8 @@ struct Reading<'a> {
     given: Option<Arc<Manifest>>,
     /// How warm-ups rise, by directory of the manifest and word for the schedule.
     rises: BTreeMap<String, Arc<BTreeMap<String, Rise>>>,
-    /// First update of the earliest log of a directory.
-    first_step: BTreeMap<String, Option<u64>>,
+    /// First update of the earliest log of a directory, looked for when it is first asked for.
+    first_steps: BTreeMap<String, FirstStep<'a>>,
     /// File of each run's name.
     seen: BTreeMap<String, String>,
     unmatched: Vec<String>,
@@ -212,11 +219,11 @@ impl<'a> Reading<'a> {
         Ok(Self {
             options,
             names: name::of_files(&named),
-            logs,
             manifests: by_directory,
             given: options.manifest.as_ref().map(Manifest::read).transpose()?.map(Arc::new),
             rises: BTreeMap::new(),
-            first_step: BTreeMap::new(),
+            first_steps: FirstStep::by_directory(&logs, options),
+            logs,
             seen: BTreeMap::new(),
             unmatched: Vec::new(),
             in_manifest: BTreeSet::new(),
@@ -263,21 +270,11 @@ impl<'a> Reading<'a> {
             },
             None => Arc::default(),
         };
-        let directory = source.directory().to_owned();
-        let first_step = match self.first_step.get(&directory) {
-            Some(&first) => first,
-            None => {
-                let logs = self.logs.iter().filter(|log| log.named.directory() == directory);
-                let first = logs.filter_map(|log| tables::first_step(log, self.options)).min();
-                self.first_step.insert(directory, first);
-                first
-            }
-        };
         Ok(Context {
             options: self.options,
             manifest: manifest.map(|(_, manifest)| manifest),
             rises,
-            first_step,
+            first_step: self.first_steps.get(self.logs[at].named.directory()).cloned().unwrap_or_default(),
         })
     }
 
@@ -411,6 +408,21 @@ pub fn twins(curves: &[Curve]) -> Vec<Vec<String>> {
 
 pub(crate) use tables::whole;
 
+/// Archives that are not expanded.
+fn archive(head: &[u8]) -> Option<&'static str> {
+    Some(match head {
+        [b'P', b'K', 3, 4, ..] => "a zip archive (unpack it first)",
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => {
+            "an xz file (xz -d first; gzip and Zstandard are expanded while reading)"
+        }
+        [b'B', b'Z', b'h', b'1'..=b'9', ..] => {
+            "a bzip2 file (bzip2 -d first; gzip and Zstandard are expanded while reading)"
+        }
+        _ if head.get(257..262) == Some(b"ustar") => "a tar archive (unpack it first)",
+        _ => return None,
+    })
+}
+
 /// What the file is, by its first bytes.
 fn format_of(source: &Source) -> Result<table::Format, ReadError> {
     let file = source.name();
@@ -419,10 +431,12 @@ fn format_of(source: &Source) -> Result<table::Format, ReadError> {
         return Err(ReadError::Empty { file: file.to_owned() });
     }
     // A document found beside logs (settings, summaries) is not one of them; JSON lines are named so.
-    let is_document = source.found() && source.file_name().to_lowercase().ends_with(".json");
+    let is_document = source.found() && source.plain_name().to_lowercase().ends_with(".json");
     table::sniff(&head).filter(|_| !is_document).ok_or_else(|| ReadError::Unrecognised {
         file: file.to_owned(),
-        found: if head.contains(&0) || std::str::from_utf8(&head).is_err_and(|error| error.error_len().is_some()) {
+        found: if let Some(archive) = archive(&head) {
+            archive.to_owned()
+        } else if head.contains(&0) || std::str::from_utf8(&head).is_err_and(|error| error.error_len().is_some()) {
             format!("binary data ({:02x?} …)", &head[..head.len().min(4)])
         } else {
             let text = String::from_utf8_lossy(&head);

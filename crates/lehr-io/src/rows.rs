@@ -48,6 +48,41 @@ impl Points {
     }
 }
 
+/// How many samples or tokens an update takes, by a column that counts them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pace {
+    /// The last row: update, count.
+    last: (u64, f64),
+    /// Smallest increase per update between two rows; infinite before the second row.
+    pub low: f64,
+    /// Largest.
+    pub high: f64,
+}
+
+impl Pace {
+    /// Begins with a row.
+    #[must_use]
+    pub fn new(step: u64, count: f64) -> Self {
+        Self { last: (step, count), low: f64::INFINITY, high: 0.0 }
+    }
+
+    /// Adds the next row; one that goes back begins anew.
+    pub fn add(&mut self, step: u64, count: f64) {
+        if step > self.last.0 && count > self.last.1 {
+            let pace = (count - self.last.1) / (step - self.last.0) as f64;
+            self.low = self.low.min(pace);
+            self.high = self.high.max(pace);
+        }
+        self.last = (step, count);
+    }
+
+    /// The one number, if it is one: all within 2 % of each other.
+    #[must_use]
+    pub fn constant(&self) -> Option<f64> {
+        (self.low.is_finite() && self.high <= 1.02 * self.low).then_some(self.low)
+    }
+}
+
 /// One run as read: its rows by split, and what the source knows about it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RawRun {
@@ -73,6 +108,16 @@ pub struct RawRun {
     pub schedule: Option<Schedule>,
     /// The horizon, where the source states it.
     pub total: Option<u64>,
+    /// Whether rates are multiples of a peak that the log does not hold.
+    pub multiplier: bool,
+    /// A rate that the source's configuration states, and its name there.
+    pub base_lr: Option<(f64, String)>,
+    /// Whether update t uses what the scheduler says for t − 1 (Hugging Face).
+    pub rates_of_before: bool,
+    /// Smallest and largest number of samples or tokens an update, by what the log counts.
+    pub pace: Option<Pace>,
+    /// Whether that column counts tokens.
+    pub pace_of_tokens: bool,
     /// What the importer has to say.
     pub notes: Vec<(&'static str, String)>,
     /// What to beware of.
@@ -97,6 +142,11 @@ impl RawRun {
             train_kind: LossKind::Instant,
             schedule: None,
             total: None,
+            multiplier: false,
+            base_lr: None,
+            rates_of_before: false,
+            pace: None,
+            pace_of_tokens: false,
             notes: Vec::new(),
             caveats: Vec::new(),
             refused: None,

@@ -1,5 +1,10 @@
 //! Something with a name that can be opened again and again: a file for the command, bytes for a test.
 
+mod compressed;
+
+pub use compressed::Compression;
+pub(crate) use compressed::ExpandError;
+
 use bytes::Bytes;
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
@@ -22,6 +27,7 @@ pub struct Source {
     found: bool,
     len: u64,
     open: Arc<Open>,
+    compression: Option<Compression>,
 }
 
 impl std::fmt::Debug for Source {
@@ -42,7 +48,7 @@ impl Source {
         found: bool,
         open: impl Fn() -> io::Result<Box<dyn ReadSeek>> + Send + Sync + 'static,
     ) -> Self {
-        Self { name: name.into(), below: below.max(1), found, len, open: Arc::new(open) }
+        Self { name: name.into(), below: below.max(1), found, len, open: Arc::new(open), compression: None }
     }
 
     /// A source that holds its bytes.
@@ -128,6 +134,22 @@ impl Source {
     #[must_use]
     pub fn file_name(&self) -> &str {
         self.parts().last().copied().unwrap_or_default()
+    }
+
+    /// The last component without the ending that says how it is compressed.
+    #[must_use]
+    pub fn plain_name(&self) -> &str {
+        let name = self.file_name();
+        match self.compression {
+            None => name,
+            Some(_) => [".gz", ".zst", ".zstd"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name),
+        }
+    }
+
+    /// How the source is compressed, where it is expanded while it is read.
+    #[must_use]
+    pub fn compression(&self) -> Option<Compression> {
+        self.compression
     }
 
     /// Everything before the last component; empty for a bare file name.

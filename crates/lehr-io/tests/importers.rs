@@ -176,10 +176,240 @@ fn mlflow_file_store() {
     assert_schedule(&run);
 }
 
+#[test]
+fn mlflow_database_with_two_runs() {
+    let runs =
+        read("mlflow-db", &ReadOptions { split: SplitChoice::Train, ..ReadOptions::default() }).unwrap();
+    assert_eq!(
+        runs.iter().map(|run| run.curve.meta().id.as_str()).collect::<Vec<_>>(),
+        ["known-run", "second-run"]
+    );
+    for (run, offset) in runs.iter().zip([0.0, 0.1]) {
+        assert_eq!(run.format, "MLflow database");
+        let meta = run.curve.meta();
+        assert_eq!((meta.params, meta.seed), (Some(Params(124_000_000)), Some(7)));
+        assert_eq!(meta.tokens_per_step, Some(Tokens(102_400)));
+        assert_eq!(run.curve.step(), (1..=100).collect::<Vec<_>>());
+        assert_losses(&run.curve, 1e-12, |t| loss(t) + offset);
+        assert_schedule(run);
+    }
+    let one = read("mlflow-db", &ReadOptions { runs: vec!["second*".to_owned()], ..ReadOptions::default() })
+        .unwrap();
+    assert_eq!(one.len(), 1);
+    assert_losses(&one[0].curve, 1e-12, |t| loss(t) + 0.15);
+}
+
+#[test]
+fn trackio_database_with_rows_in_its_write_ahead_log() {
+    let run = one("trackio", SplitChoice::Train);
+    assert_eq!((run.format.as_str(), run.curve.meta().id.as_str()), ("Trackio database", "known-run"));
+    assert_eq!(run.curve.meta().params, Some(Params(124_000_000)));
+    assert_eq!(run.curve.step(), (1..=100).collect::<Vec<_>>());
+    assert_losses(&run.curve, 1e-12, loss);
+    assert_schedule(&run);
+    // Without the log only what is in the database itself: the first half.
+    let database = std::fs::read(Path::new(FIXTURES).join("trackio/annealing.db")).unwrap();
+    let mut last = 0;
+    for_each_run::<ReadError>(
+        &[Source::bytes("annealing.db", database)],
+        &ReadOptions { split: SplitChoice::Train, ..ReadOptions::default() },
+        &mut |_| {},
+        &mut |run| {
+            last = run.curve.last().0;
+            Ok(())
+        },
+    )
+    .unwrap();
+    assert_eq!(last, 50);
+}
+
+#[test]
+fn an_interrupted_transaction_is_refused_not_read() {
+    let database = std::fs::read(Path::new(FIXTURES).join("mlflow-db/mlflow.db")).unwrap();
+    let journal = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7, 0, 0, 0, 1];
+    let sources =
+        [Source::bytes("a/mlflow.db", database), Source::bytes("a/mlflow.db-journal", journal.to_vec())];
+    let error = for_each_run::<ReadError>(&sources, &ReadOptions::default(), &mut |_| {}, &mut |_| Ok(()))
+        .unwrap_err();
+    assert!(matches!(&error, ReadError::Refused { why, .. } if why.contains("interrupted")), "{error}");
+}
+
+#[test]
+fn the_names_of_other_trainers_are_known() {
+    for name in ["olmo-core", "levanter", "composer", "nanogpt", "nemo", "torchtitan-events", "wandb-parquet"]
+    {
+        let run = one(name, SplitChoice::Train);
+        assert_eq!(run.curve.step(), (1..=100).collect::<Vec<_>>(), "{name}");
+        assert_losses(&run.curve, 1e-6, loss);
+        assert_schedule(&run);
+        if ["olmo-core", "levanter", "composer"].contains(&name) {
+            assert_eq!(run.curve.meta().tokens_per_step, Some(Tokens(102_400)), "{name}");
+        }
+        if name != "olmo-core" {
+            assert_losses(&one(name, SplitChoice::Validation).curve, 1e-6, |t| loss(t) + 0.05);
+        }
+    }
+    let run = one("maxtext.jsonl", SplitChoice::Auto);
+    assert_eq!(run.curve.meta().id, "known-run");
+    assert_losses(&run.curve, 1e-12, loss);
+}
+
+#[test]
+fn nanochat_counts_from_0_multiplies_and_averages() {
+    let options = ReadOptions { lr_scale: Some(1e-3), ..ReadOptions::default() };
+    let run = read("nanochat", &options).unwrap().remove(0);
+    assert_eq!(run.curve.meta().loss_kind, LossKind::Instant);
+    assert_eq!(run.curve.step(), (1..=100).collect::<Vec<_>>());
+    assert_losses(&run.curve, 1e-9, loss);
+    assert_schedule(&run);
+    for code in ["average-undone", "counted-from-0", "lr-scale"] {
+        assert!(run.notes.iter().any(|note| note.code == code), "{code}: {:?}", run.notes);
+    }
+    // Without being told, the rate of the matrices in the run's configuration is taken, with a caveat.
+    let run = one("nanochat", SplitChoice::Auto);
+    assert!((run.curve.schedule().peak_lr() - 0.02).abs() < 1e-9);
+    assert!(
+        run.caveats
+            .iter()
+            .any(|caveat| caveat.code == "lr-multiplier" && caveat.message.contains("matrix_lr"))
+    );
+}
+
+#[test]
+fn compressed_tables_and_logs_are_expanded_while_they_are_read() {
+    let runs =
+        read("compressed", &ReadOptions { split: SplitChoice::Auto, ..ReadOptions::default() }).unwrap();
+    let mut ids: Vec<&str> = runs.iter().map(|run| run.curve.meta().id.as_str()).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, ["known", "megatron", "members", "rows"]);
+    for run in runs.iter().filter(|run| run.curve.meta().id != "megatron") {
+        assert_losses(&run.curve, 1e-12, loss);
+        assert_schedule(run);
+    }
+}
+
+fn table(name: &str, text: &str, options: &ReadOptions) -> Result<LoadedRun, ReadError> {
+    let mut runs = Vec::new();
+    for_each_run::<ReadError>(&[Source::bytes(name, text.into())], options, &mut |_| {}, &mut |run| {
+        runs.push(run);
+        Ok(())
+    })?;
+    Ok(runs.remove(0))
+}
+
+#[test]
+fn what_expands_beyond_measure_is_refused_in_bounded_memory() {
+    // 256 MiB of line ends become some ten kilobytes.
+    let mut bomb = zstd::Encoder::new(Vec::new(), 3).unwrap();
+    std::io::Write::write_all(&mut bomb, b"step,lr,loss\n").unwrap();
+    for _ in 0..256 {
+        std::io::Write::write_all(&mut bomb, &[b'\n'; 1 << 20]).unwrap();
+    }
+    let bomb = bomb.finish().unwrap();
+    assert!(bomb.len() < 1 << 17);
+    let read = for_each_run::<ReadError>(
+        &[Source::bytes("a.csv.zst", bomb)],
+        &ReadOptions::default(),
+        &mut |_| {},
+        &mut |_| Ok(()),
+    );
+    let error = read.unwrap_err();
+    assert!(matches!(error, ReadError::Compressed { .. }), "{error}");
+    assert!(error.to_string().contains("200 times") && error.hint().unwrap().contains("zstd -d"), "{error}");
+}
+
+#[test]
+fn tokens_and_samples_are_brought_to_updates() {
+    let rows = |name: &str, per: u64| {
+        std::iter::once(format!("{name},lr,train_loss\n"))
+            .chain((1..=100).map(|t| {
+                format!("{},{},{}\n", t * per, if t <= 80 { 1e-3 } else { 5e-5 * (100 - t) as f64 }, loss(t))
+            }))
+            .collect::<String>()
+    };
+    let error = table("a.csv", &rows("tokens_seen", 4096), &ReadOptions::default()).unwrap_err();
+    assert!(matches!(error, ReadError::Axis { what: "tokens", .. }), "{error}");
+    let options = ReadOptions { tokens_per_step: Some(4096), ..ReadOptions::default() };
+    let run = table("a.csv", &rows("tokens_seen", 4096), &options).unwrap();
+    assert_eq!(run.curve.step(), (1..=100).collect::<Vec<_>>());
+    assert!(run.caveats.iter().any(|caveat| caveat.code == "tokens-as-steps"));
+    let options = ReadOptions { samples_per_step: Some(32), ..ReadOptions::default() };
+    assert_eq!(table("a.csv", &rows("consumed_samples", 32), &options).unwrap().curve.last().0, 100);
+    let options = ReadOptions { samples_per_step: Some(33), ..ReadOptions::default() };
+    let error = table("a.csv", &rows("consumed_samples", 32), &options).unwrap_err();
+    assert!(error.to_string().contains("multiple of the 33 samples"), "{error}");
+}
+
+#[test]
+fn a_growing_batch_is_a_caveat_and_a_constant_one_is_known() {
+    let rows = |grows: bool| {
+        let mut tokens = 0;
+        std::iter::once("step,tokens,lr,loss\n".to_owned())
+            .chain((1..=60_u64).map(|t| {
+                tokens += if grows && t <= 20 { 1000 } else { 4000 };
+                format!("{t},{tokens},1e-3,{}\n", loss(t))
+            }))
+            .collect::<String>()
+    };
+    let steady = table("a.csv", &rows(false), &ReadOptions::default()).unwrap();
+    assert_eq!(steady.curve.meta().tokens_per_step, Some(Tokens(4000)));
+    assert!(steady.caveats.iter().all(|caveat| caveat.code != "batch-ramp"));
+    let growing = table("a.csv", &rows(true), &ReadOptions::default()).unwrap();
+    assert!(growing.caveats.iter().any(|caveat| caveat.code == "batch-ramp"), "{:?}", growing.caveats);
+    assert_eq!(growing.curve.meta().tokens_per_step, None);
+}
+
+#[test]
+fn losses_of_two_digits_are_a_blocking_caveat() {
+    let text = std::iter::once("step,lr,loss\n".to_owned())
+        .chain((1..=60_u64).map(|t| format!("{t},1e-3,{:.2}\n", loss(t))))
+        .collect::<String>();
+    let run = table("a.csv", &text, &ReadOptions::default()).unwrap();
+    let caveat = run.caveats.iter().find(|caveat| caveat.code == "rounded-losses").unwrap();
+    assert!(caveat.blocking);
+}
+
+#[test]
+fn hugging_face_uses_the_rate_of_the_update_before() {
+    // transformers 5.23: the row of update 5 holds what the warm-up of 10 gives for 4.
+    let schedule = one("hf", SplitChoice::Train).curve.schedule().clone();
+    for (t, rate) in
+        [(5, 4e-4), (10, 9e-4), (15, 9.951_340_343_707_852e-4), (100, 3.045_864_904_521_189_5e-7)]
+    {
+        assert!((schedule.lr(t) - rate).abs() < 1e-9, "update {t}: {}, expected {rate}", schedule.lr(t));
+    }
+    // With a stable phase in the log, every update's rate comes back.
+    let before = |t: u64| 1e-3 * (t as f64 / 10.0).min(1.0).min((100 - t) as f64 / 20.0);
+    let rows: Vec<String> = (1..=20)
+        .map(|k| {
+            format!(
+                r#"{{"step": {}, "loss": {}, "learning_rate": {}}}"#,
+                5 * k,
+                loss(5 * k),
+                before(5 * k - 1)
+            )
+        })
+        .collect();
+    let state = format!(r#"{{"global_step": 100, "max_steps": 100, "log_history": [{}]}}"#, rows.join(", "));
+    let run = table("trainer_state.json", &state, &ReadOptions::default()).unwrap();
+    for t in 1..=100 {
+        let rate = run.curve.schedule().lr(t);
+        assert!((rate - before(t - 1)).abs() < 1e-12, "update {t}: {rate}, expected {}", before(t - 1));
+    }
+}
+
 /// Every binary log, cut anywhere or with any byte turned over, gives an answer: runs or an error, no panic.
 #[test]
 fn broken_binary_logs_are_answered() {
-    for name in ["wandb/run-known.wandb", "tensorboard/events.out.tfevents.1700000000.host"] {
+    for (name, least) in [
+        ("wandb/run-known.wandb", 100),
+        ("tensorboard/events.out.tfevents.1700000000.host", 100),
+        ("compressed/known.csv.gz", 100),
+        ("compressed/rows.jsonl.zst", 100),
+        ("wandb-parquet/0000.parquet", 60),
+        // Most of its pages hold what is not read.
+        ("mlflow-db/mlflow.db", 20),
+    ] {
         let bytes = std::fs::read(Path::new(FIXTURES).join(name)).unwrap();
         let mut errors = 0;
         let mut answer = |bytes: Vec<u8>| {
@@ -196,7 +426,7 @@ fn broken_binary_logs_are_answered() {
             broken[at] ^= 0x55;
             answer(broken);
         }
-        assert!(errors > 100, "{name}: only {errors} faults were found");
+        assert!(errors > least, "{name}: only {errors} faults were found");
     }
 }
 

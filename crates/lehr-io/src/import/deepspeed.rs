@@ -18,7 +18,7 @@ impl Importer for CsvMonitor {
     }
 
     fn claim(&self, source: &Source, head: &[u8]) -> Option<String> {
-        let name = source.file_name();
+        let name = source.plain_name();
         let header = head.split(|&byte| byte == b'\n').next()?;
         (name.starts_with("Train_Samples_") && name.ends_with(".csv") && header.starts_with(b"step,")).then(
             || if source.directory().is_empty() { source.name() } else { source.directory() }.to_owned(),
@@ -28,7 +28,7 @@ impl Importer for CsvMonitor {
     fn open(&self, sources: &[Source], map: &MapOverrides) -> Result<Box<dyn Log>, ReadError> {
         let mut rows: Vec<(u64, &'static str, f64, u64)> = Vec::new();
         for source in sources {
-            let name = match source.file_name() {
+            let name = match source.plain_name() {
                 "Train_Samples_train_loss.csv" => "train_loss",
                 "Train_Samples_lr.csv" => "lr",
                 _ => continue,

@@ -60,6 +60,7 @@ fn read(source: &Source, map: &MapOverrides) -> Result<(u64, Sparse), ReadError>
         .map_err(ReadError::io(source.name()))?;
     let mut log = Sparse::new(TrainerState.name(), false, map);
     log.facts.loss = LossRule::SinceLastRow;
+    log.facts.rates_of_before = true;
     let mut current = None;
     let mut global_step = 0;
     flatten(&bytes, &mut |path, leaf| {

@@ -31,6 +31,8 @@ pub struct Facts {
     pub loss: LossRule,
     /// The horizon.
     pub total: Option<u64>,
+    /// Whether the scheduler is asked for update t − 1 when update t is done, as Hugging Face's is.
+    pub rates_of_before: bool,
     /// What the importer has to say.
     pub notes: Vec<(&'static str, String)>,
     /// What to beware of.
@@ -50,6 +52,8 @@ pub struct Sparse {
     names: Vec<String>,
     /// Index of a name, and whether its values are kept.
     index: HashMap<String, (u32, bool)>,
+    /// Names seen lately, by a digest of the name: index and whether its values are kept.
+    recent: Vec<Option<(u32, bool)>>,
     /// Place of each row, and where its cells begin.
     rows: Vec<(u32, u32)>,
     cells: Vec<(u32, f64)>,
@@ -57,6 +61,8 @@ pub struct Sparse {
     pub facts: Facts,
 }
 
+/// Names found again without a look into the whole index.
+const RECENT: usize = 256;
 /// More names than any tracker writes; a guard against broken files.
 const MOST_NAMES: usize = 100_000;
 
@@ -70,6 +76,7 @@ impl Sparse {
             map: map.clone(),
             names: Vec::new(),
             index: HashMap::new(),
+            recent: vec![None; RECENT],
             rows: Vec::new(),
             cells: Vec::new(),
             facts: Facts::default(),
@@ -83,7 +90,14 @@ impl Sparse {
 
     /// Whether the values of a column are kept; learns the name.
     pub fn wants(&mut self, name: &str) -> Option<u32> {
+        let digest = digest(name.as_bytes());
+        if let Some((at, kept)) = self.recent[digest]
+            && self.names[at as usize] == name
+        {
+            return kept.then_some(at);
+        }
         if let Some(&(at, kept)) = self.index.get(name) {
+            self.recent[digest] = Some((at, kept));
             return kept.then_some(at);
         }
         if self.names.len() >= MOST_NAMES {
@@ -99,8 +113,13 @@ impl Sparse {
     /// Puts a value into the current row.
     pub fn put(&mut self, name: &str, value: f64) {
         if let Some(at) = self.wants(name) {
-            self.cells.push((at, value));
+            self.put_at(at, value);
         }
+    }
+
+    /// Puts a value into the current row, under the index that [`wants`](Self::wants) gave.
+    pub fn put_at(&mut self, at: u32, value: f64) {
+        self.cells.push((at, value));
     }
 
     /// Number of rows.
@@ -114,6 +133,14 @@ impl Sparse {
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
+}
+
+/// A place among the recent names: length, first, middle and last byte.
+fn digest(name: &[u8]) -> usize {
+    let byte = |at: usize| name.get(at).copied().map_or(0, usize::from);
+    let n = name.len();
+    (n.wrapping_mul(31) ^ byte(0) ^ byte(n / 2).wrapping_mul(7) ^ byte(n.wrapping_sub(1)).wrapping_mul(13))
+        % RECENT
 }
 
 impl Log for Sparse {
@@ -160,6 +187,7 @@ impl Log for Sparse {
         raw.notes.extend(facts.notes.iter().cloned());
         raw.caveats.extend(facts.caveats.iter().cloned());
         raw.refused.clone_from(&facts.refused);
+        raw.rates_of_before = facts.rates_of_before;
         raw.train_kind = match facts.loss {
             LossRule::Instant => LossKind::Instant,
             LossRule::Ema(decay) => LossKind::Ema(decay),
@@ -189,23 +217,37 @@ fn interval(step: &[u64]) -> Option<Steps> {
 /// What the names of the columns themselves tell.
 pub(super) fn by_names(mapping: &Mapping, raw: &mut RawRun) {
     if mapping.lr.as_deref().is_some_and(|name| name.ends_with("lrm")) {
-        raw.caveats.push(Caveat::note(
-            "lr-multiplier",
-            format!(
-                "run '{}': the log holds the rate as a multiple of its peak, not the rate itself; its peak is taken as 1, so it cannot be fitted together with runs whose rates are known",
-                raw.id
-            ),
-        ));
-        // nanochat writes a moving average (decay 0.9 an update, debiased) next to the multiplier.
+        raw.multiplier = true;
+        // nanochat writes a moving average (decay 0.9 an update, debiased) next to the multiplier, and counts updates
+        // from 0: the row of step t is written after update t + 1.
         if mapping.loss.as_deref() == Some("train/loss") && raw.train_kind == LossKind::Instant {
             raw.train_kind = LossKind::Ema(0.9);
-            raw.notes.push(("loss-kind", "the training loss is a moving average with decay 0.9".to_owned()));
+            raw.notes.push((
+                "loss-kind",
+                "the training loss is a moving average with decay 0.9 (nanochat)".to_owned(),
+            ));
+            if raw.train.step.iter().chain(raw.rates.iter().map(|(step, _)| step)).any(|&step| step == 0) {
+                raw.train
+                    .step
+                    .iter_mut()
+                    .chain(raw.rates.iter_mut().map(|(step, _)| step))
+                    .for_each(|step| *step += 1);
+                raw.notes.push((
+                    "counted-from-0",
+                    "steps are counted from 0; update t is step t − 1 (nanochat)".to_owned(),
+                ));
+            }
         }
     }
+    let of_hf = matches!(mapping.step.as_str(), "train/global_step" | "global_step" | "train.global_step")
+        && matches!(
+            mapping.lr.as_deref(),
+            Some("train/learning_rate" | "learning_rate" | "train.learning_rate")
+        )
+        && matches!(mapping.loss.as_deref(), Some("train/loss" | "loss" | "train.loss"));
+    raw.rates_of_before |= of_hf;
     if raw.train_kind == LossKind::Instant
-        && matches!(mapping.step.as_str(), "train/global_step" | "global_step")
-        && matches!(mapping.lr.as_deref(), Some("train/learning_rate" | "learning_rate"))
-        && matches!(mapping.loss.as_deref(), Some("train/loss" | "loss"))
+        && of_hf
         && let Some(gap) = interval(&raw.train.step)
     {
         raw.train_kind = LossKind::IntervalMean(gap);
@@ -217,7 +259,7 @@ pub(super) fn by_names(mapping: &Mapping, raw: &mut RawRun) {
 }
 
 /// N, batch and seed, where the configuration has them under a known name.
-fn from_config(config: &BTreeMap<String, String>, raw: &mut RawRun) {
+pub(super) fn from_config(config: &BTreeMap<String, String>, raw: &mut RawRun) {
     let number = |names: &[&str]| {
         names.iter().find_map(|name| {
             config
@@ -256,6 +298,13 @@ fn from_config(config: &BTreeMap<String, String>, raw: &mut RawRun) {
             number(&["tokens_per_step", "tokens_per_update", "global_batch_size_tokens"])
                 .or_else(|| length?.checked_mul(batch?))
                 .map(Tokens);
+    }
+    if raw.base_lr.is_none() {
+        // The rate that a multiplier multiplies; nanochat has one for each kind of parameter.
+        raw.base_lr = ["matrix_lr", "learning_rate", "peak_lr", "max_lr", "lr"].iter().find_map(|name| {
+            let value = config.get(*name)?.trim_matches('"').parse::<f64>().ok()?;
+            (value > 0.0 && value < 10.0).then(|| (value, (*name).to_owned()))
+        });
     }
     if raw.meta.seed.is_none() {
         raw.meta.seed = number(&["seed"]);

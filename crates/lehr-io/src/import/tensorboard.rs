@@ -14,7 +14,7 @@ use super::{Importer, Log};
 use crate::error::{Place, ReadError};
 use crate::mapping::MapOverrides;
 use crate::source::Source;
-use std::io::{BufReader, Read};
+use std::io::Read;
 
 /// Reads TensorBoard event files.
 #[derive(Debug)]
@@ -53,25 +53,66 @@ fn masked(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
+/// Bytes read ahead: what lies between `start` and `end` is there.
+struct Window<R> {
+    reader: R,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl<R: Read> Window<R> {
+    fn new(reader: R) -> Self {
+        Self { reader, buffer: vec![0; 1 << 18], start: 0, end: 0 }
+    }
+
+    /// The next `n` bytes, or fewer at the end; they stay until [`Self::pass`].
+    fn peek(&mut self, n: usize) -> std::io::Result<&[u8]> {
+        if self.end - self.start < n {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+            while self.end < n {
+                if self.end == self.buffer.len() {
+                    // Doubled as data arrive, never at the word of a length alone.
+                    self.buffer.resize(2 * self.buffer.len(), 0);
+                }
+                match self.reader.read(&mut self.buffer[self.end..])? {
+                    0 => break,
+                    read => self.end += read,
+                }
+            }
+        }
+        Ok(&self.buffer[self.start..self.end.min(self.start + n)])
+    }
+
+    fn pass(&mut self, n: usize) {
+        self.start = (self.start + n).min(self.end);
+    }
+
+    /// Passes over bytes without holding them; says how many there were.
+    fn skip(&mut self, n: u64) -> std::io::Result<u64> {
+        let held = ((self.end - self.start) as u64).min(n);
+        self.pass(held as usize);
+        Ok(held + std::io::copy(&mut self.reader.by_ref().take(n - held), &mut std::io::sink())?)
+    }
+}
+
 fn read(source: &Source, log: &mut Sparse) -> Result<(), ReadError> {
-    let io = |error| ReadError::Io { file: source.name().to_owned(), error };
-    let mut reader = BufReader::with_capacity(1 << 18, source.open().map_err(io)?);
+    let io = |error| ReadError::io(source.name())(error);
+    let mut window = Window::new(source.open().map_err(io)?);
     let mut at = 0_u64;
-    let mut data = Vec::new();
-    let mut record = 0_u64;
-    loop {
+    for record in 1.. {
         let broken = |problem: String| ReadError::Broken {
             file: source.name().to_owned(),
             place: Place::Byte(at),
             problem,
         };
-        let mut head = [0; 12];
-        let found = read_up_to(&mut reader, &mut head).map_err(io)?;
-        if found == 0 {
+        let head = window.peek(12).map_err(io)?;
+        if head.is_empty() {
             return Ok(());
         }
-        record += 1;
-        if found < head.len() {
+        if head.len() < 12 {
             log.facts.cut_off = Some(record);
             return Ok(());
         }
@@ -84,44 +125,32 @@ fn read(source: &Source, log: &mut Sparse) -> Result<(), ReadError> {
         if length > LONGEST {
             return Err(broken(format!("the record is {length} bytes long; expected at most {LONGEST}")));
         }
-        data.clear();
-        let wanted = length + 4;
+        let whole = 12 + length + 4;
         if length > HELD {
-            let skipped =
-                std::io::copy(&mut reader.by_ref().take(wanted), &mut std::io::sink()).map_err(io)?;
-            if skipped < wanted {
+            if window.skip(whole).map_err(io)? < whole {
                 log.facts.cut_off = Some(record);
                 return Ok(());
             }
-            at += 12 + wanted;
+            at += whole;
             continue;
         }
-        reader.by_ref().take(wanted).read_to_end(&mut data).map_err(io)?;
-        if (data.len() as u64) < wanted {
+        let data = window.peek(whole as usize).map_err(io)?;
+        if (data.len() as u64) < whole {
             // A live writer is in the middle of this record.
             log.facts.cut_off = Some(record);
             return Ok(());
         }
-        let (event, crc) = data.split_at(data.len() - 4);
+        let (event, crc) = data[12..].split_at(length as usize);
         if masked(event).to_le_bytes() != crc {
             return Err(broken("the checksum of the record is wrong".to_owned()));
         }
         if message(log, event, record).is_none() {
             return Err(broken("the record is no TensorBoard event".to_owned()));
         }
-        at += 12 + wanted;
+        window.pass(whole as usize);
+        at += whole;
     }
-}
-
-fn read_up_to(reader: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
-    let mut length = 0;
-    while length < buffer.len() {
-        match reader.read(&mut buffer[length..])? {
-            0 => break,
-            n => length += n,
-        }
-    }
-    Ok(length)
+    Ok(())
 }
 
 fn message(log: &mut Sparse, event: &[u8], record: u64) -> Option<()> {
@@ -151,13 +180,13 @@ fn message(log: &mut Sparse, event: &[u8], record: u64) -> Option<()> {
                 _ => {}
             }
         }
-        if let (Some(number), Some(_)) = (number, log.wants(tag)) {
+        if let (Some(number), Some(slot)) = (number, log.wants(tag)) {
             if !begun {
                 log.row(record);
                 log.put("step", step as f64);
                 begun = true;
             }
-            log.put(tag, number);
+            log.put_at(slot, number);
         }
     }
     Some(())

@@ -167,8 +167,10 @@ fn message(source: &Source, log: &mut Sparse, bytes: &[u8], at: u64, row: u64) -
                 for item in fields(history) {
                     if let (1, Value::Bytes(item)) = item.map_err(fault)? {
                         let (name, value) = item_of(item).ok_or_else(|| fault(0))?;
-                        if let Some(number) = number(value) {
-                            log.put(&name, number);
+                        if let Some(slot) = log.wants(&name)
+                            && let Some(number) = number(value)
+                        {
+                            log.put_at(slot, number);
                         }
                     }
                 }
@@ -194,7 +196,7 @@ fn message(source: &Source, log: &mut Sparse, bytes: &[u8], at: u64, row: u64) -
 
 /// Name and JSON value of an item.
 fn item_of(item: &[u8]) -> Option<(std::borrow::Cow<'_, str>, &[u8])> {
-    let (mut key, mut nested, mut value) = ("", Vec::new(), &b""[..]);
+    let (mut key, mut nested, mut value) = ("", smallvec::SmallVec::<[&str; 4]>::new(), &b""[..]);
     for field in fields(item) {
         match field.ok()? {
             (1, found) => key = found.text()?,
@@ -203,7 +205,12 @@ fn item_of(item: &[u8]) -> Option<(std::borrow::Cow<'_, str>, &[u8])> {
             _ => {}
         }
     }
-    Some((if key.is_empty() { nested.join("/").into() } else { key.into() }, value))
+    let name = match nested.as_slice() {
+        _ if !key.is_empty() => key.into(),
+        [one] => (*one).into(),
+        several => several.join("/").into(),
+    };
+    Some((name, value))
 }
 
 /// A JSON number; W&B writes NaN and infinities bare or in quotes.

@@ -1,8 +1,10 @@
 //! One run's rows → a checked curve with its schedule.
 
+use super::unsmooth::unsmooth;
 use super::{LoadedRun, ReadOptions, SplitChoice};
 use crate::error::{Place, ReadError};
 use crate::health::Health;
+use crate::import::Group;
 use crate::manifest::{Manifest, Rise};
 use crate::name::params_in;
 use crate::note::Note;
@@ -10,20 +12,49 @@ use crate::rebuild::{self, Known, ScheduleOrigin};
 use crate::rows::{Points, RawRun};
 use crate::source::Source;
 use crate::stitch::stitch;
-use lehr::schedule::{Family, RecogniseOptions, recognise};
+use lehr::schedule::{Family, RecogniseOptions, Sampled, recognise};
 use lehr::{Caveat, Curve, LossKind, ParamCount, Params, RunMeta, Schedule, Split, Steps, Tokens};
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// What is known besides the rows.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Context<'a> {
     pub(super) options: &'a ReadOptions,
     pub(super) manifest: Option<Arc<Manifest>>,
     /// How warm-ups rise, by the manifest's word for the schedule.
     pub(super) rises: Arc<BTreeMap<String, Rise>>,
     /// First update of the earliest log of the directory.
-    pub(super) first_step: Option<u64>,
+    pub(super) first_step: FirstStep<'a>,
+}
+
+/// The first update of the earliest log of a directory: looked for once, when it is first asked for.
+#[derive(Clone, Default)]
+pub(super) struct FirstStep<'a> {
+    logs: Vec<Arc<Group>>,
+    options: Option<&'a ReadOptions>,
+    known: Rc<OnceCell<Option<u64>>>,
+}
+
+impl<'a> FirstStep<'a> {
+    pub(super) fn by_directory(logs: &[Arc<Group>], options: &'a ReadOptions) -> BTreeMap<String, Self> {
+        let mut found = BTreeMap::<String, Self>::new();
+        for log in logs {
+            let of = found.entry(log.named.directory().to_owned()).or_default();
+            of.logs.push(Arc::clone(log));
+            of.options = Some(options);
+        }
+        found
+    }
+
+    fn get(&self) -> Option<u64> {
+        *self.known.get_or_init(|| {
+            let options = self.options?;
+            self.logs.iter().filter_map(|log| super::tables::first_step(log, options)).min()
+        })
+    }
 }
 
 /// Fewer validation points than this do not displace a training curve.
@@ -53,10 +84,12 @@ pub(super) fn finish(
     if let Some((why, hint)) = raw.refused.take() {
         return Err(ReadError::Refused { file: raw.file, why, hint });
     }
+    work.rescale(&mut raw);
     for split in [Split::Train, Split::Validation, Split::Unstated] {
         let points = std::mem::take(raw.points_mut(split));
         *raw.points_mut(split) = work.clean(&raw, split, points)?;
     }
+    work.unsmooth(&mut raw);
     let meta = work.meta(&raw)?;
     let split = work.choose(&raw)?;
     let rates = rates(&raw);
@@ -68,6 +101,7 @@ pub(super) fn finish(
     if split != Split::Validation && raw.train_kind != LossKind::Instant {
         meta.loss_kind = raw.train_kind;
     }
+    work.rounded(&raw.id, &points.loss);
     let health = Health::of(&points.step, &points.loss);
     work.caveats.extend(health.caveats(&raw.id));
     if let Some(most) = context.options.max_points {
@@ -165,6 +199,105 @@ impl Finish<'_> {
         }
         self.note("stitched", &raw.id, format!("{word} rows: {stitched}"));
         Ok(points.at(&stitched.keep))
+    }
+
+    /// Multiples of a peak turned into rates.
+    fn rescale(&mut self, raw: &mut RawRun) {
+        let given = self.context.options.lr_scale.map(|scale| (scale, "stated".to_owned()));
+        if given.is_none() && !raw.multiplier {
+            return;
+        }
+        let stated = given.is_some();
+        let Some((scale, from)) = given.or_else(|| raw.base_lr.clone()) else {
+            self.caveats.push(Caveat::note(
+                "lr-multiplier",
+                format!(
+                    "run '{}': the log holds the rate as a multiple of its peak, not the rate itself; its peak is taken as 1, so it cannot be fitted together with runs whose rates are known (--lr-scale RATE says what 1 stands for)",
+                    raw.id
+                ),
+            ));
+            return;
+        };
+        let rates = raw.rates.iter_mut().map(|(_, lr)| lr);
+        rates
+            .chain(&mut raw.train.lr)
+            .chain(&mut raw.validation.lr)
+            .chain(&mut raw.unstated.lr)
+            .for_each(|lr| *lr *= scale);
+        if stated {
+            return self.note("lr-scale", &raw.id, format!("logged rates are multiplied by {scale}"));
+        }
+        self.caveats.push(Caveat::note(
+            "lr-multiplier",
+            format!(
+                "run '{}': the log holds multiples of the rate; {from} = {scale} of its configuration is taken for 1, and other groups of parameters may have other rates (--lr-scale RATE says otherwise)",
+                raw.id
+            ),
+        ));
+    }
+
+    /// Moving averages undone where rows are dense enough.
+    fn unsmooth(&mut self, raw: &mut RawRun) {
+        if let Some(kind) = self.context.options.loss_kind {
+            raw.train_kind = kind;
+        }
+        let LossKind::Ema(decay) = raw.train_kind else { return };
+        // A restart begins the average anew, and what was rolled back is still in it.
+        let whole = !self.notes.iter().any(|note| note.code == "stitched");
+        let split = if raw.train.is_empty() { Split::Unstated } else { Split::Train };
+        match whole.then(|| unsmooth(raw.points(split), decay)).flatten() {
+            Some((points, kind)) => {
+                *raw.points_mut(split) = points;
+                raw.train_kind = kind;
+                let what = match kind {
+                    LossKind::IntervalMean(k) => format!("means of {k} updates"),
+                    _ => "losses of single updates".to_owned(),
+                };
+                self.note("average-undone", &raw.id, format!("the moving average (decay {decay}) is undone: {what}"));
+            }
+            None => self.note(
+                "average-kept",
+                &raw.id,
+                format!("the moving average (decay {decay}) stays: the log is too sparse, or was restarted, to undo it"),
+            ),
+        }
+    }
+
+    /// What the counts of samples or tokens say about the batch.
+    fn pace(&mut self, raw: &RawRun, meta: &mut RunMeta) {
+        let Some(pace) = raw.pace.filter(|pace| pace.low.is_finite()) else { return };
+        if pace.constant().is_none() && !self.caveats.iter().any(|caveat| caveat.code == "batch-ramp") {
+            self.caveats.push(Caveat::note(
+                "batch-ramp",
+                format!(
+                    "run '{}': an update takes between {} and {} {}; laws take the batch as constant",
+                    raw.id,
+                    pace.low,
+                    pace.high,
+                    if raw.pace_of_tokens { "tokens" } else { "samples" }
+                ),
+            ));
+        }
+        if let Some(tokens) = pace.constant().filter(|tokens| raw.pace_of_tokens && tokens.fract() == 0.0)
+            && meta.tokens_per_step.is_none()
+        {
+            meta.tokens_per_step = Some(Tokens(tokens as u64));
+        }
+    }
+
+    /// Losses written with two digits hide what a schedule changes.
+    fn rounded(&mut self, id: &str, loss: &[f64]) {
+        const ENOUGH: usize = 20;
+        if loss.len() >= ENOUGH
+            && loss.iter().all(|loss| (100.0 * loss - (100.0 * loss).round()).abs() < 1e-6)
+        {
+            self.caveats.push(Caveat::blocking(
+                "rounded-losses",
+                format!(
+                    "run '{id}': every loss has at most two digits behind the point; schedules differ by less than that, so read a log that holds more"
+                ),
+            ));
+        }
     }
 
     /// Losses that cannot be fitted: an error, or left out where the user asked for it.
@@ -280,6 +413,7 @@ impl Finish<'_> {
             meta.active_params = None;
             meta.counted = ParamCount::Unstated;
         }
+        self.pace(raw, &mut meta);
         if meta.tokens_per_step.is_none() {
             meta.tokens_per_step = options.tokens_per_step.map(Tokens);
         }
@@ -337,7 +471,23 @@ impl Finish<'_> {
         for note in &found.notes {
             self.note("schedule", &raw.id, note.clone());
         }
-        let recognised = !matches!(found.family, Family::Piecewise | Family::Sampled);
+        let is_family = |family: Family| !matches!(family, Family::Piecewise | Family::Sampled);
+        if raw.rates_of_before
+            && !is_family(found.family)
+            && let Some((schedule, family)) = one_later(rates, &options)
+        {
+            self.note(
+                "schedule",
+                &raw.id,
+                format!("{family}, one update late: update t uses what the scheduler says for t − 1"),
+            );
+            let residual = rebuild::residual(&schedule, rates);
+            return Ok((
+                schedule,
+                ScheduleOrigin { known: Known::Recognised, family, residual, rows: rates.len() },
+            ));
+        }
+        let recognised = is_family(found.family);
         let origin = ScheduleOrigin {
             known: if recognised { Known::Recognised } else { Known::Rows },
             family: rebuild::family(&found.schedule),
@@ -356,13 +506,10 @@ impl Finish<'_> {
         if self.context.options.warmup.is_some() || rising || !rebuild::misses_its_past(&step) {
             return self.context.options.warmup;
         }
-        let warmup = self.context.first_step.map_or(first, |common| common.min(first));
+        let earliest = self.context.first_step.get();
+        let warmup = earliest.map_or(first, |common| common.min(first));
         let directory = self.source.directory();
-        let about = if self.context.first_step.is_some() && !directory.is_empty() {
-            directory
-        } else {
-            raw.id.as_str()
-        };
+        let about = if earliest.is_some() && !directory.is_empty() { directory } else { raw.id.as_str() };
         self.notes.push(Note::new(
             "assumed-warmup",
             about,
@@ -378,6 +525,26 @@ impl Finish<'_> {
         ));
         Some(warmup)
     }
+}
+
+/// The schedule of a trainer whose update t uses what its scheduler says for t − 1: the family is recognised one update
+/// earlier, and every rate of it is kept as it was used.
+fn one_later(rates: &[(u64, f64)], options: &RecogniseOptions) -> Option<(Schedule, String)> {
+    /// More updates are not kept one by one.
+    const MOST: u64 = 4_000_000;
+    let asked: Vec<(u64, f64)> =
+        rates.iter().filter(|(step, _)| *step > 1).map(|&(step, lr)| (step - 1, lr)).collect();
+    let options = RecogniseOptions { warmup: None, offset: Some(0), ..options.clone() };
+    let found = recognise(&asked, &options).ok()?;
+    let total = found.schedule.total().0;
+    if matches!(found.family, Family::Piecewise | Family::Sampled) || total > MOST || total < 3 {
+        return None;
+    }
+    // A linear warm-up goes on backwards to update 0; without one the first rate is the peak.
+    let (first, second) = (found.schedule.lr(1), found.schedule.lr(2));
+    let begin = if second > first { (2.0 * first - second).max(0.0) } else { first };
+    let dense = std::iter::once(begin).chain((1..total).map(|t| found.schedule.lr(t))).collect();
+    Some((Schedule::Sampled(Sampled::new(dense).ok()?), rebuild::family(&found.schedule)))
 }
 
 fn split_word(split: Split) -> &'static str {

@@ -7,10 +7,10 @@ use crate::import::{Group, Log, TableLog};
 use crate::manifest::{self, Manifest, Rise};
 use crate::mapping::Mapping;
 use crate::name::stem;
-use crate::rows::RawRun;
+use crate::rows::{Pace, RawRun};
 use crate::source::Source;
 use crate::table::{self, Cell, Want};
-use lehr::{Shape, Split};
+use lehr::{Caveat, Shape, Split};
 use std::collections::BTreeMap;
 
 /// A table smaller than this is held whole; a larger one with a run column is read twice, so that each run can be
@@ -46,8 +46,16 @@ pub(super) fn read(
     let left = if length > HELD_WHOLE { rows_by_run(log.as_ref(), &mapping)? } else { None };
     let own = log.run_name();
     let name = own.as_deref().unwrap_or(name);
-    let mut table =
-        Table { log: log.as_ref(), file, name, mapping: &mapping, left, runs: Vec::new(), rows: 0 };
+    let mut table = Table {
+        log: log.as_ref(),
+        options: context.options,
+        file,
+        name,
+        mapping: &mapping,
+        left,
+        runs: Vec::new(),
+        rows: 0,
+    };
     table.read(&mut |mut raw| {
         log.describe(&mapping, &mut raw)?;
         emit(raw, Some(&mapping), &kind)
@@ -74,6 +82,7 @@ fn rows_by_run(log: &dyn Log, mapping: &Mapping) -> Result<Option<BTreeMap<Strin
 
 struct Table<'a> {
     log: &'a dyn Log,
+    options: &'a ReadOptions,
     file: &'a str,
     name: &'a str,
     mapping: &'a Mapping,
@@ -97,6 +106,37 @@ pub(crate) fn whole(file: &str, place: Place, what: &str, value: f64) -> Result<
     })
 }
 
+/// A step column that counts something else than updates.
+struct Axis {
+    what: &'static str,
+    /// So many an update.
+    per: u64,
+    option: &'static str,
+}
+
+impl Axis {
+    fn update(&self, file: &str, place: Place, column: &str, value: f64) -> Result<u64, ReadError> {
+        let updates = value / self.per as f64;
+        if updates >= 0.0 && updates < 1e15 && (updates - updates.round()).abs() < 1e-6 * updates.max(1.0) {
+            return Ok(updates.round() as u64);
+        }
+        Err(ReadError::Value {
+            file: file.to_owned(),
+            place,
+            what: format!("column '{column}'"),
+            found: value.to_string(),
+            expected: format!("a multiple of the {} {} an update ({})", self.per, self.what, self.option),
+        })
+    }
+
+    fn caveat(&self, id: &str, column: &str) -> Caveat {
+        Caveat::note(
+            if self.what == "tokens" { "tokens-as-steps" } else { "samples-as-steps" },
+            format!("run '{id}': '{column}' counts {}; update = {} / {}", self.what, self.what, self.per),
+        )
+    }
+}
+
 /// Selects a column, if there is one, and gives its place.
 fn add<'a>(select: &mut Vec<(&'a str, Want)>, name: Option<&'a str>, want: Want) -> Option<usize> {
     select.push((name?, want));
@@ -112,6 +152,10 @@ impl Table<'_> {
         let lr = add(&mut select, mapping.lr.as_deref(), Want::Number);
         let run = add(&mut select, mapping.run.as_deref(), Want::Text);
         let split = add(&mut select, mapping.split.as_deref(), Want::Text);
+        let count =
+            mapping.tokens.as_ref().or(mapping.samples.as_ref()).filter(|name| **name != mapping.step);
+        let count = add(&mut select, count.map(String::as_str), Want::Number);
+        let axis = self.axis()?;
         let loss_split = mapping.loss_split();
         let mut current = 0;
         let (log, file) = (self.log, self.file);
@@ -140,7 +184,11 @@ impl Table<'_> {
             if (loss.is_none() && validation.is_none() && rate.is_none()) || cells[0] == Cell::Missing {
                 return self.row_done(name, emit, &mut current);
             }
-            let step = whole(file, place, &mapping.step, cells[0].number().unwrap_or(f64::NAN))?;
+            let step = cells[0].number().unwrap_or(f64::NAN);
+            let step = match &axis {
+                None => whole(file, place, &mapping.step, step)?,
+                Some(axis) => axis.update(file, place, &mapping.step, step)?,
+            };
             let at = match place {
                 Place::Line(at) | Place::Row(at) | Place::Byte(at) => at,
                 Place::File => 0,
@@ -156,6 +204,10 @@ impl Table<'_> {
                 })?,
             };
             let raw = &mut self.runs[current];
+            if let Some(count) = count.and_then(|i| cells[i].number()) {
+                raw.pace_of_tokens = mapping.tokens.is_some();
+                raw.pace.get_or_insert_with(|| Pace::new(step, count)).add(step, count);
+            }
             if let Some(loss) = loss {
                 raw.points_mut(row_split).push(step, loss, rate, at);
             }
@@ -171,12 +223,44 @@ impl Table<'_> {
             return Err(ReadError::NoRows { file: file.to_owned() });
         }
         for mut raw in self.runs.drain(..) {
+            if let Some(axis) = &axis {
+                raw.caveats.push(axis.caveat(&raw.id, &mapping.step));
+            }
             if let Some(line) = end.cut_off {
-                raw.notes.push(("cut-off", format!("line {line}, the last, is cut off and was left out")));
+                let what = if raw.lines { "line" } else { "record" };
+                raw.notes.push(("cut-off", format!("{what} {line}, the last, is cut off and was left out")));
             }
             emit(raw)?;
         }
         Ok(())
+    }
+
+    /// What the step column counts, where it does not count updates.
+    fn axis(&self) -> Result<Option<Axis>, ReadError> {
+        let step = Some(&self.mapping.step);
+        let axis = if step == self.mapping.tokens.as_ref() {
+            let mut known = RawRun::new(self.file, self.name, self.log.has_lines());
+            self.log.describe(self.mapping, &mut known)?;
+            let per = self.options.tokens_per_step.or(known.meta.tokens_per_step.map(|tokens| tokens.0));
+            Axis { what: "tokens", per: per.unwrap_or(0), option: "--tokens-per-step" }
+        } else if step == self.mapping.samples.as_ref() {
+            Axis {
+                what: "samples",
+                per: self.options.samples_per_step.unwrap_or(0),
+                option: "--samples-per-step",
+            }
+        } else {
+            return Ok(None);
+        };
+        if axis.per == 0 {
+            return Err(ReadError::Axis {
+                file: self.file.to_owned(),
+                column: self.mapping.step.clone(),
+                what: axis.what,
+                option: axis.option,
+            });
+        }
+        Ok(Some(axis))
     }
 
     /// The place of a run in `runs`; most rows belong to the run of the row before.

@@ -4,7 +4,7 @@ use super::{Cell, TableEnd, Visit, Want, shortened};
 use crate::error::{Place, ReadError};
 use crate::source::Source;
 use csv::{ByteRecord, Reader, ReaderBuilder};
-use std::io::{BufReader, Read};
+use std::io::Read;
 
 /// A line longer than this is no table.
 pub(crate) const LONGEST_LINE: usize = 16 << 20;
@@ -47,11 +47,11 @@ impl<R: Read> Read for LineLimit<R> {
     }
 }
 
-type Csv = Reader<LineLimit<BufReader<Box<dyn crate::source::ReadSeek>>>>;
+type Csv = Reader<LineLimit<Box<dyn crate::source::ReadSeek>>>;
 
 fn open(source: &Source, delimiter: u8) -> Result<(Csv, Vec<String>), ReadError> {
     let file = source.name();
-    let inner = BufReader::with_capacity(1 << 18, source.open().map_err(ReadError::io(file))?);
+    let inner = source.open().map_err(ReadError::io(file))?;
     let mut reader = ReaderBuilder::new()
         .delimiter(delimiter)
         .has_headers(false)
@@ -77,7 +77,16 @@ fn broken(file: &str) -> impl Fn(csv::Error) -> ReadError {
     let file = file.to_owned();
     move |error| {
         let place = error.position().map_or(Place::File, |position| Place::Line(position.line()));
-        ReadError::Broken { file: file.clone(), place, problem: error.to_string() }
+        let problem = error.to_string();
+        match error.into_kind() {
+            csv::ErrorKind::Io(error)
+                if error.kind() == std::io::ErrorKind::InvalidData
+                    && error.get_ref().is_some_and(|inner| inner.is::<crate::source::ExpandError>()) =>
+            {
+                ReadError::io(&file)(error)
+            }
+            _ => ReadError::Broken { file: file.clone(), place, problem },
+        }
     }
 }
 

@@ -189,6 +189,9 @@ impl<'a> Scanner<'a> {
     }
 
     fn scalar(&mut self) -> Result<Leaf<'a>, JsonError> {
+        if self.bytes.get(self.at).is_some_and(u8::is_ascii_digit) {
+            return self.number();
+        }
         for (literal, leaf) in [
             (&b"null"[..], Leaf::Null),
             (b"true", Leaf::Bool(true)),
@@ -201,6 +204,10 @@ impl<'a> Scanner<'a> {
                 return Ok(leaf);
             }
         }
+        self.number()
+    }
+
+    fn number(&mut self) -> Result<Leaf<'a>, JsonError> {
         let start = self.at;
         while self
             .bytes

@@ -7,10 +7,20 @@ use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, types};
 use arrow_schema::DataType;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
 fn builder(source: &Source) -> Result<ParquetRecordBatchReaderBuilder<Source>, ReadError> {
-    ParquetRecordBatchReaderBuilder::try_new(source.clone()).map_err(|error| broken(source, &error))
+    if source.compression().is_some() {
+        return Err(ReadError::Refused {
+            file: source.name().to_owned(),
+            why: "a compressed Parquet file; Parquet is read in places, not from beginning to end".to_owned(),
+            hint: "expand it (gzip -d, zstd -d); Parquet compresses its columns itself".to_owned(),
+        });
+    }
+    // Parquet's own types say enough; the schema that Arrow writes beside them is not followed: a broken one panics there.
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    ParquetRecordBatchReaderBuilder::try_new_with_options(source.clone(), options)
+        .map_err(|error| broken(source, &error))
 }
 
 fn broken(source: &Source, error: &dyn std::fmt::Display) -> ReadError {

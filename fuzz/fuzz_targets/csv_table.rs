@@ -1,0 +1,4 @@
+//! CSV and TSV, chart exports among them.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| lehr_fuzz::named("run.csv", bytes));
