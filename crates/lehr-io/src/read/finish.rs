@@ -537,7 +537,7 @@ fn one_later(rates: &[(u64, f64)], options: &RecogniseOptions) -> Option<(Schedu
     let options = RecogniseOptions { warmup: None, offset: Some(0), ..options.clone() };
     let found = recognise(&asked, &options).ok()?;
     let total = found.schedule.total().0;
-    if matches!(found.family, Family::Piecewise | Family::Sampled) || total > MOST || total < 3 {
+    if matches!(found.family, Family::Piecewise | Family::Sampled) || !(3..=MOST).contains(&total) {
         return None;
     }
     // A linear warm-up goes on backwards to update 0; without one the first rate is the peak.

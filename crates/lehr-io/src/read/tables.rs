@@ -117,7 +117,7 @@ struct Axis {
 impl Axis {
     fn update(&self, file: &str, place: Place, column: &str, value: f64) -> Result<u64, ReadError> {
         let updates = value / self.per as f64;
-        if updates >= 0.0 && updates < 1e15 && (updates - updates.round()).abs() < 1e-6 * updates.max(1.0) {
+        if (0.0..1e15).contains(&updates) && (updates - updates.round()).abs() < 1e-6 * updates.max(1.0) {
             return Ok(updates.round() as u64);
         }
         Err(ReadError::Value {
