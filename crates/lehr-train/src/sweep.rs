@@ -1,0 +1,39 @@
+//! Sweeps: a plan of many runs, trained once where they share a beginning.
+//!
+//! ```text
+//! plan.toml ─Plan─▶ Graph (trunks, branches, runs that stand alone) ─Estimate─▶ what it costs, with and without sharing
+//!                     │ Folder::create: sweep.json
+//!                     ▼
+//!                  Folder ◀─ worker (one process a job): journal of points, snapshots, one result file
+//!                     ▲  ▲
+//!   executor ─────────┘  └── progress, export ─▶ run store
+//! ```
+//!
+//! All runs of one model, peak rate, warm-up, batch and seed share a trunk: the constant-rate run that is trained once and
+//! leaves a snapshot wherever an annealing begins. Every annealing run is a branch that resumes from its snapshot. A
+//! branch's losses are, bit for bit, those of the run trained under its whole schedule from the start, because a
+//! [`Trainer`](crate::Trainer) is told its rates and [`Graph::new`] checks that trunk and branch agree on them.
+//!
+//! Nothing is kept in memory that a `kill -9` could lose: see [`worker`].
+
+pub mod curves;
+pub mod error;
+pub mod estimate;
+pub mod folder;
+pub mod graph;
+pub mod journal;
+pub mod local;
+pub mod plan;
+pub mod progress;
+pub mod worker;
+
+pub use curves::{Thinning, curve};
+pub use error::SweepError;
+pub use estimate::{Cost, Estimate, Speeds, estimate, flops_per_token, measure_speeds};
+pub use folder::Folder;
+pub use graph::{Graph, Job, Kind};
+pub use journal::Record;
+pub use local::LocalExecutor;
+pub use plan::{Family, Grid, Plan, PlanError};
+pub use progress::{JobProgress, Progress, State};
+pub use worker::{MakeTrainer, Outcome, work};

@@ -1,0 +1,137 @@
+//! The loss curves of a sweep's runs, from its journals.
+
+use crate::config::ModelConfig;
+use crate::error::TrainError;
+use crate::run_config::DataConfig;
+use crate::sweep::error::SweepError;
+use crate::sweep::folder::Folder;
+use crate::sweep::graph::{Job, Kind};
+use crate::sweep::journal::{Record, read};
+use lehr::{Arch, BranchPoint, Curve, LossKind, ParamCount, Params, RunMeta, Split, Steps, Tokens};
+
+/// Which training losses are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Thinning {
+    /// The loss of every update.
+    #[default]
+    All,
+    /// Means over so many updates, each at the last of them; the last point, at T, is a mean over the last so many.
+    Means(u64),
+}
+
+/// The records of a whole run: those of its trunk up to the branch point, then its own.
+///
+/// # Errors
+/// [`SweepError`] when a journal cannot be read, or the trunk's does not reach the branch point.
+pub fn records(folder: &Folder, job: &Job) -> Result<Vec<Record>, SweepError> {
+    let own = read(&folder.points(&job.id), job.first())?;
+    let Kind::Branch { trunk, at } = &job.kind else { return Ok(own) };
+    let mut all = read(&folder.points(trunk), 0)?;
+    if (all.len() as u64) < *at && !own.is_empty() {
+        return Err(SweepError::Folder {
+            place: folder.points(trunk),
+            problem: format!("it ends with update {}", all.len()),
+            expected: format!("at least update {at}, from which '{}' branches", job.id),
+        });
+    }
+    all.truncate(*at as usize);
+    all.extend(own);
+    Ok(all)
+}
+
+/// What the run store says about a run.
+#[must_use]
+pub fn meta(folder: &Folder, job: &Job, split: Split) -> RunMeta {
+    let model = &job.config.model;
+    let parameters = model.parameters();
+    let sparse = parameters.active != parameters.non_embedding;
+    RunMeta {
+        arch: arch(model),
+        params: Some(Params(parameters.non_embedding)),
+        active_params: sparse.then_some(Params(parameters.active)),
+        counted: ParamCount::NonEmbedding,
+        tokens_per_step: Some(Tokens(job.tokens_per_update())),
+        dataset: Some(folder.settings.dataset.clone()),
+        split,
+        loss_kind: LossKind::Instant,
+        branch: match &job.kind {
+            Kind::Branch { trunk, at } => Some(BranchPoint { trunk: trunk.clone(), at: Steps(*at) }),
+            _ => None,
+        },
+        seed: Some(job.config.seed),
+        ..RunMeta::named(&job.id)
+    }
+}
+
+fn arch(model: &ModelConfig) -> Arch {
+    match &model.experts {
+        None => Arch::Dense,
+        Some(experts) => Arch::Moe { experts: experts.count, top_k: experts.top_k },
+    }
+}
+
+/// A run's curve, as the run trained from the start would have logged it; `None` where it has no point yet.
+///
+/// A training loss stands at the update whose batch it was measured on (before that update changed the weights), a
+/// validation loss at the number of updates done.
+///
+/// # Errors
+/// [`SweepError`] when a journal cannot be read.
+pub fn curve(
+    folder: &Folder,
+    job: &Job,
+    split: Split,
+    thinning: Thinning,
+) -> Result<Option<Curve>, SweepError> {
+    let records = records(folder, job)?;
+    let mut meta = meta(folder, job, split);
+    let (mut step, mut loss) = (Vec::new(), Vec::new());
+    match (split, thinning) {
+        (Split::Validation, _) => {
+            for record in records.iter().filter(|record| job.validates_at(record.update)) {
+                if let Some(validation) = record.validation {
+                    step.push(record.update);
+                    loss.push(validation);
+                }
+            }
+        }
+        (_, Thinning::Means(k)) if k > 1 => {
+            meta.loss_kind = LossKind::IntervalMean(Steps(k));
+            for record in &records {
+                let end = record.update;
+                if end >= k && (end.is_multiple_of(k) || end == job.last()) {
+                    let window = &records[(end - k) as usize..end as usize];
+                    step.push(end);
+                    loss.push(window.iter().map(|record| record.loss).sum::<f64>() / k as f64);
+                }
+            }
+        }
+        _ => {
+            step.extend(records.iter().map(|record| record.update));
+            loss.extend(records.iter().map(|record| record.loss));
+        }
+    }
+    if step.is_empty() {
+        return Ok(None);
+    }
+    Curve::new(meta, job.schedule.clone(), step, loss).map(Some).map_err(|error| {
+        SweepError::Train(TrainError::Data {
+            place: folder.points(&job.id).display().to_string(),
+            problem: error.to_string(),
+            expected: "losses above 0".to_owned(),
+        })
+    })
+}
+
+/// A name for the data set, from what the data are: `synthetic-SEED`, or the paths' last components.
+#[must_use]
+pub fn dataset_name(data: &DataConfig) -> String {
+    if data.paths.is_empty() {
+        return format!("synthetic-{}", data.language_seed);
+    }
+    let last = |path: &String| {
+        let trimmed = path.trim_end_matches(['/', '\\']);
+        trimmed.rsplit(['/', '\\']).next().unwrap_or(trimmed).to_owned()
+    };
+    data.paths.iter().map(last).collect::<Vec<_>>().join("+")
+}

@@ -1,0 +1,391 @@
+//! The folder of a sweep: all there is to know about it.
+//!
+//! ```text
+//! DIR/
+//!   sweep.json           the graph and what all jobs need; written once
+//!   plan.toml            the plan as it was read
+//!   lock                 held by the executor
+//!   speed.json           measured speeds
+//!   jobs/JOB.json        how the job ended, or how far its last snapshot is (written anew, renamed)
+//!   jobs/JOB.lock        held by the job's worker
+//!   points/JOB           its journal
+//!   snapshots/JOB/at-N   after update N, for branches
+//!   snapshots/JOB/last   for resuming
+//!   log/JOB              what its worker said
+//! ```
+
+use crate::sweep::error::{SweepError, at};
+use crate::sweep::estimate::Speeds;
+use crate::sweep::graph::{Graph, Job, Kind};
+use crate::sweep::progress::State;
+use serde::{Deserialize, Serialize};
+use std::fs::{File, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Version of the folder's format.
+const FORMAT: u32 = 1;
+
+/// `sweep.json`: what every worker needs to know.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Version of the format.
+    pub format: u32,
+    /// Threads of each job. Part of the result: losses are equal bit for bit only for one number of threads.
+    pub lanes: usize,
+    /// Seconds between two snapshots of a running job.
+    pub snapshot_seconds: f64,
+    /// Name of the data set in the run store.
+    pub dataset: String,
+    /// The jobs.
+    pub graph: Graph,
+}
+
+impl Settings {
+    /// Settings of the present format.
+    #[must_use]
+    pub fn new(graph: Graph, lanes: usize, snapshot_seconds: f64, dataset: String) -> Self {
+        Self { format: FORMAT, lanes, snapshot_seconds, dataset, graph }
+    }
+}
+
+/// A sweep's folder.
+#[derive(Debug, Clone)]
+pub struct Folder {
+    path: PathBuf,
+    /// What `sweep.json` says.
+    pub settings: Settings,
+}
+
+/// A lock that is held until it is dropped; the system lets go of it when its process dies, however it dies.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Takes a lock; waits for up to `patience`.
+    ///
+    /// # Errors
+    /// [`SweepError::Busy`] when another process holds it; [`SweepError::Train`] when the file cannot be made.
+    pub fn take(path: &Path, what: &Path, patience: Duration) -> Result<Self, SweepError> {
+        let mut file = File::options()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(path)
+            .map_err(at(path, "open"))?;
+        let mut waited = Duration::ZERO;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if waited < patience => {
+                    let pause = Duration::from_millis(20);
+                    std::thread::sleep(pause);
+                    waited += pause;
+                }
+                Err(TryLockError::WouldBlock) => {
+                    let mut holder = String::new();
+                    // Who it is only helps the message.
+                    drop(file.read_to_string(&mut holder));
+                    let holder = holder.trim();
+                    let holder =
+                        if holder.is_empty() { String::new() } else { format!(" (process {holder})") };
+                    return Err(SweepError::Busy { what: what.to_path_buf(), holder });
+                }
+                Err(TryLockError::Error(error)) => return Err(at(path, "lock")(error)),
+            }
+        }
+        let written = file
+            .set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.write_all(std::process::id().to_string().as_bytes()));
+        written.map_err(at(path, "write"))?;
+        Ok(Self { _file: file })
+    }
+
+    /// Whether some process holds the lock now.
+    #[must_use]
+    pub fn is_held(path: &Path) -> bool {
+        File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+}
+
+/// Writes a file whole or not at all: beside it first, on the disk, then renamed.
+///
+/// # Errors
+/// [`SweepError::Train`] when it cannot be written.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), SweepError> {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".{}.new", std::process::id()));
+    let beside = path.with_file_name(name);
+    let written = File::create(&beside)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| std::fs::rename(&beside, path));
+    if written.is_err() {
+        // What was begun is of no use; the first error is the one to tell.
+        drop(std::fs::remove_file(&beside));
+    }
+    written.map_err(at(path, "write"))?;
+    // The name must reach the disk, too; not every system lets a folder be opened.
+    if let Some(folder) = path.parent().and_then(|parent| File::open(parent).ok()) {
+        folder.sync_all().map_err(at(path, "write"))?;
+    }
+    Ok(())
+}
+
+/// Reads JSON that this program wrote; `None` where there is no file.
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, SweepError> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(at(path, "read")(error)),
+    };
+    serde_json::from_slice(&bytes).map(Some).map_err(|error| SweepError::Folder {
+        place: path.to_path_buf(),
+        problem: error.to_string(),
+        expected: "what this program wrote there".to_owned(),
+    })
+}
+
+fn to_json(value: &impl Serialize, path: &Path) -> Result<Vec<u8>, SweepError> {
+    serde_json::to_vec_pretty(value).map_err(|error| SweepError::Folder {
+        place: path.to_path_buf(),
+        problem: error.to_string(),
+        expected: "values that JSON can hold".to_owned(),
+    })
+}
+
+impl Folder {
+    /// Makes the folder of a sweep, or opens it when it is of the same sweep.
+    ///
+    /// # Errors
+    /// [`SweepError::Folder`] when the folder holds another sweep; [`SweepError::Train`] when it cannot be written.
+    pub fn create(path: &Path, settings: Settings, plan: &str) -> Result<Self, SweepError> {
+        if let Some(there) = Self::settings_in(path)? {
+            if there != settings {
+                return Err(SweepError::Folder {
+                    place: path.to_path_buf(),
+                    problem: different(&there, &settings),
+                    expected: "the same plan and lanes; name another folder with --dir, or continue the old sweep with `lehr sweep resume`".to_owned(),
+                });
+            }
+            return Self { path: path.to_path_buf(), settings: there }.with_folders();
+        }
+        let this = Self { path: path.to_path_buf(), settings }.with_folders()?;
+        write_whole(&path.join("plan.toml"), plan.as_bytes())?;
+        let file = path.join("sweep.json");
+        write_whole(&file, &to_json(&this.settings, &file)?)?;
+        Ok(this)
+    }
+
+    /// Opens the folder of a sweep.
+    ///
+    /// # Errors
+    /// [`SweepError::Folder`] when there is no sweep or one of another version.
+    pub fn open(path: &Path) -> Result<Self, SweepError> {
+        match Self::settings_in(path)? {
+            Some(settings) => Self { path: path.to_path_buf(), settings }.with_folders(),
+            None => Err(SweepError::Folder {
+                place: path.to_path_buf(),
+                problem: "there is no sweep.json".to_owned(),
+                expected: "the folder of a sweep, which `lehr sweep PLAN --dir DIR` makes".to_owned(),
+            }),
+        }
+    }
+
+    fn settings_in(path: &Path) -> Result<Option<Settings>, SweepError> {
+        let file = path.join("sweep.json");
+        let Some(value) = read_json::<serde_json::Value>(&file)? else { return Ok(None) };
+        let wrong = |problem: String, expected: &str| SweepError::Folder {
+            place: file.clone(),
+            problem,
+            expected: expected.to_owned(),
+        };
+        if value.get("format").and_then(serde_json::Value::as_u64) != Some(FORMAT.into()) {
+            let found = value.get("format").map_or("missing".to_owned(), ToString::to_string);
+            return Err(wrong(format!("its format is {found}"), "format 1; use the lehr that wrote it"));
+        }
+        let settings = serde_json::from_value(value);
+        settings.map(Some).map_err(|error| wrong(error.to_string(), "what this program wrote there"))
+    }
+
+    fn with_folders(self) -> Result<Self, SweepError> {
+        for name in ["jobs", "points", "snapshots", "log"] {
+            let folder = self.path.join(name);
+            std::fs::create_dir_all(&folder).map_err(at(&folder, "make"))?;
+        }
+        Ok(self)
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The jobs.
+    #[must_use]
+    pub fn graph(&self) -> &Graph {
+        &self.settings.graph
+    }
+
+    /// The job of that name.
+    ///
+    /// # Errors
+    /// [`SweepError::Folder`] when the sweep has no such job.
+    pub fn job(&self, id: &str) -> Result<&Job, SweepError> {
+        self.graph().job(id).ok_or_else(|| SweepError::Folder {
+            place: self.path.clone(),
+            problem: format!("the sweep has no job '{id}'"),
+            expected: "a name that `lehr sweep status` lists".to_owned(),
+        })
+    }
+
+    /// Keeps every other executor out of this sweep.
+    ///
+    /// # Errors
+    /// [`SweepError::Busy`] when another one is at work.
+    pub fn lock(&self) -> Result<Lock, SweepError> {
+        Lock::take(&self.path.join("lock"), &self.path, Duration::ZERO)
+    }
+
+    /// File of a job's lock.
+    #[must_use]
+    pub fn job_lock(&self, id: &str) -> PathBuf {
+        self.path.join("jobs").join(format!("{id}.lock"))
+    }
+
+    /// File of a job's journal.
+    #[must_use]
+    pub fn points(&self, id: &str) -> PathBuf {
+        self.path.join("points").join(id)
+    }
+
+    /// File of what a job's worker says.
+    #[must_use]
+    pub fn log(&self, id: &str) -> PathBuf {
+        self.path.join("log").join(id)
+    }
+
+    /// Folder of a job's snapshots.
+    #[must_use]
+    pub fn snapshots(&self, id: &str) -> PathBuf {
+        self.path.join("snapshots").join(id)
+    }
+
+    /// A trunk's snapshot after update `at`.
+    #[must_use]
+    pub fn snapshot_at(&self, id: &str, at: u64) -> PathBuf {
+        self.snapshots(id).join(format!("at-{at}.safetensors"))
+    }
+
+    /// The newest snapshot for resuming a job.
+    #[must_use]
+    pub fn last_snapshot(&self, id: &str) -> PathBuf {
+        self.snapshots(id).join("last.safetensors")
+    }
+
+    /// How a job ended, or how far its last snapshot is.
+    ///
+    /// # Errors
+    /// [`SweepError::Folder`] or [`SweepError::Train`] when the file cannot be read.
+    pub fn state(&self, id: &str) -> Result<State, SweepError> {
+        Ok(read_json(&self.state_file(id))?.unwrap_or_default())
+    }
+
+    /// Replaces what [`Folder::state`] reads.
+    ///
+    /// # Errors
+    /// [`SweepError::Train`] when the file cannot be written.
+    pub fn set_state(&self, id: &str, state: &State) -> Result<(), SweepError> {
+        let file = self.state_file(id);
+        write_whole(&file, &to_json(state, &file)?)
+    }
+
+    fn state_file(&self, id: &str) -> PathBuf {
+        self.path.join("jobs").join(format!("{id}.json"))
+    }
+
+    /// Speeds measured before.
+    ///
+    /// # Errors
+    /// [`SweepError::Folder`] or [`SweepError::Train`] when the file cannot be read.
+    pub fn speeds(&self) -> Result<Speeds, SweepError> {
+        Ok(read_json(&self.path.join("speed.json"))?.unwrap_or_default())
+    }
+
+    /// Keeps measured speeds.
+    ///
+    /// # Errors
+    /// [`SweepError::Train`] when the file cannot be written.
+    pub fn set_speeds(&self, speeds: &Speeds) -> Result<(), SweepError> {
+        let file = self.path.join("speed.json");
+        write_whole(&file, &to_json(speeds, &file)?)
+    }
+
+    /// Updates of a trunk of which a snapshot is there, ascending.
+    #[must_use]
+    pub fn snapshots_there(&self, trunk: &Job) -> Vec<u64> {
+        match &trunk.kind {
+            Kind::Trunk { snapshots, .. } => {
+                let there = |at: &u64| self.snapshot_at(&trunk.id, *at).exists();
+                snapshots.iter().copied().filter(there).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Removes the snapshots of a trunk that no branch will need and from which the trunk itself will not resume.
+    ///
+    /// # Errors
+    /// [`SweepError`] when a state cannot be read or a snapshot cannot be removed.
+    pub fn drop_unneeded(&self, trunk: &Job) -> Result<(), SweepError> {
+        let there = self.snapshots_there(trunk);
+        let newest = if self.state(&trunk.id)?.is_final() { None } else { there.last().copied() };
+        for snapshot in there {
+            let mut wanted = newest == Some(snapshot);
+            for (branch, at) in self.graph().branches(&trunk.id) {
+                wanted = wanted || (at == snapshot && !self.state(&branch.id)?.is_final());
+            }
+            if !wanted {
+                remove(&self.snapshot_at(&trunk.id, snapshot))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes of all snapshots that are there.
+    #[must_use]
+    pub fn snapshot_bytes(&self) -> u64 {
+        let folders = std::fs::read_dir(self.path.join("snapshots")).into_iter().flatten().flatten();
+        let files =
+            folders.flat_map(|folder| std::fs::read_dir(folder.path()).into_iter().flatten().flatten());
+        files.filter_map(|file| file.metadata().ok()).map(|meta| meta.len()).sum()
+    }
+}
+
+/// Removes a file that may be gone already.
+///
+/// # Errors
+/// [`SweepError::Train`] when it is there and cannot be removed.
+pub fn remove(file: &Path) -> Result<(), SweepError> {
+    match std::fs::remove_file(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(at(file, "remove")(error)),
+        _ => Ok(()),
+    }
+}
+
+/// In what two sweeps differ, for people.
+fn different(there: &Settings, wanted: &Settings) -> String {
+    if there.lanes != wanted.lanes {
+        return format!("its sweep runs with {} threads a job, not {}", there.lanes, wanted.lanes);
+    }
+    let other = wanted.graph.jobs.iter().find(|job| there.graph.job(&job.id) != Some(job));
+    match other.or_else(|| there.graph.jobs.iter().find(|job| wanted.graph.job(&job.id) != Some(job))) {
+        Some(job) => format!("it holds another sweep (they differ in job '{}')", job.id),
+        None => "it holds a sweep with other settings".to_owned(),
+    }
+}

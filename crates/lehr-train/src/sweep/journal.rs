@@ -1,0 +1,161 @@
+//! The points of one job, one record an update, with all their bits.
+//!
+//! ```text
+//! record  48 bytes, little-endian:  update u64 │ loss f64 │ gradient norm f64 │ validation f64 │ balance f64 │ z f64
+//!         NaN stands for a value that was not measured
+//! ```
+//! The journal is flushed to the disk before every snapshot, so it always reaches at least as far as the newest one;
+//! what it holds beyond the snapshot that a job resumes from is cut off and trained again, to the same bits.
+
+use crate::sweep::error::{SweepError, at};
+use std::fs::File;
+use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// What one update measured.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Record {
+    /// The update, 1 … T.
+    pub update: u64,
+    /// Loss of the update's batch before the update, nats per token.
+    pub loss: f64,
+    /// Global norm of the gradient before clipping.
+    pub gradient_norm: f64,
+    /// Validation loss after the update, nats per token.
+    pub validation: Option<f64>,
+    /// Load-balance loss of a mixture of experts.
+    pub balance_loss: Option<f64>,
+    /// Router z-loss of a mixture of experts.
+    pub z_loss: Option<f64>,
+}
+
+/// Bytes of a record.
+pub const RECORD: u64 = 48;
+
+impl Record {
+    /// As stored.
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; RECORD as usize] {
+        let mut bytes = [0; RECORD as usize];
+        let or_nan = |value: Option<f64>| value.unwrap_or(f64::NAN).to_bits();
+        let words = [
+            self.update,
+            self.loss.to_bits(),
+            self.gradient_norm.to_bits(),
+            or_nan(self.validation),
+            or_nan(self.balance_loss),
+            or_nan(self.z_loss),
+        ];
+        for (to, word) in bytes.chunks_exact_mut(8).zip(words) {
+            to.copy_from_slice(&word.to_le_bytes());
+        }
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Self {
+        let mut words = [0_u64; 6];
+        for (word, from) in words.iter_mut().zip(bytes.chunks_exact(8)) {
+            let mut eight = [0; 8];
+            eight.copy_from_slice(from);
+            *word = u64::from_le_bytes(eight);
+        }
+        let measured = |bits| Some(f64::from_bits(bits)).filter(|value| !value.is_nan());
+        Self {
+            update: words[0],
+            loss: f64::from_bits(words[1]),
+            gradient_norm: f64::from_bits(words[2]),
+            validation: measured(words[3]),
+            balance_loss: measured(words[4]),
+            z_loss: measured(words[5]),
+        }
+    }
+}
+
+/// Number of whole records in a journal; 0 where there is none.
+#[must_use]
+pub fn records_in(file: &Path) -> u64 {
+    std::fs::metadata(file).map_or(0, |meta| meta.len() / RECORD)
+}
+
+/// The records of a journal; a half-written last one is passed over. `first` updates were done before its first record.
+///
+/// # Errors
+/// [`SweepError::Train`] when it cannot be read; [`SweepError::Folder`] when its updates do not follow one another.
+pub fn read(file: &Path, first: u64) -> Result<Vec<Record>, SweepError> {
+    let mut bytes = Vec::new();
+    match File::open(file) {
+        Ok(mut open) => open.read_to_end(&mut bytes).map_err(at(file, "read"))?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(at(file, "read")(error)),
+    };
+    let records: Vec<Record> = bytes.chunks_exact(RECORD as usize).map(Record::from_bytes).collect();
+    for (i, record) in records.iter().enumerate() {
+        let wanted = first + i as u64 + 1;
+        if record.update != wanted {
+            return Err(SweepError::Folder {
+                place: file.to_path_buf(),
+                problem: format!("record {} is of update {}", i + 1, record.update),
+                expected: format!("update {wanted}; remove this job's files to train it again"),
+            });
+        }
+    }
+    Ok(records)
+}
+
+/// A journal that is being written.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl Journal {
+    /// Opens a journal and cuts it to its first `keep` records; `None` when it has fewer.
+    ///
+    /// # Errors
+    /// [`SweepError::Train`] when it cannot be opened or cut.
+    pub fn open(path: &Path, keep: u64) -> Result<Option<Self>, SweepError> {
+        let mut file = File::options()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(path)
+            .map_err(at(path, "open"))?;
+        let length = file.metadata().map_err(at(path, "read"))?.len();
+        if length < keep * RECORD {
+            return Ok(None);
+        }
+        file.set_len(keep * RECORD).map_err(at(path, "cut"))?;
+        file.seek(SeekFrom::End(0)).map_err(at(path, "read"))?;
+        Ok(Some(Self {
+            path: path.to_path_buf(),
+            file: BufWriter::with_capacity(64 * RECORD as usize, file),
+        }))
+    }
+
+    /// Adds a record.
+    ///
+    /// # Errors
+    /// [`SweepError::Train`] when it cannot be written.
+    pub fn push(&mut self, record: &Record) -> Result<(), SweepError> {
+        self.file.write_all(&record.to_bytes()).map_err(at(&self.path, "write"))
+    }
+
+    /// Hands what was added to the system, so that other processes see it.
+    ///
+    /// # Errors
+    /// [`SweepError::Train`] when it cannot be written.
+    pub fn show(&mut self) -> Result<(), SweepError> {
+        self.file.flush().map_err(at(&self.path, "write"))
+    }
+
+    /// Puts what was added on the disk.
+    ///
+    /// # Errors
+    /// [`SweepError::Train`] when it cannot be written.
+    pub fn sync(&mut self) -> Result<(), SweepError> {
+        self.show()?;
+        self.file.get_ref().sync_data().map_err(at(&self.path, "write"))
+    }
+}

@@ -1,0 +1,289 @@
+//! One job of a sweep, in a process of its own.
+//!
+//! A worker may be killed at any moment. What it leaves is always consistent:
+//!
+//! 1. every update is a record of the job's journal;
+//! 2. before a snapshot is written (whole or not at all), the journal is put on the disk, so it reaches at least as far;
+//! 3. a worker that begins again loads the newest snapshot, cuts the journal to it, and trains the rest to the same bits;
+//! 4. how the job ended is written (whole or not at all) after the journal's last record is on the disk.
+
+use crate::error::TrainError;
+use crate::run_config::RunConfig;
+use crate::sweep::error::{SweepError, at};
+use crate::sweep::folder::{Folder, Lock, remove};
+use crate::sweep::graph::{Job, Kind};
+use crate::sweep::journal::{Journal, Record};
+use crate::sweep::progress::State;
+use crate::trainer::Trainer;
+use std::time::{Duration, Instant};
+
+/// Makes an engine for a configuration with so many threads.
+pub type MakeTrainer<'a> = dyn Fn(&RunConfig, usize) -> Result<Box<dyn Trainer>, TrainError> + Sync + 'a;
+
+/// How a job ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// All updates are done.
+    Done,
+    /// The run, or its trunk before the branch point, diverged; that is a result.
+    Diverged,
+}
+
+/// How long a worker waits for a lock that another process may just be looking at.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often other processes see what was trained.
+const SHOWN_EVERY: Duration = Duration::from_millis(300);
+
+/// Does a job, or what is left of it; a job that has ended is left alone.
+///
+/// # Errors
+/// [`SweepError::Busy`] when another process does this job; [`SweepError::Folder`] when there is no such job or its
+/// trunk's snapshot is missing; [`SweepError::Train`] when a model cannot be made, trained or saved.
+pub fn work(
+    folder: &Folder,
+    id: &str,
+    make: &MakeTrainer<'_>,
+    say: &dyn Fn(&str),
+) -> Result<Outcome, SweepError> {
+    let job = folder.job(id)?;
+    let lock = folder.job_lock(id);
+    let _held = Lock::take(&lock, &lock, PATIENCE)?;
+    match folder.state(id)? {
+        State::Done { .. } => return Ok(Outcome::Done),
+        State::Diverged { .. } => return Ok(Outcome::Diverged),
+        _ => {}
+    }
+    if let Some(state) = inherited(folder, job)? {
+        folder.set_state(id, &state)?;
+        return Ok(Outcome::Diverged);
+    }
+    let snapshots = folder.snapshots(id);
+    std::fs::create_dir_all(&snapshots).map_err(at(&snapshots, "make"))?;
+    remove_unfinished(folder, job)?;
+    let (trainer, journal) = begin(folder, job, make, say)?;
+    train(folder, job, trainer, journal)
+}
+
+/// The state of a branch whose trunk diverged before the branch point.
+///
+/// # Errors
+/// [`SweepError`] when the trunk's state cannot be read.
+pub fn inherited(folder: &Folder, job: &Job) -> Result<Option<State>, SweepError> {
+    let Kind::Branch { trunk, at } = &job.kind else { return Ok(None) };
+    Ok(match folder.state(trunk)? {
+        State::Diverged { update, quantity, .. } if update <= *at => {
+            Some(State::Diverged { update, quantity, trunk: Some(trunk.clone()) })
+        }
+        _ => None,
+    })
+}
+
+/// Removes what a killed worker had begun to write beside its snapshots.
+fn remove_unfinished(folder: &Folder, job: &Job) -> Result<(), SweepError> {
+    let inside = folder.snapshots(&job.id);
+    for entry in std::fs::read_dir(&inside).map_err(at(&inside, "read"))?.flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let whole = name == "last.safetensors" || (name.starts_with("at-") && name.ends_with(".safetensors"));
+        if !whole {
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// The engine as it must be before the job's first update.
+fn fresh(folder: &Folder, job: &Job, make: &MakeTrainer<'_>) -> Result<Box<dyn Trainer>, SweepError> {
+    let mut trainer = make(&job.config, folder.settings.lanes)?;
+    if let Kind::Branch { trunk, at } = &job.kind {
+        let snapshot = folder.snapshot_at(trunk, *at);
+        if !snapshot.exists() {
+            return Err(SweepError::Folder {
+                place: snapshot,
+                problem: "the snapshot to branch from is not there".to_owned(),
+                expected: "the trunk to have reached this update; `lehr sweep resume` runs jobs in order"
+                    .to_owned(),
+            });
+        }
+        trainer.load(&snapshot)?;
+        check_completed(trainer.as_ref(), &snapshot, *at..=*at)?;
+    }
+    Ok(trainer)
+}
+
+fn check_completed(
+    trainer: &dyn Trainer,
+    snapshot: &std::path::Path,
+    allowed: std::ops::RangeInclusive<u64>,
+) -> Result<(), SweepError> {
+    let completed = trainer.completed();
+    if allowed.contains(&completed) {
+        return Ok(());
+    }
+    Err(SweepError::Train(TrainError::Snapshot {
+        file: snapshot.to_path_buf(),
+        problem: format!("it is of update {completed}"),
+        expected: format!("one of updates {} … {}", allowed.start(), allowed.end()),
+    }))
+}
+
+/// The engine and the journal, as far as the newest snapshot goes.
+fn begin(
+    folder: &Folder,
+    job: &Job,
+    make: &MakeTrainer<'_>,
+    say: &dyn Fn(&str),
+) -> Result<(Box<dyn Trainer>, Journal), SweepError> {
+    let journal = folder.points(&job.id);
+    let mut newest: Option<Box<dyn Trainer>> = None;
+    let mut candidates = vec![folder.last_snapshot(&job.id)];
+    if let Some(at) = folder.snapshots_there(job).last() {
+        candidates.push(folder.snapshot_at(&job.id, *at));
+    }
+    for snapshot in candidates.into_iter().filter(|snapshot| snapshot.exists()) {
+        let mut trainer = make(&job.config, folder.settings.lanes)?;
+        let loaded = trainer
+            .load(&snapshot)
+            .map_err(SweepError::from)
+            .and_then(|()| check_completed(trainer.as_ref(), &snapshot, job.first()..=job.last()));
+        match loaded {
+            Ok(()) if newest.as_ref().is_none_or(|other| other.completed() < trainer.completed()) => {
+                newest = Some(trainer);
+            }
+            Ok(()) => {}
+            Err(error) => say(&format!("warning: {error}; the job resumes from an older state")),
+        }
+    }
+    if let Some(trainer) = newest {
+        let completed = trainer.completed();
+        match Journal::open(&journal, completed - job.first())? {
+            Some(open) => {
+                say(&format!("resumes after update {completed}"));
+                return Ok((trainer, open));
+            }
+            None => say(&format!(
+                "warning: {} ends before the snapshot of update {completed}; the job begins again",
+                journal.display()
+            )),
+        }
+    }
+    let trainer = fresh(folder, job, make)?;
+    match Journal::open(&journal, 0)? {
+        Some(open) => Ok((trainer, open)),
+        None => Err(SweepError::Folder {
+            place: journal,
+            problem: "it cannot be cut to no record".to_owned(),
+            expected: "a file that can be written".to_owned(),
+        }),
+    }
+}
+
+/// Time spent on a job, in all its processes.
+struct Clock {
+    updates: u64,
+    seconds: f64,
+    since: Instant,
+}
+
+impl Clock {
+    fn spent(&self, updates: u64) -> (u64, f64) {
+        (self.updates + updates, self.seconds + self.since.elapsed().as_secs_f64())
+    }
+}
+
+fn train(
+    folder: &Folder,
+    job: &Job,
+    mut trainer: Box<dyn Trainer>,
+    mut journal: Journal,
+) -> Result<Outcome, SweepError> {
+    let rates = job.schedule.rates();
+    let begun = trainer.completed();
+    let (updates, seconds) = folder.state(&job.id)?.spent();
+    let clock = Clock { updates, seconds, since: Instant::now() };
+    let pause = Duration::from_secs_f64(folder.settings.snapshot_seconds);
+    let (mut saved, mut shown) = (Instant::now(), Instant::now());
+    for update in begun + 1..=job.last() {
+        let record = match advance(trainer.as_mut(), job, update, rates[update as usize - 1]) {
+            Ok(record) => record,
+            Err(TrainError::Diverged { quantity, .. }) => {
+                journal.sync()?;
+                let quantity = quantity.to_owned();
+                folder.set_state(&job.id, &State::Diverged { update, quantity, trunk: None })?;
+                return end(folder, job, Outcome::Diverged);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        journal.push(&record)?;
+        let branch_point = match &job.kind {
+            Kind::Trunk { snapshots, .. } => snapshots.binary_search(&update).is_ok(),
+            _ => false,
+        };
+        let keep = branch_point && is_awaited(folder, job, update)?;
+        let resume_point = update < job.last() && saved.elapsed() >= pause;
+        if keep || resume_point {
+            journal.sync()?;
+            let file = if keep { folder.snapshot_at(&job.id, update) } else { folder.last_snapshot(&job.id) };
+            trainer.save(&file)?;
+            let (updates, seconds) = clock.spent(update - begun);
+            folder.set_state(&job.id, &State::Begun { updates, seconds })?;
+            saved = Instant::now();
+        } else if shown.elapsed() >= SHOWN_EVERY {
+            journal.show()?;
+            shown = Instant::now();
+        }
+    }
+    journal.sync()?;
+    let (updates, seconds) = clock.spent(job.last() - begun);
+    folder.set_state(&job.id, &State::Done { updates, seconds })?;
+    end(folder, job, Outcome::Done)
+}
+
+/// Whether a branch still needs the trunk's snapshot after this update.
+fn is_awaited(folder: &Folder, job: &Job, update: u64) -> Result<bool, SweepError> {
+    for (branch, at) in folder.graph().branches(&job.id) {
+        if at == update && !folder.state(&branch.id)?.is_final() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// One update, and the validation after it where the run has one.
+fn advance(trainer: &mut dyn Trainer, job: &Job, update: u64, rate: f64) -> Result<Record, TrainError> {
+    let finite = |quantity, value: f64| {
+        if value.is_finite() { Ok(value) } else { Err(TrainError::Diverged { update, quantity, value }) }
+    };
+    let report = trainer.update(rate)?;
+    let validation =
+        if job.validates_at(update) { Some(finite("validation loss", trainer.evaluate()?)?) } else { None };
+    Ok(Record {
+        update,
+        loss: finite("loss", report.loss)?,
+        gradient_norm: finite("gradient norm", report.gradient_norm)?,
+        validation,
+        balance_loss: report.balance_loss,
+        z_loss: report.z_loss,
+    })
+}
+
+/// Removes the snapshots that nobody needs any more.
+fn end(folder: &Folder, job: &Job, outcome: Outcome) -> Result<Outcome, SweepError> {
+    remove(&folder.last_snapshot(&job.id))?;
+    let trunk = job.trunk().unwrap_or(&job.id);
+    if let Some(trunk) = folder.graph().job(trunk) {
+        folder.drop_unneeded(trunk)?;
+    }
+    Ok(outcome)
+}
+
+/// Ends this process when its standard input ends: when the executor that holds the other side is gone.
+///
+/// Nothing is lost by it, see the module's rules.
+pub fn end_with_executor() {
+    std::thread::spawn(|| {
+        // Nobody writes there: reading returns when the other side is closed.
+        drop(std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()));
+        std::process::exit(143);
+    });
+}
