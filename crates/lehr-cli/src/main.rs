@@ -6,6 +6,7 @@ mod fit_args;
 mod load;
 mod output;
 mod plot;
+mod store;
 mod target;
 mod verb;
 
@@ -39,6 +40,7 @@ enum Verb {
     Forecast(verb::forecast::Args),
     Recommend(verb::recommend::Args),
     Transfer(verb::transfer::Args),
+    Sweep(Box<verb::sweep::Args>),
     /// Shows what a schedule does at every update, or recognises the one that a log followed.
     Schedule(verb::schedule::Args),
     /// Lists the laws, or shows one with its coefficients, bounds, source and limits.
@@ -68,6 +70,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Forecast(args) => verb::forecast::run(args, &output),
         Verb::Recommend(args) => verb::recommend::run(args, &output),
         Verb::Transfer(args) => verb::transfer::run(args, &output),
+        Verb::Sweep(args) => verb::sweep::run(*args, &output),
         Verb::Schedule(args) => verb::schedule::run(args, &output),
         Verb::Completions { shell } => {
             let mut script = Vec::new();

@@ -9,5 +9,6 @@ pub mod laws;
 pub mod quickstart;
 pub mod recommend;
 pub mod schedule;
+pub mod sweep;
 pub mod transfer;
 pub mod validate;

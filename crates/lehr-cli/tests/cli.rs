@@ -12,3 +12,5 @@ mod manners;
 mod reference;
 #[path = "cli/support.rs"]
 mod support;
+#[path = "cli/sweep.rs"]
+mod sweep;

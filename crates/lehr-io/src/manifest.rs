@@ -6,7 +6,8 @@ use crate::source::Source;
 use crate::table::{self, Cell, Want, delimited::is_missing, shortened};
 use lehr::schedule::Piecewise;
 use lehr::{
-    Arch, BranchPoint, ParamCount, Params, RunMeta, Schedule, ScheduleError, Shape, Split, Steps, Tokens, Wsd,
+    Arch, BranchPoint, LossKind, ParamCount, Params, RunMeta, Schedule, ScheduleError, Shape, Split, Steps,
+    Tokens, Wsd,
 };
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -20,6 +21,8 @@ pub struct Entry {
     place: Place,
     values: BTreeMap<String, String>,
     schedule: Option<Schedule>,
+    /// What one training loss stands for, in a run store that holds them besides the losses of `meta`.
+    training: Option<LossKind>,
     /// Everything about the run, in a run store.
     meta: Option<RunMeta>,
 }
@@ -117,6 +120,7 @@ impl Manifest {
                 place,
                 values,
                 schedule: None,
+                training: None,
                 meta: None,
             })?;
             Ok(true)
@@ -203,6 +207,7 @@ impl Manifest {
                 place: Place::File,
                 values,
                 schedule,
+                training: None,
                 meta: None,
             })?;
         }
@@ -222,6 +227,7 @@ impl Manifest {
                 place: Place::File,
                 values: BTreeMap::new(),
                 schedule: Some(run.schedule),
+                training: run.training,
                 meta: Some(run.meta),
             })?;
         }
@@ -416,6 +422,11 @@ impl Entry {
 
     fn schedule_error(&self, error: ScheduleError) -> ReadError {
         ReadError::Schedule { file: self.file.clone(), run: self.id.clone(), error }
+    }
+
+    /// What one training loss stands for, where the store holds them besides others.
+    pub(crate) fn training(&self) -> Option<LossKind> {
+        self.training
     }
 
     /// Whether everything about the run is stated, so that nothing is guessed.

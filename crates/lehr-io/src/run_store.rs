@@ -8,7 +8,7 @@ use crate::error::ReadError;
 use crate::source::Source;
 use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
-use lehr::{Curve, RunMeta, Schedule, Split};
+use lehr::{Curve, LossKind, RunMeta, Schedule, Split};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -40,6 +40,9 @@ pub struct StoredRun {
     pub points: u64,
     /// Metadata.
     pub meta: RunMeta,
+    /// What one training loss stands for, where the store holds training losses besides those that `meta` describes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<LossKind>,
     /// The schedule of the whole run.
     pub schedule: Schedule,
 }
@@ -221,21 +224,56 @@ impl<W: Write + Send> StoreWriter<W> {
     /// # Errors
     /// [`ReadError::Store`]: a run of that name is there already, or the output cannot be written.
     pub fn push(&mut self, curve: &Curve, source: &str) -> Result<(), ReadError> {
+        self.push_both(curve, None, source)
+    }
+
+    /// Adds a run of which there are training losses besides the curve: the same run, `training`'s points. A reader takes
+    /// the one or the other.
+    ///
+    /// # Errors
+    /// [`ReadError::Store`] as [`StoreWriter::push`], and when `training` is not of the same run or not of training losses.
+    pub fn push_both(
+        &mut self,
+        curve: &Curve,
+        training: Option<&Curve>,
+        source: &str,
+    ) -> Result<(), ReadError> {
         let meta = curve.meta().clone();
+        let id = meta.id.clone();
+        if let Some(training) = training
+            && (training.meta().id != id
+                || training.meta().split != Split::Train
+                || meta.split == Split::Train
+                || training.schedule() != curve.schedule())
+        {
+            return Err(ReadError::Store {
+                store: self.store.clone(),
+                problem: format!("the training losses given for run '{id}' are not of that run"),
+                hint: "give curves of one run, of two splits",
+            });
+        }
+        let rows = curve.step().len() + training.map_or(0, |training| training.step().len());
+        let stored = StoredRun {
+            source: source.to_owned(),
+            points: rows as u64,
+            meta,
+            training: training.map(|training| training.meta().loss_kind),
+            schedule: curve.schedule().clone(),
+        };
+        self.add(&id, stored)?;
+        self.rows(curve)?;
+        training.map_or(Ok(()), |training| self.rows(training))
+    }
+
+    /// Writes a curve's points as a row group.
+    fn rows(&mut self, curve: &Curve) -> Result<(), ReadError> {
+        let id = curve.meta().id.clone();
         let n = curve.step().len();
-        let split = match meta.split {
+        let split = match curve.meta().split {
             Split::Train => Some("train"),
             Split::Validation => Some("val"),
             Split::Unstated => None,
         };
-        let id = meta.id.clone();
-        let stored = StoredRun {
-            source: source.to_owned(),
-            points: n as u64,
-            meta,
-            schedule: curve.schedule().clone(),
-        };
-        self.add(&id, stored)?;
         let columns: Vec<ArrayRef> = vec![
             Arc::new(StringArray::from(vec![id.as_str(); n])),
             Arc::new(StringArray::from(vec![split; n])),

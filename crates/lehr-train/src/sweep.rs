@@ -25,6 +25,7 @@ pub mod journal;
 pub mod local;
 pub mod plan;
 pub mod progress;
+pub mod slurm;
 pub mod worker;
 
 pub use curves::{Thinning, curve};
@@ -33,7 +34,8 @@ pub use estimate::{Cost, Estimate, Speeds, estimate, flops_per_token, measure_sp
 pub use folder::Folder;
 pub use graph::{Graph, Job, Kind};
 pub use journal::Record;
-pub use local::LocalExecutor;
+pub use local::{Event, Executor, LocalExecutor};
 pub use plan::{Family, Grid, Plan, PlanError};
 pub use progress::{JobProgress, Progress, State};
+pub use slurm::SlurmExecutor;
 pub use worker::{MakeTrainer, Outcome, work};

@@ -85,7 +85,14 @@ fn documents() -> Vec<Value> {
     std::fs::write(&log, lehr(&[&schedule[..], &["--rates"]].concat()).expect(0).out).unwrap();
     let target = ["--peak-lr", "2e-3", "--steps", "20k"];
     let fast = ["--starts", "2", "--accept-caveats"];
+    let (plan, sweep, curves) = (at("plan.toml"), at("sweep"), at("curves"));
+    std::fs::write(&plan, crate::sweep::plan()).unwrap();
+    std::fs::write(at("text.txt"), crate::sweep::text()).unwrap();
     let lines: Vec<Vec<&str>> = vec![
+        vec!["sweep", &plan, "--dry-run"],
+        vec!["sweep", &plan, "--dir", &sweep],
+        vec!["sweep", "status", &sweep],
+        vec!["sweep", "export", &sweep, "-o", &curves, "--run", "small*"],
         vec!["inspect", RUNS],
         vec!["inspect", &log, "--map", "loss=lr"],
         vec!["import", RUNS, "-o", &store],

@@ -102,6 +102,10 @@ pub(super) fn finish(
         meta.loss_kind = raw.train_kind;
     }
     work.rounded(&raw.id, &points.loss);
+    let stored = context.manifest.as_ref().and_then(|manifest| manifest.get(&raw.id));
+    if let (Split::Train, Some(kind)) = (split, stored.and_then(crate::manifest::Entry::training)) {
+        meta.loss_kind = kind;
+    }
     let health = Health::of(&points.step, &points.loss);
     work.caveats.extend(health.caveats(&raw.id));
     if let Some(most) = context.options.max_points {

@@ -144,11 +144,22 @@ pub struct Cost {
     pub hours: Option<f64>,
 }
 
+/// How many jobs of each kind there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct JobCounts {
+    /// Constant-rate runs that others branch from, or that the plan asks for.
+    pub trunks: usize,
+    /// Annealing runs that resume from a trunk's snapshot.
+    pub branches: usize,
+    /// Runs that share nothing.
+    pub alone: usize,
+}
+
 /// What a sweep costs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Estimate {
-    /// Trunks, branches and runs that stand alone.
-    pub jobs: [usize; 3],
+    /// How many jobs of each kind there are.
+    pub jobs: JobCounts,
     /// As it will be trained.
     pub shared: Cost,
     /// If every run that the plan asks for were trained from the start.
@@ -268,7 +279,7 @@ fn paces(graph: &Graph, speeds: &Speeds) -> Option<Vec<f64>> {
 /// The hours are of a simulated execution at the speeds given; a machine whose jobs slow one another down takes longer.
 #[must_use]
 pub fn estimate(graph: &Graph, speeds: &Speeds, slots: usize) -> Estimate {
-    let mut jobs = [0; 3];
+    let mut jobs = JobCounts::default();
     let (mut shared, mut unshared) = (Cost::default(), Cost::default());
     let mut alone = Vec::new();
     for job in &graph.jobs {
@@ -280,12 +291,12 @@ pub fn estimate(graph: &Graph, speeds: &Speeds, slots: usize) -> Estimate {
             cost.flops += updates as f64 * per_update;
         };
         add(&mut shared, job.updates());
-        let (place, asked) = match job.kind {
-            Kind::Trunk { requested, .. } => (0, requested),
-            Kind::Branch { .. } => (1, true),
-            Kind::Alone => (2, true),
+        let (count, asked) = match job.kind {
+            Kind::Trunk { requested, .. } => (&mut jobs.trunks, requested),
+            Kind::Branch { .. } => (&mut jobs.branches, true),
+            Kind::Alone => (&mut jobs.alone, true),
         };
-        jobs[place] += 1;
+        *count += 1;
         if asked {
             add(&mut unshared, job.last());
             alone.push(Job { kind: Kind::Alone, ..job.clone() });

@@ -249,7 +249,8 @@ impl Folder {
     /// # Errors
     /// [`SweepError::Busy`] when another one is at work.
     pub fn lock(&self) -> Result<Lock, SweepError> {
-        Lock::take(&self.path.join("lock"), &self.path, Duration::ZERO)
+        // A look at the lock holds it for a moment, too.
+        Lock::take(&self.path.join("lock"), &self.path, Duration::from_millis(200))
     }
 
     /// File of a job's lock.

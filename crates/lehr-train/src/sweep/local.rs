@@ -7,6 +7,7 @@ use crate::sweep::journal::records_in;
 use crate::sweep::progress::{Progress, State};
 use crate::sweep::worker::inherited;
 use std::fs::File;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,15 @@ pub enum Event<'a> {
     Ended(&'a Job, &'a State),
     /// A worker died and the job will be started again.
     Again(&'a Job, String),
+    /// Jobs were written as an array for a cluster, and handed over where there is a number.
+    Submitted {
+        /// The array's batch script.
+        script: &'a Path,
+        /// Number of jobs in it.
+        tasks: usize,
+        /// The cluster's number of it.
+        number: Option<&'a str>,
+    },
 }
 
 /// Carries out the jobs of a sweep.

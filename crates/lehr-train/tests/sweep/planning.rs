@@ -1,0 +1,126 @@
+//! What a plan becomes, and how a wrong one is refused.
+
+use crate::support::{PLAN, graph};
+use lehr_train::sweep::estimate::JobCounts;
+use lehr_train::sweep::plan::{PlanFile, json_schema};
+use lehr_train::sweep::{Graph, Kind, Speeds, estimate};
+
+fn refusal(from: &str, to: &str) -> String {
+    let plan = PLAN.replacen(from, to, 1);
+    assert_ne!(plan, PLAN, "nothing was replaced: {from}");
+    let error = PlanFile::parse("plan.toml", &plan).and_then(|plan| Graph::new(&plan, &|_| None));
+    error.map(|_| String::new()).unwrap_err().to_string()
+}
+
+#[test]
+fn all_annealings_of_a_cell_branch_from_one_trunk() {
+    let graph = graph(PLAN);
+    let names: Vec<&str> = graph.jobs.iter().map(|job| job.id.as_str()).collect();
+    let kinds: Vec<&Kind> = graph.jobs.iter().map(|job| &job.kind).collect();
+    let dense = "dense-lr1e-2-b2-s1-w5";
+    assert_eq!(
+        names[..8],
+        [
+            format!("{dense}-constant"),
+            format!("{dense}-T60-r0.35-linear"),
+            format!("{dense}-T60-r0.35-1-sqrt"),
+            format!("{dense}-T60-r0.35-power2"),
+            format!("{dense}-T60-r0.1-linear"),
+            format!("{dense}-T100-r0.35-linear"),
+            format!("{dense}-T100-r0.1-linear"),
+            format!("{dense}-T60-cosine"),
+        ]
+    );
+    assert_eq!(*kinds[0], Kind::Trunk { snapshots: vec![39, 54, 65, 90], requested: true });
+    assert_eq!(*kinds[1], Kind::Branch { trunk: format!("{dense}-constant"), at: 39 });
+    assert_eq!(*kinds[7], Kind::Alone);
+    assert_eq!(names.len(), 8 + 5);
+}
+
+#[test]
+fn sharing_saves_what_the_trunk_does_once() {
+    let graph = graph(PLAN);
+    let mut speeds = Speeds::default();
+    for job in &graph.jobs {
+        speeds.spend(job, 36, 3600.0);
+    }
+    let estimate = estimate(&graph, &speeds, 1);
+    assert_eq!(estimate.jobs, JobCounts { trunks: 2, branches: 10, alone: 1 });
+    // Dense: trunk 90, annealings 21·3 + 6 + 35 + 10, cosine 60; experts: trunk 90, annealings 21 + 6 + 35 + 10.
+    assert_eq!(estimate.shared.updates, 90 + 114 + 60 + 90 + 72);
+    // Each from the start: dense 4·60 + 2·100, cosine 60, the constant run that was asked for; experts 2·60 + 2·100.
+    assert_eq!(estimate.unshared.updates, 440 + 60 + 90 + 320);
+    assert!(estimate.saving > 2.0 && estimate.saving < 2.3, "{}", estimate.saving);
+    // 100 seconds an update, one job at a time.
+    let hours = estimate.shared.hours.unwrap();
+    assert!((hours - 426.0 * 100.0 / 3600.0).abs() < 1e-9, "{hours}");
+    // One trunk at a time: its four snapshots and its own.
+    let sparse = graph.jobs.last().unwrap().config.model.parameters().total;
+    assert_eq!(estimate.peak_snapshot_bytes, 12 * sparse * 5);
+}
+
+#[test]
+fn two_jobs_at_a_time_take_half_as_long_where_nothing_waits() {
+    let graph = graph(PLAN);
+    let mut speeds = Speeds::default();
+    for job in &graph.jobs {
+        speeds.spend(job, 1, 1.0);
+    }
+    let one = estimate(&graph, &speeds, 1).shared.hours.unwrap();
+    let two = estimate(&graph, &speeds, 2).shared.hours.unwrap();
+    assert!(two >= one / 2.0 && two < one * 0.65, "{one} {two}");
+}
+
+#[test]
+fn an_error_names_file_line_key_value_and_range() {
+    let cases = [
+        ("ratio = [0.1, 0.35]", "ratio = [0.1, 1.35]"),
+        ("peak_lr = [1e-2]", "peak_lr = [-1e-2]"),
+        ("total = [60, 100]", "total = [60, 5]"),
+        ("batch = [2]", "batch = [0]"),
+        ("batch = [2]", "batch = []"),
+        ("shape = ['1-sqrt', 'power:2']", "shape = ['1-sqrt', 'wavy']"),
+        ("family = ['wsd', 'cosine', 'constant']", "family = ['wsd', 'sine']"),
+        ("models = ['dense', 'sparse']", "models = ['dense', 'spars']"),
+        ("width = 8", "width = 9"),
+        ("heads = 2", "heads = 2\nheds = 3"),
+        ("top_k = 2", "top_k = 9"),
+        ("warmup = 5", "warmup = 5\nfinal_share = 1.5"),
+        ("warmup = 5", "warmup = '5'"),
+        ("warmup = 5", "warmup = 5\n[optimiser]\nbeta2 = 1.0"),
+        ("total = [60]\nratio = [0.35]", "total = [60]\nratio = [0.001]"),
+        ("total = [60]\nratio = [0.35]", "total = [60]\nratio = [0.95]"),
+        ("ratio = [0.1, 0.35]\n", ""),
+        ("[[grid]]", "[[grid]"),
+    ];
+    let mut text = String::new();
+    for (from, to) in cases {
+        text.push_str(&format!("{to}\n  {}\n", refusal(from, to).replace('\n', "\n  ")));
+    }
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn a_preset_may_be_changed_key_by_key() {
+    let text = "[models.wide]\npreset = 'small'\nwidth = 16\n[[grid]]\nmodels = ['wide', 'small']\n\
+                peak_lr = [1e-3]\ntotal = [10]\nfamily = ['cosine']\nbatch = [1]\n";
+    let small = graph(PLAN).jobs[0].config.model.clone();
+    let preset = |name: &str| (name == "small").then(|| small.clone());
+    let graph = Graph::new(&PlanFile::parse("plan.toml", text).unwrap(), &preset).unwrap();
+    let widths: Vec<u32> = graph.jobs.iter().map(|job| job.config.model.width).collect();
+    assert_eq!(widths, [16, 8]);
+}
+
+#[test]
+fn the_json_schema_in_the_documents_is_that_of_the_plan() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/formats/sweep.schema.json");
+    if std::env::var_os("LEHR_WRITE_REFERENCE").is_some() {
+        std::fs::write(file, json_schema()).unwrap();
+    }
+    let written = std::fs::read_to_string(file).unwrap_or_default();
+    assert_eq!(
+        written,
+        json_schema(),
+        "run LEHR_WRITE_REFERENCE=1 cargo test -p lehr-train --test sweep planning"
+    );
+}
