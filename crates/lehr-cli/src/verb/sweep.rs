@@ -13,7 +13,7 @@ use lehr_train::sweep::{
     Folder, Graph, LocalExecutor, PlanError, Progress, SlurmExecutor, State, SweepError, estimate,
     measure_speeds, work, worker,
 };
-use lehr_train::{Corpus, CpuTrainer, RunConfig, TrainError, Trainer};
+use lehr_train::{Batches, Corpus, CpuTrainer, RunConfig, TrainError, Trainer};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -191,7 +191,9 @@ fn begin(args: New, output: &Output) -> Result<(), Failure> {
     }
     let slots = slots(args.how.jobs, args.lanes)?;
     let (plan, text) = read_plan(&path)?;
-    let graph = Graph::new(&plan, &|name| lehr_train::preset::preset(name).ok())?;
+    // One sequence at a time is enough to ask the data for their vocabulary.
+    let vocabulary = Corpus::open(&plan.plan.data, 8, 1, 0).map_err(SweepError::from)?.vocabulary();
+    let graph = Graph::new(&plan, vocabulary)?;
     let dir = args.dir.unwrap_or_else(|| path.with_extension("sweep"));
     let (dataset, caveats) = look_at_data(&graph, &plan)?;
     let settings = Settings::new(graph, args.lanes, plan.plan.snapshot_seconds, dataset);

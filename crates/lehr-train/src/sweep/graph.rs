@@ -1,6 +1,5 @@
 //! The runs of a plan as jobs: trunks, branches, and runs that stand alone.
 
-use crate::config::ModelConfig;
 use crate::run_config::RunConfig;
 use crate::sweep::plan::{Family, PlanError, PlanFile};
 use lehr::{AnnealingRatio, Schedule, ScheduleError, Shape, Steps};
@@ -120,11 +119,13 @@ impl Graph {
     /// The trunk goes to the latest branch point, or further where the plan asks for a constant run. A run whose
     /// annealing begins with the warm-up's end or before shares nothing worth a snapshot and stands alone.
     ///
+    /// `vocabulary` is the data's, used where a model states none.
+    ///
     /// # Errors
     /// [`PlanError::Value`]: a model that is not there or out of range; numbers that make no schedule; an annealing of no
     /// update; a branch whose rates differ from its trunk's before the branch point.
-    pub fn new(plan: &PlanFile, preset: &dyn Fn(&str) -> Option<ModelConfig>) -> Result<Self, PlanError> {
-        let models = plan.models(preset)?;
+    pub fn new(plan: &PlanFile, vocabulary: u32) -> Result<Self, PlanError> {
+        let models = plan.models(vocabulary)?;
         let mut cells: Vec<Cell> = Vec::new();
         let mut by_name: BTreeMap<String, usize> = BTreeMap::new();
         let mut names = BTreeSet::new();

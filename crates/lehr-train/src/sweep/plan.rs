@@ -1,6 +1,7 @@
 //! The plan of a sweep: `plan.toml`.
 
 use crate::config::{ModelConfig, OptimiserConfig};
+use crate::config_file::ModelChoice;
 use crate::error::TrainError;
 use crate::run_config::DataConfig;
 use lehr::Shape;
@@ -75,31 +76,13 @@ fn default_snapshot_seconds() -> f64 {
     60.0
 }
 
-/// How a model is described: whole, or as a preset with some keys changed. Only for the JSON Schema.
-#[derive(schemars::JsonSchema)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "the schema is derived from it; a plan holds the table itself")]
-enum ModelTable {
-    /// Every key.
-    Whole(ModelConfig),
-    /// A preset, and the keys that differ from it.
-    Preset {
-        /// Name of the preset.
-        preset: String,
-        /// Keys of a model that differ.
-        #[serde(flatten)]
-        changes: BTreeMap<String, serde_json::Value>,
-    },
-}
-
 /// A sweep: grids over models, rates, horizons, annealings, batches and seeds, and what all their runs have in common.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
-    /// Models by name: all keys of a model, or `preset = "NAME"` and the keys that differ from it.
+    /// Models by name: a preset's name; or a table of all keys of a model, or of `preset` and the keys that differ from it.
     #[serde(default)]
-    #[schemars(with = "BTreeMap<String, ModelTable>")]
-    pub models: BTreeMap<String, toml::Table>,
+    pub models: BTreeMap<String, ModelChoice>,
     /// The grids; their runs together make the sweep, a run that two of them name is trained once.
     pub grid: Vec<Grid>,
     /// The data of all runs. Relative paths are relative to the plan's folder.
@@ -322,67 +305,40 @@ impl PlanFile {
         }
     }
 
-    /// The models that the grids name: from `[models]`, else a preset of that name.
+    /// The models that the grids name: from `[models]`, else a preset of that name. `vocabulary` is the data's, used where a
+    /// model states none.
     ///
     /// # Errors
-    /// [`PlanError::Value`]: an unknown model or preset, or a model's key that is missing, unknown or out of range.
-    pub fn models(
-        &self,
-        preset: &dyn Fn(&str) -> Option<ModelConfig>,
-    ) -> Result<BTreeMap<String, ModelConfig>, PlanError> {
+    /// [`PlanError::Value`]: an unknown model or preset, or a model's key that is missing or out of range.
+    pub fn models(&self, vocabulary: u32) -> Result<BTreeMap<String, ModelConfig>, PlanError> {
         let mut models = BTreeMap::new();
         for (i, grid) in self.plan.grid.iter().enumerate() {
             for (j, name) in grid.models.iter().enumerate() {
                 if models.contains_key(name) {
                     continue;
                 }
-                let model = match self.plan.models.get(name) {
-                    Some(table) => self.model(name, table, preset)?,
-                    None => preset(name).ok_or_else(|| {
-                        let known: Vec<&str> = self.plan.models.keys().map(String::as_str).collect();
-                        self.wrong(
-                            &format!("grid[{i}].models[{j}]"),
-                            format!("'{name}'"),
-                            format!("a table of [models] ({}) or a preset", known.join(", ")),
-                        )
-                    })?,
+                let (key, choice) = match self.plan.models.get(name) {
+                    Some(choice) => (format!("models.{name}"), choice.clone()),
+                    None => (format!("grid[{i}].models[{j}]"), ModelChoice::Preset(name.clone())),
                 };
+                let model = choice.model(vocabulary).map_err(|error| match error {
+                    TrainError::Config { key: inner, found, expected } if inner == "model.preset" => {
+                        let key = match choice {
+                            ModelChoice::Keys(_) => format!("{key}.preset"),
+                            ModelChoice::Preset(_) => key,
+                        };
+                        self.wrong(&key, found, format!("a table of [models] or {expected}"))
+                    }
+                    TrainError::Config { key: inner, found, expected } => {
+                        let inner = inner.strip_prefix("model.").unwrap_or(&inner).to_owned();
+                        self.wrong(&format!("{key}.{inner}"), found, expected)
+                    }
+                    other => self.wrong(&key, other, "a model that can be built"),
+                })?;
                 models.insert(name.clone(), model);
             }
         }
         Ok(models)
-    }
-
-    fn model(
-        &self,
-        name: &str,
-        table: &toml::Table,
-        preset: &dyn Fn(&str) -> Option<ModelConfig>,
-    ) -> Result<ModelConfig, PlanError> {
-        let key = format!("models.{name}");
-        let mut table = table.clone();
-        if let Some(base) = table.remove("preset") {
-            let base_key = format!("{key}.preset");
-            let found = base.as_str().and_then(preset);
-            let Some(base) = found else {
-                return Err(self.wrong(&base_key, base, "the name of a preset"));
-            };
-            let whole = toml::Table::try_from(&base)
-                .map_err(|error| self.wrong(&base_key, error, "a preset that can be written as TOML"))?;
-            let changes = std::mem::replace(&mut table, whole);
-            table.extend(changes);
-        }
-        let model: ModelConfig = table.try_into().map_err(|error: toml::de::Error| {
-            self.wrong(&key, format!("no model ({})", error.message()), "the keys of a model, all in range")
-        })?;
-        model.check().map_err(|error| match error {
-            TrainError::Config { key: inner, found, expected } => {
-                let inner = inner.strip_prefix("model.").unwrap_or(&inner).to_owned();
-                self.wrong(&format!("{key}.{inner}"), found, expected)
-            }
-            other => self.wrong(&key, other, "a model that can be built"),
-        })?;
-        Ok(model)
     }
 }
 

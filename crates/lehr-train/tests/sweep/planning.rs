@@ -8,7 +8,7 @@ use lehr_train::sweep::{Graph, Kind, Speeds, estimate};
 fn refusal(from: &str, to: &str) -> String {
     let plan = PLAN.replacen(from, to, 1);
     assert_ne!(plan, PLAN, "nothing was replaced: {from}");
-    let error = PlanFile::parse("plan.toml", &plan).and_then(|plan| Graph::new(&plan, &|_| None));
+    let error = PlanFile::parse("plan.toml", &plan).and_then(|plan| Graph::new(&plan, 32));
     error.map(|_| String::new()).unwrap_err().to_string()
 }
 
@@ -102,13 +102,12 @@ fn an_error_names_file_line_key_value_and_range() {
 
 #[test]
 fn a_preset_may_be_changed_key_by_key() {
-    let text = "[models.wide]\npreset = 'small'\nwidth = 16\n[[grid]]\nmodels = ['wide', 'small']\n\
+    let text = "[models.wide]\npreset = 'dense-0.8m'\nwidth = 192\n[[grid]]\nmodels = ['wide', 'dense-0.8m']\n\
                 peak_lr = [1e-3]\ntotal = [10]\nfamily = ['cosine']\nbatch = [1]\n";
-    let small = graph(PLAN).jobs[0].config.model.clone();
-    let preset = |name: &str| (name == "small").then(|| small.clone());
-    let graph = Graph::new(&PlanFile::parse("plan.toml", text).unwrap(), &preset).unwrap();
-    let widths: Vec<u32> = graph.jobs.iter().map(|job| job.config.model.width).collect();
-    assert_eq!(widths, [16, 8]);
+    let graph = Graph::new(&PlanFile::parse("plan.toml", text).unwrap(), 300).unwrap();
+    let models: Vec<_> = graph.jobs.iter().map(|job| &job.config.model).collect();
+    assert_eq!((models[0].width, models[1].width), (192, 128));
+    assert_eq!((models[0].layers, models[0].vocabulary), (models[1].layers, 300));
 }
 
 #[test]

@@ -161,7 +161,7 @@ pub fn make(config: &RunConfig, lanes: usize) -> Result<Box<dyn Trainer>, TrainE
 }
 
 pub fn graph(plan: &str) -> Graph {
-    Graph::new(&PlanFile::parse("plan.toml", plan).unwrap(), &|_| None).unwrap()
+    Graph::new(&PlanFile::parse("plan.toml", plan).unwrap(), 32).unwrap()
 }
 
 /// A sweep's folder, not begun.
