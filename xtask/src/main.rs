@@ -17,6 +17,7 @@ tasks:
   parity                     recompute fixtures/reference/parity.json with NumPy and compare
   parity --write             write it
   bench-scipy                speed against SciPy and NumPy on the same objective, data and start
+  bench-train ARGUMENTS      training speed against PyTorch on the same weights and tokens (docs/results/training-speed.md)
   bench-scaling              cost against updates, runs and starts; writes docs/results/speed.svg
   record-exports ARGUMENTS   record the trainers' own rates for what lehr exports (docs/guides/exporters.md)
   make-runs DIR --runs N --points M
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         ["parity"] => python::parity(&["--check"]),
         ["parity", "--write"] => python::parity(&[]),
         ["bench-scipy", ref rest @ ..] => python::bench_scipy(rest),
+        ["bench-train", ref rest @ ..] => python::bench_train(rest),
         ["bench-scaling"] => scaling::scaling(&python::root().join("docs/results/speed.svg")),
         ["bench-side", ref rest @ ..] => bench::side(rest),
         [] | ["--help" | "-h" | "help"] => {

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// The workspace's root.
 pub fn root() -> PathBuf {
@@ -62,4 +62,34 @@ pub fn bench_scipy(arguments: &[&str]) -> io::Result<()> {
 /// `cargo xtask record-exports`: runs the trainers' own schedulers, with the `python3` that has them installed.
 pub fn record_exports(arguments: &[&str]) -> io::Result<()> {
     run(Command::new("python3").arg(root().join("tools/record_exports.py")).args(arguments))
+}
+
+/// `cargo xtask bench-train`: the engine's release build and PyTorch in turns, in an environment of its own.
+pub fn bench_train(arguments: &[&str]) -> io::Result<()> {
+    let folder = root().join("target/python-torch");
+    let python = folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
+    if !python.exists() {
+        run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+        run(Command::new(&python).args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "torch",
+            "numpy",
+            "safetensors",
+        ]))?;
+    }
+    let bench =
+        ["bench", "--package", "lehr-train", "--bench", "speed", "--no-run", "--message-format", "json"];
+    let built =
+        Command::new(env!("CARGO")).current_dir(root()).args(bench).stderr(Stdio::inherit()).output()?;
+    if !built.status.success() {
+        return Err(io::Error::other("the bench does not build"));
+    }
+    let messages = String::from_utf8_lossy(&built.stdout).into_owned();
+    let binary = messages.lines().filter_map(|line| line.split("\"executable\":\"").nth(1)).last();
+    let binary = binary.and_then(|rest| rest.split('"').next());
+    let binary = binary.ok_or_else(|| io::Error::other("cargo named no executable"))?;
+    run(Command::new(python).arg(root().join("tools/bench_train.py")).arg(binary).args(arguments))
 }

@@ -1,4 +1,4 @@
-//! Matrix products over strided views, by the `gemm` crate, on the calling thread.
+//! Matrix products over strided views, on the calling thread: `f32` by the `gemm` crates, `f64` (for checks) by plain loops.
 
 use super::real::Real;
 
@@ -76,7 +76,6 @@ pub enum Into {
 /// `out ← scale·left·right` or `out ← out + scale·left·right`.
 ///
 /// Shapes: left m × k, right k × n, out m × n. The order of the sums depends on shapes and machine only.
-#[expect(unsafe_code, reason = "gemm takes raw pointers; the views' bounds are checked where they are made")]
 pub fn matmul<R: Real>(out: ViewMut<'_, R>, how: Into, scale: R, left: View<'_, R>, right: View<'_, R>) {
     assert!(
         left.columns == right.rows && out.rows == left.rows && out.columns == right.columns,
@@ -99,30 +98,61 @@ pub fn matmul<R: Real>(out: ViewMut<'_, R>, how: Into, scale: R, left: View<'_, 
         }
         return;
     }
+    R::product(out, how, scale, left, right);
+}
+
+/// [`matmul`] for non-empty matrices whose shapes fit, by the `gemm` crates.
+#[expect(unsafe_code, reason = "gemm takes raw pointers; the views' bounds are checked where they are made")]
+pub(super) fn fast(out: ViewMut<'_, f32>, how: Into, scale: f32, left: View<'_, f32>, right: View<'_, f32>) {
+    // The kernels prefer column-major destinations, and ours is row-major: the transposed product is computed.
     // SAFETY: every view's last element lies within its slice (checked when it was made), the shapes fit together
-    // (checked above), and the destination's slice is borrowed mutably, so it overlaps neither operand.
+    // (checked by `matmul`, the only caller), and the destination's slice is borrowed mutably, so it overlaps neither
+    // operand.
     unsafe {
-        gemm::gemm(
-            out.rows,
+        gemm_f32::gemm::f32::get_gemm_fn()(
             out.columns,
+            out.rows,
             left.columns,
             out.data.as_mut_ptr(),
-            1,
             out.row_stride as isize,
+            1,
             how == Into::Add,
-            left.data.as_ptr(),
-            left.column_stride as isize,
-            left.row_stride as isize,
             right.data.as_ptr(),
-            right.column_stride as isize,
             right.row_stride as isize,
-            R::ONE,
+            right.column_stride as isize,
+            left.data.as_ptr(),
+            left.row_stride as isize,
+            left.column_stride as isize,
+            1.0,
             scale,
             false,
             false,
             false,
-            gemm::Parallelism::None,
+            gemm_common::Parallelism::None,
         );
+    }
+}
+
+/// [`matmul`] for non-empty matrices whose shapes fit, by loops.
+pub(super) fn plain<R: Real>(
+    out: ViewMut<'_, R>,
+    how: Into,
+    scale: R,
+    left: View<'_, R>,
+    right: View<'_, R>,
+) {
+    for i in 0..out.rows {
+        let row = &mut out.data[i * out.row_stride..][..out.columns];
+        if how == Into::Replace {
+            row.fill(R::ZERO);
+        }
+        for l in 0..left.columns {
+            let factor = scale * left.data[i * left.row_stride + l * left.column_stride];
+            let from = l * right.row_stride;
+            for (j, value) in row.iter_mut().enumerate() {
+                *value += factor * right.data[from + j * right.column_stride];
+            }
+        }
     }
 }
 
@@ -134,27 +164,33 @@ mod tests {
         (0..n).map(|i| ((i as f64 + 1.0) * step).sin()).collect()
     }
 
-    #[test]
-    fn products_of_strided_and_transposed_views_are_sums_over_the_inner_index() {
+    fn products_are_sums<R: Real>(tolerance: f64) {
         let (m, k, n) = (7, 5, 9);
-        let left = numbers(m * 8, 0.3);
-        let right = numbers(n * k, 0.7);
-        let mut out = numbers(m * 12, 0.1);
+        let of = |numbers: Vec<f64>| numbers.into_iter().map(R::of).collect::<Vec<R>>();
+        let left = of(numbers(m * 8, 0.3));
+        let right = of(numbers(n * k, 0.7));
+        let mut out = of(numbers(m * 12, 0.1));
         let before = out.clone();
         matmul(
             ViewMut::strided(&mut out, m, n, 12),
             Into::Add,
-            2.0,
+            R::of(2.0),
             View::strided(&left, m, k, 8),
             View::new(&right, n, k).t(),
         );
         for i in 0..m {
             for j in 0..12 {
-                let sum: f64 = (0..k).map(|l| left[i * 8 + l] * right[j.min(n - 1) * k + l]).sum();
-                let wanted = before[i * 12 + j] + if j < n { 2.0 * sum } else { 0.0 };
-                assert!((out[i * 12 + j] - wanted).abs() < 1e-13);
+                let sum: R = (0..k).map(|l| left[i * 8 + l] * right[j.min(n - 1) * k + l]).sum();
+                let wanted = before[i * 12 + j] + if j < n { R::of(2.0) * sum } else { R::ZERO };
+                assert!((out[i * 12 + j] - wanted).to_f64().abs() < tolerance);
             }
         }
+    }
+
+    #[test]
+    fn products_of_strided_and_transposed_views_are_sums_over_the_inner_index() {
+        products_are_sums::<f64>(1e-13);
+        products_are_sums::<f32>(1e-5);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The number type of the engine: `f32` trains, `f64` checks gradients.
 
+use super::matmul::{Into, View, ViewMut};
 use std::fmt::Debug;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
@@ -35,6 +36,8 @@ pub trait Real:
     fn exp(self) -> Self;
     /// √self.
     fn sqrt(self) -> Self;
+    /// The product of non-empty matrices whose shapes fit; see [`super::matmul::matmul`].
+    fn product(out: ViewMut<'_, Self>, how: Into, scale: Self, left: View<'_, Self>, right: View<'_, Self>);
     /// The larger of two numbers; written so that a NaN on the left is dropped.
     fn larger(self, other: Self) -> Self;
 }
@@ -83,6 +86,10 @@ impl Real for f32 {
         self.sqrt()
     }
 
+    fn product(out: ViewMut<'_, Self>, how: Into, scale: Self, left: View<'_, Self>, right: View<'_, Self>) {
+        super::matmul::fast(out, how, scale, left, right);
+    }
+
     #[inline(always)]
     fn larger(self, other: Self) -> Self {
         if self > other { self } else { other }
@@ -111,6 +118,10 @@ impl Real for f64 {
     #[inline(always)]
     fn sqrt(self) -> Self {
         self.sqrt()
+    }
+
+    fn product(out: ViewMut<'_, Self>, how: Into, scale: Self, left: View<'_, Self>, right: View<'_, Self>) {
+        super::matmul::plain(out, how, scale, left, right);
     }
 
     #[inline(always)]
