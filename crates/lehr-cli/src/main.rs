@@ -40,6 +40,7 @@ enum Verb {
     Forecast(verb::forecast::Args),
     Recommend(verb::recommend::Args),
     Transfer(verb::transfer::Args),
+    Train(Box<verb::train::Args>),
     Sweep(Box<verb::sweep::Args>),
     /// Shows what a schedule does at every update, or recognises the one that a log followed.
     Schedule(verb::schedule::Args),
@@ -70,6 +71,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Forecast(args) => verb::forecast::run(args, &output),
         Verb::Recommend(args) => verb::recommend::run(args, &output),
         Verb::Transfer(args) => verb::transfer::run(args, &output),
+        Verb::Train(args) => verb::train::run(*args, &output),
         Verb::Sweep(args) => verb::sweep::run(*args, &output),
         Verb::Schedule(args) => verb::schedule::run(args, &output),
         Verb::Completions { shell } => {

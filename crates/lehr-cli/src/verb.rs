@@ -10,5 +10,6 @@ pub mod quickstart;
 pub mod recommend;
 pub mod schedule;
 pub mod sweep;
+pub mod train;
 pub mod transfer;
 pub mod validate;

@@ -34,7 +34,7 @@ mod ticks;
 pub use picture::{
     ComparisonEntry, ComparisonPicture, FitPicture, FitView, ForecastPicture, Horizontal, MeasuredLoss,
     Optimum, Phase, Picture, PictureError, PictureFormat, RecommendationPicture, Rival, Rule, RunFit,
-    TransferPanel, TransferPicture, write_picture,
+    TrainingPicture, TransferPanel, TransferPicture, write_picture,
 };
 pub use style::{PictureStyle, TerminalStyle, Theme};
 pub use ticks::{TickFormat, Ticks, linear_ticks, log_ticks, power, si, superscript, tick_labels};

@@ -4,12 +4,14 @@ mod comparison;
 mod fit;
 mod forecast;
 mod recommendation;
+mod training;
 mod transfer;
 
 pub use comparison::{ComparisonEntry, ComparisonPicture};
 pub use fit::{FitPicture, FitView, RunFit};
 pub use forecast::{ForecastPicture, Horizontal, Phase, Rival};
 pub use recommendation::{MeasuredLoss, RecommendationPicture, Rule};
+pub use training::TrainingPicture;
 pub use transfer::{Optimum, TransferPanel, TransferPicture};
 
 use crate::figure::Figure;

@@ -1,6 +1,8 @@
 //! The file that `lehr train` reads: a run's configuration in TOML, with presets and overrides.
 
+use crate::batches::Batches;
 use crate::config::{ExpertsConfig, ModelConfig, OptimiserConfig, Parametrisation};
+use crate::data::Corpus;
 use crate::error::TrainError;
 use crate::preset;
 use crate::run_config::{DataConfig, RunConfig};
@@ -153,6 +155,20 @@ impl ModelChoice {
         }
     }
 
+    /// The keys, to override some; a name becomes the preset of keys without any.
+    pub fn keys(&mut self) -> &mut ModelKeys {
+        if let Self::Preset(name) = self {
+            *self = Self::Keys(Box::new(ModelKeys {
+                preset: Some(std::mem::take(name)),
+                ..ModelKeys::default()
+            }));
+        }
+        match self {
+            Self::Keys(keys) => keys,
+            Self::Preset(_) => unreachable!("it was turned into keys"),
+        }
+    }
+
     /// The model, checked. `vocabulary` is the data's, used where the keys state none.
     ///
     /// # Errors
@@ -237,6 +253,22 @@ impl TrainFile {
         };
         run.check()?;
         Ok(run)
+    }
+
+    /// The run and its data, opened: the model's vocabulary is the data's where the file states none.
+    ///
+    /// # Errors
+    /// As [`TrainFile::run`] and [`Corpus::for_run`].
+    pub fn open(&self) -> Result<(RunConfig, Corpus), TrainError> {
+        // What the data say about the vocabulary matters to nothing else.
+        let stated = self.model.vocabulary();
+        let run = self.run(stated.unwrap_or(256))?;
+        if stated.is_some() {
+            let corpus = Corpus::for_run(&run)?;
+            return Ok((run, corpus));
+        }
+        let corpus = Corpus::open(&run.data, run.model.context as usize, run.batch as usize, run.seed)?;
+        Ok((self.run(corpus.vocabulary())?, corpus))
     }
 
     /// The JSON Schema of the file.

@@ -170,7 +170,7 @@ impl Corpus {
                 rows,
                 seed,
                 vocabulary: language.vocabulary(),
-                name: format!("synthetic-language-{}", data.language_seed),
+                name: format!("synthetic-{}", data.language_seed),
                 source: Source::Language { language, validation },
             });
         }

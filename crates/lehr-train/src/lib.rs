@@ -18,6 +18,7 @@ pub mod error;
 pub mod language;
 pub mod preset;
 pub mod run_config;
+pub mod session;
 pub mod sweep;
 pub mod trainer;
 
