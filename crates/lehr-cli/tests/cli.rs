@@ -14,3 +14,5 @@ mod reference;
 mod support;
 #[path = "cli/sweep.rs"]
 mod sweep;
+#[path = "cli/train.rs"]
+mod train;

@@ -17,7 +17,7 @@ use outline::Outline;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Trains a small language model and keeps its loss curve in a run store, which every verb reads.
 ///
@@ -107,6 +107,9 @@ pub struct Args {
     /// Name of the run that the snapshot is of.
     #[arg(long, value_name = "RUN", requires = "from", help_heading = "Interruptions and branches")]
     trunk: Option<String>,
+    /// Seconds between two renewals of the snapshot that --resume goes on from.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0, help_heading = "Interruptions and branches")]
+    save_seconds: f64,
     /// Says what the run would cost, and stops.
     #[arg(long)]
     dry_run: bool,
@@ -296,6 +299,9 @@ fn train(
             failure
         }
     })?;
+    let pause = Duration::try_from_secs_f64(args.save_seconds)
+        .map_err(|error| Failure::usage(format_args!("--save-seconds {}: {error}", args.save_seconds)))?;
+    session = session.with_pause(pause);
     let begun = session.completed();
     let resumed_at = (begun > first).then_some(begun);
     if let Some(update) = resumed_at {
@@ -404,7 +410,7 @@ fn summary(document: &Document, records: &[Record]) -> String {
     let outline = &document.outline;
     let mut text = format!("{}: {} of {} updates", outline.run, document.completed, outline.updates);
     if let Some(speed) = document.tokens_per_second {
-        text += &format!(" in {}, {} tokens/s", show::duration(document.seconds), lehr_report::si(speed, 3));
+        text += &format!(" in {}, {} tokens/s", show::duration(document.seconds), lehr_report::si(speed, 1));
     }
     if let Some(loss) = document.validation_loss {
         text += &format!("\nvalidation loss {loss:.4}");

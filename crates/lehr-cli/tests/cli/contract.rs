@@ -87,8 +87,21 @@ fn documents() -> Vec<Value> {
     let fast = ["--starts", "2", "--accept-caveats"];
     let (plan, sweep, curves) = (at("plan.toml"), at("sweep"), at("curves"));
     std::fs::write(&plan, crate::sweep::plan()).unwrap();
-    std::fs::write(at("text.txt"), crate::sweep::text()).unwrap();
+    let (text, trained) = (at("text.txt"), at("trained"));
+    std::fs::write(&text, crate::sweep::text()).unwrap();
+    std::fs::write(at("tiny.toml"), crate::train::TINY).unwrap();
+    let tiny_toml = at("tiny.toml");
+    let tiny = ["train", &tiny_toml];
     let lines: Vec<Vec<&str>> = vec![
+        [&tiny[..], &["--dry-run"]].concat(),
+        [&tiny[..], &["-o", &trained]].concat(),
+        [&tiny[..], &["-o", &trained, "--constant", "peak=1e30,total=9", "--run", "hot", "--accept-caveats"]]
+            .concat(),
+        [
+            &tiny[..],
+            &["--data", &text, "--preset", "moe-8x0.03m", "--constant", "peak=1e-3,total=2", "-o", &trained],
+        ]
+        .concat(),
         vec!["sweep", &plan, "--dry-run"],
         vec!["sweep", &plan, "--dir", &sweep],
         vec!["sweep", "status", &sweep],

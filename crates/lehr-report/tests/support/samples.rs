@@ -298,6 +298,27 @@ pub fn transfer() -> TransferPicture {
     }
 }
 
+pub fn training(done: usize) -> TrainingPicture {
+    let total = 1000.0;
+    let every = |n: usize| (1..=done / n).map(|i| (i * n) as f64).collect::<Vec<f64>>();
+    let rate_x: Vec<f64> = (1..=1000).map(f64::from).collect();
+    TrainingPicture {
+        title: "dense-0.1m-b16-wsd-p0.003-T1000-r0.2-s0".into(),
+        subtitle: Some(format!(
+            "update {done}/1000  loss 2.7123  rate 3.000e-3  21.3k tokens/s  42.1 s left"
+        )),
+        caption: None,
+        total,
+        x: every(1),
+        training: (0..done).map(|i| loss(i as f64 * 40.0, total, 0.2, 0.05 * wiggle(i, 5))).collect(),
+        validation_x: every(50),
+        validation: every(50).iter().map(|t| loss(t * 40.0, total, 0.2, 0.0)).collect(),
+        floor: Some(("ideal predictor".into(), 2.4)),
+        rate: rate_x.iter().map(|&t| wsd(t, total, 0.2, 3e-3)).collect(),
+        rate_x,
+    }
+}
+
 /// Every sample with a name and the size it is drawn at.
 pub fn all() -> Vec<(&'static str, Box<dyn Picture>, PictureStyle)> {
     let usual = PictureStyle::default();
@@ -324,5 +345,7 @@ pub fn all() -> Vec<(&'static str, Box<dyn Picture>, PictureStyle)> {
         ("fit-eight", Box::new(eight), tall_eight),
         ("fit-seventy", Box::new(seventy), tall_seventy),
         ("transfer", Box::new(transfer()), wide),
+        ("training", Box::new(training(640)), usual),
+        ("training-begun", Box::new(training(1)), usual),
     ]
 }

@@ -149,9 +149,8 @@ impl Outline {
     /// Prints the outline.
     pub fn print(&self, output: &Output, caveats: &[Caveat]) -> Result<(), Failure> {
         if output.json {
-            let mut value = serde_json::to_value(self).map_err(Failure::new)?;
-            value["caveats"] = serde_json::to_value(caveats).map_err(Failure::new)?;
-            output.document("lehr.train-plan/1", &value)?;
+            let document = serde_json::json!({ "outline": self, "caveats": caveats });
+            output.document("lehr.train-plan/1", &document)?;
             return output.caveats(caveats);
         }
         let mut rows = table([self.run.as_str(), ""]);

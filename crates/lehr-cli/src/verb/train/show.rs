@@ -115,7 +115,7 @@ impl Show {
             line += &format!("  validation {loss:.4}");
         }
         let speed = self.tokens_per_update as f64 / per_update;
-        line += &format!("  rate {rate:.3e}  {} tokens/s", si(speed, 3));
+        line += &format!("  rate {rate:.3e}  {} tokens/s", si(speed, 1));
         let left = self.total - record.update;
         if left > 0 {
             line += &format!("  {} left", duration(left as f64 * per_update));
