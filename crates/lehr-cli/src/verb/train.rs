@@ -209,11 +209,11 @@ fn default_name(file: &TrainFile, config: &RunConfig, schedule: &Schedule) -> St
             None => format!("d{}-l{}", config.model.width, config.model.layers),
         },
     };
+    let kind = schedule.to_string().split(':').next().unwrap_or("schedule").to_owned();
     let ratio = match schedule {
-        Schedule::Wsd(wsd) => format!("-r{}", wsd.ratio()),
+        Schedule::Wsd(wsd) if kind == "wsd" => format!("-r{}", (wsd.ratio() * 1e4).round() / 1e4),
         _ => String::new(),
     };
-    let kind = schedule.to_string().split(':').next().unwrap_or("schedule").to_owned();
     let (peak, total) = (schedule.peak_lr(), schedule.total());
     format!("{model}-b{}-{kind}-p{peak}-T{total}{ratio}-s{}", config.batch, config.seed)
 }

@@ -40,11 +40,7 @@ fn a_run_becomes_two_curves_that_other_verbs_read() {
     let answer = lehr(&words(folder.path(), &["--run", "tiny", "--seed", "7"])).expect(0);
     assert!(answer.out.contains("tiny: 24 of 24 updates"), "{}", answer.out);
     assert!(answer.out.contains("the language's entropy is"), "{}", answer.out);
-    assert!(
-        masked(&answer.err).contains("validation # rate # #k tokens/s"),
-        "{}",
-        answer.err
-    );
+    assert!(masked(&answer.err).contains("validation # rate # #k tokens/s"), "{}", answer.err);
     for (split, name, points) in [("val", "validation", 3), ("train", "train", 24)] {
         let found = runs(folder.path(), split);
         let run = &found[0];

@@ -4,7 +4,6 @@ use super::show::duration;
 use crate::failure::Failure;
 use crate::output::{Output, table};
 use lehr::{Caveat, Schedule};
-use lehr_report::si;
 use lehr_train::language::{Entropy, Language};
 use lehr_train::preset::{grouped, preset};
 use lehr_train::sweep::flops_per_token;
@@ -190,12 +189,12 @@ impl Outline {
         ]);
         rows.add_row(["data".to_owned(), data]);
         rows.add_row(["validation".to_owned(), format!("{} sequences", grouped(self.validation_sequences))]);
-        rows.add_row(["arithmetic".to_owned(), format!("{} FLOP", si(self.flops, 3))]);
+        rows.add_row(["arithmetic".to_owned(), format!("{:.2e} FLOP", self.flops)]);
         rows.add_row([
             "memory".to_owned(),
             format!(
-                "{}B for weights, gradients and moments; activations come on top",
-                si(self.memory_bytes as f64, 3)
+                "{} for weights, gradients and moments; activations come on top",
+                bytes(self.memory_bytes)
             ),
         ]);
         if let Some(seconds) = self.seconds {
@@ -208,4 +207,15 @@ impl Outline {
         crate::output::data(&rows.to_string())?;
         output.caveats(caveats)
     }
+}
+
+/// Bytes as a person says them.
+fn bytes(bytes: u64) -> String {
+    let bytes = bytes as f64;
+    let (unit, name) = match bytes {
+        ..1e6 => (1e3, "kB"),
+        1e6..1e9 => (1e6, "MB"),
+        _ => (1e9, "GB"),
+    };
+    format!("{:.1} {name}", bytes / unit)
 }
