@@ -50,14 +50,14 @@ experts = { count = 4, top_k = 2, hidden = 32 }
 [[grid]]
 models = ["small", "experts"]
 peak_lr = [5e-3]
-total = [300, 400]
+total = [900, 1200]
 ratio = [0.2, 0.5]
 batch = [4]
 
 [[grid]]
 models = ["small"]
 peak_lr = [5e-3]
-total = [300]
+total = [900]
 family = ["cosine", "constant"]
 batch = [4]
 """
@@ -126,9 +126,15 @@ def node_processes(place, name):
                 environment = (entry / "environ").read_bytes().decode(errors="replace")
             except OSError:
                 continue
-            own = f"slurmd -N {name}" in words or spool in words
-            if own or f"SLURMD_NODENAME={name}\0" in environment:
+            own = ("slurmd" in words and f"-N {name}" in words) or spool in words
+            of_job = f"SLURMD_NODENAME={name}\0" in environment
+            if own or of_job:
                 daemons.append(int(entry.name))
+            if of_job:
+                # The step's daemon is the parent of what it runs.
+                parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+                if pathlib.Path(f"/proc/{parent}/comm").read_text().startswith("slurmstepd"):
+                    daemons.append(parent)
     return sorted({process for daemon in daemons for process in children(daemon)})
 
 
@@ -197,7 +203,7 @@ def main():
             time.sleep(1)
             queue = run("squeue", "-h", "-o", "%i %T %N %R", check=False).strip()
             if killed is None and any("RUNNING node2" in line for line in queue.splitlines()):
-                time.sleep(2)
+                time.sleep(1)
                 before = [line for line in run("squeue", "-h", "-o", "%i %T %N").splitlines() if "node2" in line]
                 processes = node_processes(place, "node2")
                 for process in processes:

@@ -240,6 +240,27 @@ fn look_at_data(graph: &Graph, plan: &PlanFile) -> Result<(String, Vec<lehr::Cav
             caveats.push(lehr::Caveat { message: format!("{}: {}", job.id, caveat.message), ..caveat });
         }
     }
+    // Readers take the training losses of a run that has fewer validations.
+    const FEWEST: u64 = 5;
+    let validations = |job: &&lehr_train::sweep::Job| {
+        let every = job.config.validate_every;
+        match every {
+            0 => 1,
+            every => job.last().div_ceil(every),
+        }
+    };
+    let few: Vec<_> = graph.jobs.iter().filter(|job| validations(job) < FEWEST).collect();
+    if let Some(job) = few.first() {
+        caveats.push(lehr::Caveat::note(
+            "few-validations",
+            format!(
+                "{} runs validate fewer than {FEWEST} times ('{}' {} times): other verbs will take their training losses; lower validate_every",
+                few.len(),
+                job.id,
+                validations(job)
+            ),
+        ));
+    }
     Ok((plan.plan.dataset.clone().or(name).unwrap_or_default(), caveats))
 }
 

@@ -4,8 +4,13 @@ use crate::support::{lehr, root};
 
 /// The verbs, as the command itself lists them.
 fn verbs() -> Vec<String> {
-    let help = lehr(&["--help"]).expect(0).out;
-    let list = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    commands_in(&lehr(&["--help"]).expect(0).out)
+}
+
+/// The commands that a help text lists.
+fn commands_in(help: &str) -> Vec<String> {
+    let Some(list) = help.split("Commands:\n").nth(1) else { return Vec::new() };
+    let list = list.split("\n\n").next().unwrap();
     list.lines()
         .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
         .filter_map(|line| line.split_whitespace().next())
@@ -26,7 +31,12 @@ fn the_reference_is_what_help_prints() {
     };
     section("lehr", &lehr(&["--help"]).expect(0).out);
     for verb in verbs() {
-        section(&format!("lehr {verb}"), &lehr(&[verb.as_str(), "--help"]).expect(0).out);
+        let help = lehr(&[verb.as_str(), "--help"]).expect(0).out;
+        section(&format!("lehr {verb}"), &help);
+        for inner in commands_in(&help) {
+            let help = lehr(&[verb.as_str(), inner.as_str(), "--help"]).expect(0).out;
+            section(&format!("lehr {verb} {inner}"), &help);
+        }
     }
     let path = root().join("docs/reference/cli.md");
     if std::env::var_os("LEHR_WRITE_REFERENCE").is_some() {

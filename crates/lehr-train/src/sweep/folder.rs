@@ -358,6 +358,35 @@ impl Folder {
         Ok(())
     }
 
+    /// Removes what a killed worker had begun to write beside its job's snapshots. Only for who keeps others from the job.
+    ///
+    /// # Errors
+    /// [`SweepError::Train`] when a file cannot be removed.
+    pub fn drop_unfinished(&self, job: &Job) -> Result<(), SweepError> {
+        for entry in std::fs::read_dir(self.snapshots(&job.id)).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let of_trunk = name.starts_with("at-") && name.ends_with(".safetensors");
+            if name != "last.safetensors" && !of_trunk {
+                remove(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the snapshots that nobody needs once a job has ended: its own, and those of its trunk.
+    ///
+    /// # Errors
+    /// As [`Folder::drop_unneeded`].
+    pub fn clean_up(&self, job: &Job) -> Result<(), SweepError> {
+        remove(&self.last_snapshot(&job.id))?;
+        self.drop_unfinished(job)?;
+        match self.graph().job(job.trunk().unwrap_or(&job.id)) {
+            Some(trunk) => self.drop_unneeded(trunk),
+            None => Ok(()),
+        }
+    }
+
     /// Bytes of all snapshots that are there.
     #[must_use]
     pub fn snapshot_bytes(&self) -> u64 {

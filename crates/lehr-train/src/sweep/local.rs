@@ -80,8 +80,9 @@ impl Executor for LocalExecutor<'_> {
             };
             seats.push(Seat { state, child: None, attempts: 0, best: records_in(&folder.points(&job.id)) });
         }
-        for job in graph.jobs.iter().filter(|job| matches!(job.kind, Kind::Trunk { .. })) {
-            folder.drop_unneeded(job)?;
+        // A worker may have been killed between its last word and its last deed.
+        for (job, _) in graph.jobs.iter().zip(&seats).filter(|(_, seat)| seat.state.is_final()) {
+            folder.clean_up(job)?;
         }
         let mut told: Option<Instant> = None;
         loop {
@@ -158,6 +159,7 @@ impl LocalExecutor<'_> {
         seat.child = None;
         seat.state = folder.state(&job.id)?;
         if seat.state.is_final() {
+            folder.clean_up(job)?;
             observe(Event::Ended(job, &seat.state));
             return Ok(true);
         }

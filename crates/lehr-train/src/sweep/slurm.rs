@@ -123,7 +123,13 @@ impl SlurmExecutor {
              # A line of the list: task number, blank, name of the job.\n\
              job=$(sed -n \"s/^$SLURM_ARRAY_TASK_ID //p\" {tasks})\n\
              export RAYON_NUM_THREADS={lanes}\n\
-             exec {program} sweep worker --detached {place} \"$job\"\n",
+             # A worker that was killed alone (out of memory, say) goes on here; a lost node is Slurm's to requeue.\n\
+             for attempt in 1 2 3; do\n\
+             \x20   {program} sweep worker --detached {place} \"$job\"\n\
+             \x20   code=$?\n\
+             \x20   [ $code -lt 128 ] && exit $code\n\
+             done\n\
+             exit $code\n",
             name = array.name,
             ranges = ranges(&array.tasks),
             lanes = folder.settings.lanes,

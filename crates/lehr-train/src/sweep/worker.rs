@@ -10,7 +10,7 @@
 use crate::error::TrainError;
 use crate::run_config::RunConfig;
 use crate::sweep::error::{SweepError, at};
-use crate::sweep::folder::{Folder, Lock, remove};
+use crate::sweep::folder::{Folder, Lock};
 use crate::sweep::graph::{Job, Kind};
 use crate::sweep::journal::{Journal, Record};
 use crate::sweep::progress::State;
@@ -59,7 +59,7 @@ pub fn work(
     }
     let snapshots = folder.snapshots(id);
     std::fs::create_dir_all(&snapshots).map_err(at(&snapshots, "make"))?;
-    remove_unfinished(folder, job)?;
+    folder.drop_unfinished(job)?;
     let (trainer, journal) = begin(folder, job, make, say)?;
     train(folder, job, trainer, journal)
 }
@@ -76,20 +76,6 @@ pub fn inherited(folder: &Folder, job: &Job) -> Result<Option<State>, SweepError
         }
         _ => None,
     })
-}
-
-/// Removes what a killed worker had begun to write beside its snapshots.
-fn remove_unfinished(folder: &Folder, job: &Job) -> Result<(), SweepError> {
-    let inside = folder.snapshots(&job.id);
-    for entry in std::fs::read_dir(&inside).map_err(at(&inside, "read"))?.flatten() {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        let whole = name == "last.safetensors" || (name.starts_with("at-") && name.ends_with(".safetensors"));
-        if !whole {
-            remove(&entry.path())?;
-        }
-    }
-    Ok(())
 }
 
 /// The engine as it must be before the job's first update.
@@ -269,11 +255,7 @@ fn advance(trainer: &mut dyn Trainer, job: &Job, update: u64, rate: f64) -> Resu
 
 /// Removes the snapshots that nobody needs any more.
 fn end(folder: &Folder, job: &Job, outcome: Outcome) -> Result<Outcome, SweepError> {
-    remove(&folder.last_snapshot(&job.id))?;
-    let trunk = job.trunk().unwrap_or(&job.id);
-    if let Some(trunk) = folder.graph().job(trunk) {
-        folder.drop_unneeded(trunk)?;
-    }
+    folder.clean_up(job)?;
     Ok(outcome)
 }
 

@@ -106,15 +106,15 @@ fn divergence_is_a_result_and_the_branches_before_it_go_on() {
         let outcome = work(&folder, &job.id, &make, &|_| {}).unwrap();
         assert_eq!(outcome, Outcome::Diverged, "{}", job.id);
     }
-    let state = |name: &str| folder.state(&format!("dense-lr1e-2-b2-s1-w5-{name}")).unwrap();
+    let state = |name: &str| folder.state(&format!("dense-lr1e-2-b2-s666-w5-{name}")).unwrap();
     let State::Diverged { update, trunk, .. } = state("T60-r0.35-linear") else { panic!() };
     assert_eq!((update, trunk), (40, None), "a branch from before the divergence diverges by itself");
     let State::Diverged { update, trunk, .. } = state("T60-r0.1-linear") else { panic!() };
-    assert_eq!((update, trunk.as_deref()), (40, Some("dense-lr1e-2-b2-s1-w5-constant")));
+    assert_eq!((update, trunk.as_deref()), (40, Some("dense-lr1e-2-b2-s666-w5-constant")));
     assert_eq!(folder.snapshot_bytes(), 0);
     let progress = Progress::of(&folder, 1).unwrap();
     assert_eq!((progress.count("diverged"), progress.seconds_left), (13, Some(0.0)));
-    let job = folder.job("dense-lr1e-2-b2-s1-w5-T60-cosine").unwrap();
+    let job = folder.job("dense-lr1e-2-b2-s666-w5-T60-cosine").unwrap();
     assert_eq!(curve(&folder, job, Split::Train, Thinning::All).unwrap().unwrap().last().0, 39);
 }
 
