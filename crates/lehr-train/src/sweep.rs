@@ -38,4 +38,4 @@ pub use local::{Event, Executor, LocalExecutor};
 pub use plan::{Family, Grid, Plan, PlanError};
 pub use progress::{JobProgress, Progress, State};
 pub use slurm::SlurmExecutor;
-pub use worker::{MakeTrainer, Outcome, work};
+pub use worker::{MakeTrainer, Outcome, fingerprint, work};

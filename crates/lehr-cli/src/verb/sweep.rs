@@ -11,7 +11,7 @@ use lehr_train::sweep::local::{Event, Executor};
 use lehr_train::sweep::plan::PlanFile;
 use lehr_train::sweep::{
     Folder, Graph, LocalExecutor, PlanError, Progress, SlurmExecutor, State, SweepError, estimate,
-    measure_speeds, work, worker,
+    fingerprint, measure_speeds, work, worker,
 };
 use lehr_train::{Batches, Corpus, CpuTrainer, RunConfig, TrainError, Trainer};
 use std::collections::BTreeMap;
@@ -76,6 +76,9 @@ struct How {
     /// With `--executor slurm`: an option for `sbatch`, such as `--partition=short` (repeat).
     #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
     slurm_option: Vec<String>,
+    /// Goes on with a sweep that another processor or version of the program began, although it rounds otherwise.
+    #[arg(long)]
+    other_arithmetic: bool,
     /// With `--executor slurm`: writes the batch scripts and does not submit them.
     #[arg(long)]
     write_only: bool,
@@ -196,7 +199,10 @@ fn begin(args: New, output: &Output) -> Result<(), Failure> {
     let graph = Graph::new(&plan, vocabulary)?;
     let dir = args.dir.unwrap_or_else(|| path.with_extension("sweep"));
     let (dataset, caveats) = look_at_data(&graph, &plan)?;
-    let settings = Settings::new(graph, args.lanes, plan.plan.snapshot_seconds, dataset);
+    let mut settings = Settings::new(graph, args.lanes, plan.plan.snapshot_seconds, dataset);
+    if !args.dry_run {
+        settings.arithmetic = fingerprint(&settings.graph, &engine, args.lanes)?;
+    }
     // A sweep that is there already is recognised before time is spent on measuring.
     let folder = if args.dry_run { None } else { Some(Folder::create(&dir, settings.clone(), &text)?) };
     let known = folder.as_ref().map(Folder::speeds).transpose()?.unwrap_or_default();
@@ -281,11 +287,29 @@ fn measure(
     Ok(speeds?)
 }
 
+/// Refuses to mix bits of different machines or programs unnoticed.
+fn check_arithmetic(folder: &Folder, how: &How) -> Result<(), Failure> {
+    let began = &folder.settings.arithmetic;
+    if began.is_empty() || how.other_arithmetic {
+        return Ok(());
+    }
+    let here = fingerprint(folder.graph(), &engine, folder.settings.lanes)?;
+    if here == *began {
+        return Ok(());
+    }
+    Err(Failure::new(format_args!(
+        "{}: this program on this machine rounds otherwise than the one that began the sweep",
+        folder.path().display()
+    ))
+    .hint("finish it where it was begun, or give --other-arithmetic: branches then equal runs trained from the start up to rounding only"))
+}
+
 /// Carries out what is left of a sweep, and says how it went.
 fn execute(folder: &Folder, how: &How, output: &Output) -> Result<(), Failure> {
     let program = std::env::current_exe()
         .map_err(|error| Failure::new(format_args!("cannot tell which program this is: {error}")))?;
     let slots = slots(how.jobs, folder.settings.lanes)?;
+    check_arithmetic(folder, how)?;
     if how.executor == On::Slurm {
         let options = how.slurm_option.clone();
         let executor = SlurmExecutor { program, options, submit: !how.write_only };

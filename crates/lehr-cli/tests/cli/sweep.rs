@@ -199,6 +199,16 @@ fn refusals_say_what_to_do() {
         text.push_str(&format!("$ lehr {}\n{said}[exit {}]\n\n", case.join(" "), answer.code));
     }
     insta::assert_snapshot!(text);
+    // Another machine or program, as its bits say.
+    let file = folder.path().join("sweep/sweep.json");
+    let mut settings: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let bits = settings["arithmetic"].as_str().unwrap();
+    assert_eq!(bits.split('-').filter(|word| word.len() == 16).count(), 4, "{bits}");
+    settings["arithmetic"] = bits.replacen(char::is_numeric, "x", 1).into();
+    std::fs::write(&file, settings.to_string()).unwrap();
+    let refused = lehr_in(folder.path(), &["sweep", "resume", "sweep"]).expect(1);
+    assert!(refused.err.contains("rounds otherwise"), "{}", refused.err);
+    lehr_in(folder.path(), &["sweep", "resume", "sweep", "--other-arithmetic"]).expect(0);
     let hidden = lehr(&["sweep", "--help"]).expect(0).out;
     assert!(!hidden.contains("worker"), "{hidden}");
 }

@@ -38,6 +38,9 @@ pub struct Settings {
     pub snapshot_seconds: f64,
     /// Name of the data set in the run store.
     pub dataset: String,
+    /// What [`fingerprint`](crate::sweep::fingerprint) said of the program and machine that began the sweep; empty: unknown.
+    #[serde(default)]
+    pub arithmetic: String,
     /// The jobs.
     pub graph: Graph,
 }
@@ -46,7 +49,12 @@ impl Settings {
     /// Settings of the present format.
     #[must_use]
     pub fn new(graph: Graph, lanes: usize, snapshot_seconds: f64, dataset: String) -> Self {
-        Self { format: FORMAT, lanes, snapshot_seconds, dataset, graph }
+        Self { format: FORMAT, lanes, snapshot_seconds, dataset, arithmetic: String::new(), graph }
+    }
+
+    /// The same sweep, whatever computes it.
+    fn without_arithmetic(&self) -> Self {
+        Self { arithmetic: String::new(), ..self.clone() }
     }
 }
 
@@ -165,7 +173,7 @@ impl Folder {
     /// [`SweepError::Folder`] when the folder holds another sweep; [`SweepError::Train`] when it cannot be written.
     pub fn create(path: &Path, settings: Settings, plan: &str) -> Result<Self, SweepError> {
         if let Some(there) = Self::settings_in(path)? {
-            if there != settings {
+            if there.without_arithmetic() != settings.without_arithmetic() {
                 return Err(SweepError::Folder {
                     place: path.to_path_buf(),
                     problem: different(&there, &settings),

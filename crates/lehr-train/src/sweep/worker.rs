@@ -11,7 +11,7 @@ use crate::error::TrainError;
 use crate::run_config::RunConfig;
 use crate::sweep::error::{SweepError, at};
 use crate::sweep::folder::{Folder, Lock};
-use crate::sweep::graph::{Job, Kind};
+use crate::sweep::graph::{Graph, Job, Kind};
 use crate::sweep::journal::{Journal, Record};
 use crate::sweep::progress::State;
 use crate::trainer::Trainer;
@@ -257,6 +257,28 @@ fn advance(trainer: &mut dyn Trainer, job: &Job, update: u64, rate: f64) -> Resu
 fn end(folder: &Folder, job: &Job, outcome: Outcome) -> Result<Outcome, SweepError> {
     folder.clean_up(job)?;
     Ok(outcome)
+}
+
+/// The bits that this program computes on this machine for the smallest model of a sweep: losses and gradient norms of two
+/// updates.
+///
+/// Another processor or another version of the engine may round otherwise; then a sweep that it continues would no longer
+/// hold runs that equal one another bit for bit where they must.
+///
+/// # Errors
+/// [`SweepError::Train`] when the model cannot be made or trained.
+pub fn fingerprint(graph: &Graph, make: &MakeTrainer<'_>, lanes: usize) -> Result<String, SweepError> {
+    let size = |job: &&Job| job.config.model.parameters().total * job.tokens_per_update();
+    let Some(job) = graph.jobs.iter().min_by_key(size) else { return Ok(String::new()) };
+    let mut trainer = make(&job.config, lanes)?;
+    let mut bits = Vec::new();
+    for _ in 0..2 {
+        let report = trainer.update(job.schedule.peak_lr())?;
+        for value in [report.loss, report.gradient_norm] {
+            bits.push(format!("{:016x}", value.to_bits()));
+        }
+    }
+    Ok(bits.join("-"))
 }
 
 /// Ends this process when its standard input ends: when the executor that holds the other side is gone.
