@@ -6,7 +6,7 @@ use lehr::{
     Shape, Split, Steps, Tokens, Wsd,
 };
 use lehr_io::run_store::{MANIFEST, POINTS, StoreManifest, StoreWriter};
-use lehr_io::{ReadError, ReadOptions, Source, for_each_run};
+use lehr_io::{ReadError, ReadOptions, Source, SplitChoice, for_each_run};
 use proptest::prelude::*;
 
 fn write(curves: &[Curve], generation: u64) -> (Vec<u8>, String) {
@@ -163,4 +163,45 @@ fn an_edited_manifest_wins_over_the_copy() {
     let edited = text.replace("arch = \"dense\"", "dataset = \"mine\"\narch = \"dense\"");
     assert_ne!(edited, text);
     assert_eq!(read(&points, &edited)[0].meta().dataset.as_deref(), Some("mine"));
+}
+
+#[test]
+fn a_run_keeps_validation_and_training_losses_side_by_side() {
+    let schedule = Schedule::constant(1e-3, Steps(60), Steps(6)).unwrap();
+    let curve = |split, loss_kind, step: Vec<u64>, first: f64| {
+        let meta = RunMeta { split, loss_kind, ..RunMeta::named("run") };
+        let loss = step.iter().map(|&t| first - t as f64 / 100.0).collect();
+        Curve::new(meta, schedule.clone(), step, loss).unwrap()
+    };
+    let validation = curve(Split::Validation, LossKind::Instant, (1..=6).map(|k| 10 * k).collect(), 3.0);
+    let kind = LossKind::IntervalMean(Steps(4));
+    let training = curve(Split::Train, kind, (1..=15).map(|k| 4 * k).collect(), 2.0);
+    let mut writer = StoreWriter::new("store", Vec::new(), 1).unwrap();
+    writer.push_both(&validation, Some(&training), "test").unwrap();
+    assert!(writer.push_both(&training, Some(&validation), "test").is_err(), "splits the wrong way round");
+    let (points, manifest) = writer.finish().unwrap();
+    // Copying a store keeps both.
+    let source = Source::bytes(format!("store/{POINTS}"), points);
+    let parsed = StoreManifest::parse("store", &manifest).unwrap().unwrap();
+    let mut copy = StoreWriter::new("copy", Vec::new(), 2).unwrap();
+    copy.copy(&source, &parsed, &|_| true).unwrap();
+    let (points, manifest) = copy.finish().unwrap();
+    for (split, expected) in [
+        (SplitChoice::Auto, &validation),
+        (SplitChoice::Validation, &validation),
+        (SplitChoice::Train, &training),
+    ] {
+        let sources = [
+            Source::bytes(format!("copy/{POINTS}"), points.clone()),
+            Source::bytes(format!("copy/{MANIFEST}"), manifest.as_bytes().to_vec()),
+        ];
+        let options = ReadOptions { split, ..ReadOptions::default() };
+        let mut read = Vec::new();
+        for_each_run::<ReadError>(&sources, &options, &mut |_| {}, &mut |run| {
+            read.push(run.curve);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(read, [expected.clone()]);
+    }
 }

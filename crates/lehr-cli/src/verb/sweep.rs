@@ -187,6 +187,14 @@ fn read_plan(path: &Path) -> Result<(PlanFile, String), Failure> {
     Ok((plan, text))
 }
 
+/// An error about a key, with the plan's line.
+fn in_plan(plan: &PlanFile, error: TrainError) -> Failure {
+    match error {
+        TrainError::Config { key, found, expected } => plan.wrong(&key, found, expected).into(),
+        other => SweepError::from(other).into(),
+    }
+}
+
 fn begin(args: New, output: &Output) -> Result<(), Failure> {
     let Some(path) = args.plan else { return Err(Failure::usage("no plan is given")) };
     if args.lanes == 0 {
@@ -195,7 +203,8 @@ fn begin(args: New, output: &Output) -> Result<(), Failure> {
     let slots = slots(args.how.jobs, args.lanes)?;
     let (plan, text) = read_plan(&path)?;
     // One sequence at a time is enough to ask the data for their vocabulary.
-    let vocabulary = Corpus::open(&plan.plan.data, 8, 1, 0).map_err(SweepError::from)?.vocabulary();
+    let vocabulary =
+        Corpus::open(&plan.plan.data, 8, 1, 0).map_err(|error| in_plan(&plan, error))?.vocabulary();
     let graph = Graph::new(&plan, vocabulary)?;
     let dir = args.dir.unwrap_or_else(|| path.with_extension("sweep"));
     let (dataset, caveats) = look_at_data(&graph, &plan)?;
@@ -240,7 +249,7 @@ fn look_at_data(graph: &Graph, plan: &PlanFile) -> Result<(String, Vec<lehr::Cav
     }
     let (mut name, mut caveats) = (None, Vec::new());
     for job in longest.values() {
-        let corpus = Corpus::for_run(&job.config).map_err(SweepError::from)?;
+        let corpus = Corpus::for_run(&job.config).map_err(|error| in_plan(plan, error))?;
         name = name.or_else(|| Some(corpus.name().to_owned()));
         for caveat in corpus.caveats(job.last()) {
             caveats.push(lehr::Caveat { message: format!("{}: {}", job.id, caveat.message), ..caveat });

@@ -419,7 +419,7 @@ pub fn remove(file: &Path) -> Result<(), SweepError> {
 /// In what two sweeps differ, for people.
 fn different(there: &Settings, wanted: &Settings) -> String {
     if there.lanes != wanted.lanes {
-        return format!("its sweep runs with {} threads a job, not {}", there.lanes, wanted.lanes);
+        return format!("its sweep runs with --lanes {}, not {}", there.lanes, wanted.lanes);
     }
     let other = wanted.graph.jobs.iter().find(|job| there.graph.job(&job.id) != Some(job));
     match other.or_else(|| there.graph.jobs.iter().find(|job| wanted.graph.job(&job.id) != Some(job))) {

@@ -153,7 +153,7 @@ fn a_folder_holds_one_sweep() {
     let mut settings = first.settings.clone();
     settings.lanes = 2;
     let error = lehr_train::sweep::Folder::create(first.path(), settings, "").unwrap_err().to_string();
-    assert!(error.contains("1 threads a job, not 2"), "{error}");
+    assert!(error.contains("with --lanes 1, not 2"), "{error}");
     // The same plan again is the same sweep.
     let again = folder(first.path(), PLAN);
     finish(&again);
