@@ -184,6 +184,7 @@ fn read_plan(path: &Path) -> Result<(PlanFile, String), Failure> {
     let full = |text: &mut String| *text = beside.join(&*text).to_string_lossy().into_owned();
     plan.plan.data.paths.iter_mut().for_each(full);
     plan.plan.data.tokenizer.iter_mut().for_each(full);
+    plan.plan.data.cache.iter_mut().for_each(full);
     Ok((plan, text))
 }
 
