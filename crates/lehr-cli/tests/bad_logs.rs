@@ -45,6 +45,18 @@ fn repairs_are_made_where_the_user_asks_for_them() {
         ("asked-drop-nan-tail", &["inspect", "fixtures/logs/bad-nan-tail.csv", "--drop-nan"]),
         ("asked-stitch", &["inspect", "fixtures/logs/bad-alternating.csv", "--stitch"]),
         ("asked-map", &["inspect", "fixtures/logs/bad-no-step.csv", "--map", "step=when"]),
+        ("asked-samples", &["inspect", "fixtures/logs/bad-samples-only.csv", "--samples-per-step", "10"]),
+        (
+            "asked-schedule",
+            &[
+                "inspect",
+                "fixtures/logs/torchtitan.log",
+                "--stated-schedule",
+                "wsd:peak=1e-3,total=100,warmup=10,anneal=20,shape=linear,final=0",
+            ],
+        ),
+        ("asked-lr-scale", &["inspect", "fixtures/logs/nanochat", "--lr-scale", "1e-3"]),
+        ("asked-loss-kind", &["inspect", "fixtures/logs/bad-cut-off.csv", "--loss-kind", "ema:0.99"]),
     ] {
         insta::assert_snapshot!(name, answer(arguments));
     }
@@ -57,6 +69,12 @@ fn wrong_options_are_named() {
         ("option-map-column", &["inspect", "fixtures/logs/bad-restart.csv", "--map", "loss=ce"]),
         ("option-run", &["inspect", "fixtures/logs/bad-restart.csv", "--run", "wsd*"]),
         ("option-split", &["inspect", "fixtures/logs/bad-restart.csv", "--split", "val"]),
+        (
+            "option-stated-schedule",
+            &["inspect", "fixtures/logs/torchtitan.log", "--stated-schedule", "wsd:peak=fast"],
+        ),
+        ("option-loss-kind", &["inspect", "fixtures/logs/bad-restart.csv", "--loss-kind", "ema:2"]),
+        ("option-lr-scale", &["inspect", "fixtures/logs/nanochat", "--lr-scale", "0"]),
         ("option-path", &["inspect", "fixtures/logs/none.csv"]),
         ("option-glob", &["inspect", "fixtures/logs/none*.csv"]),
     ] {

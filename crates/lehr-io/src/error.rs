@@ -375,6 +375,7 @@ impl ReadError {
             Self::Unrecognised { .. }
                 | Self::MissingColumn { .. }
                 | Self::NoHeader { .. }
+                | Self::Axis { .. }
                 | Self::UnknownColumn { .. }
         )
     }

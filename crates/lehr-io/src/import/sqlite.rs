@@ -23,6 +23,8 @@ use std::io::Read;
 /// What every database begins with.
 pub(super) const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 const JOURNAL: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
+/// What the index of a write-ahead log begins with.
+const INDEX_VERSION: u32 = 3_007_000;
 /// The largest database, with its log, that is read into memory.
 const LARGEST: u64 = 2 << 30;
 const WAL_HEADER: usize = 32;
@@ -36,6 +38,8 @@ pub(super) enum Part {
     WriteAheadLog,
     /// Pages to be put back after an interruption.
     Journal,
+    /// Nothing that is needed for reading.
+    Index,
 }
 
 /// What a file is by its first bytes, and the path of its database.
@@ -43,12 +47,24 @@ pub(super) fn part_of<'a>(source: &'a Source, head: &[u8]) -> Option<(Part, &'a 
     if head.starts_with(MAGIC) {
         return Some((Part::Database, source.name()));
     }
+    let number = |bytes: &[u8]| Some(u32::from_be_bytes(bytes.get(..4)?.try_into().ok()?));
     if let Some(name) = source.name().strip_suffix("-wal") {
-        let magic = u32::from_be_bytes(head.get(..4)?.try_into().ok()?);
-        return (magic & !1 == 0x377f_0682).then_some((Part::WriteAheadLog, name));
+        // An empty one is left where everything has been put in place.
+        let is_one = head.is_empty() || number(head).is_some_and(|magic| magic & !1 == 0x377f_0682);
+        return is_one.then_some((Part::WriteAheadLog, name));
+    }
+    if let Some(name) = source.name().strip_suffix("-shm") {
+        let is_one =
+            number(head).is_some_and(|version| [version, version.swap_bytes()].contains(&INDEX_VERSION));
+        return is_one.then_some((Part::Index, name));
     }
     let name = source.name().strip_suffix("-journal")?;
-    head.starts_with(&JOURNAL).then_some((Part::Journal, name))
+    match head {
+        head if head.starts_with(&JOURNAL) => Some((Part::Journal, name)),
+        // Done with: emptied, or its header overwritten.
+        head if head.iter().take(JOURNAL.len()).all(|&byte| byte == 0) => Some((Part::Index, name)),
+        _ => None,
+    }
 }
 
 fn broken(file: &str, problem: impl std::fmt::Display) -> ReadError {
@@ -80,7 +96,7 @@ pub(super) fn open(sources: &[Source]) -> Result<(Connection, u64), ReadError> {
                     ),
                 });
             }
-            None => {}
+            Some((Part::Index, _)) | None => {}
         }
     }
     let Some(database) = database else {
