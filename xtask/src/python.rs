@@ -88,7 +88,7 @@ pub fn bench_train(arguments: &[&str]) -> io::Result<()> {
         return Err(io::Error::other("the bench does not build"));
     }
     let messages = String::from_utf8_lossy(&built.stdout).into_owned();
-    let binary = messages.lines().filter_map(|line| line.split("\"executable\":\"").nth(1)).last();
+    let binary = messages.lines().filter_map(|line| line.split("\"executable\":\"").nth(1)).next_back();
     let binary = binary.and_then(|rest| rest.split('"').next());
     let binary = binary.ok_or_else(|| io::Error::other("cargo named no executable"))?;
     run(Command::new(python).arg(root().join("tools/bench_train.py")).arg(binary).args(arguments))

@@ -3,6 +3,7 @@
 use crate::caveat::Caveat;
 use crate::features::RunFeatures;
 use crate::fit::Fit;
+use crate::fit::resample::Method;
 use crate::forecast::{Estimate, ForecastError, Ready, Setting, caveats, spread_of};
 use crate::schedule::{Schedule, ScheduleError, Shape, Wsd};
 use crate::units::Steps;
@@ -287,6 +288,15 @@ pub fn recommend_ratio(
     let half = ready.widening(&named[0].2)
         * fit.uncertainty.half_width(fit.options.level).max(ready.refit_half_width(spread));
     let mut caveats = caveats(&ready, &named[0].2, &target.setting);
+    if fit.uncertainty.method == Method::BlockBootstrap {
+        caveats.push(Caveat::blocking(
+            "few-runs",
+            format!(
+                "the law was fitted on {} run(s): how annealing trades against descent is not known from fewer than three, and the ratio {ratio:.3} may be far off; add a run with another ratio or horizon",
+                fit.runs.len()
+            ),
+        ));
+    }
     if ratio >= upper - 1e-9 || ratio <= lower + 1e-9 {
         caveats.push(Caveat::note(
             "ratio-at-limit",

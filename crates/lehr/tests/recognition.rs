@@ -244,3 +244,19 @@ fn round_numbers_are_not_taken_for_coarse_rounding() {
     let found = recognise(&rows, &RecogniseOptions::default()).unwrap();
     assert_eq!(found.schedule, truth, "{:?}", found.notes);
 }
+
+#[test]
+fn a_warm_up_logged_with_nine_digits_begins_at_zero_and_not_one_update_late() {
+    for (text, rows) in [
+        ("constant:peak=2e-3,total=20000,warmup=300", 90),
+        ("wsd:peak=2e-3,total=10000,warmup=300,anneal=2000,shape=linear,final=0", 100),
+    ] {
+        let truth: Schedule = text.parse().unwrap();
+        let logged = |t: u64| format!("{:.8e}", truth.lr(t)).parse::<f64>().unwrap();
+        let rows: Vec<(u64, f64)> = (1..=rows).map(|k| (100 * k, logged(100 * k))).collect();
+        let found = recognise(&rows, &RecogniseOptions::default()).unwrap();
+        assert_eq!(found.family, truth.family(), "{found:?}");
+        assert_eq!(found.schedule.lr(1), truth.lr(1), "{found:?}");
+        assert!(found.notes.iter().all(|note| !note.contains("rate of 0")), "{found:?}");
+    }
+}

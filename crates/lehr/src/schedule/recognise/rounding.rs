@@ -18,7 +18,7 @@ pub(super) fn tolerance(rows: &[Row], peak: f64, reading: Reading) -> f64 {
     let decimals =
         (0..=9_i32).find(|&n| rows.iter().all(|row| keeps(row.y, |y| format!("{y:.*}", n as usize))));
     let digits =
-        (0..=7_i32).find(|&n| rows.iter().all(|row| keeps(row.y, |y| format!("{y:.*e}", n as usize))));
+        (0..=11_i32).find(|&n| rows.iter().all(|row| keeps(row.y, |y| format!("{y:.*e}", n as usize))));
     if decimals.is_some() || digits.is_some() {
         // Few distinct values (a constant rate, say) show nothing about rounding.
         if distinct(rows) <= 8 {

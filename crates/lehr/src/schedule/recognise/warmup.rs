@@ -88,7 +88,9 @@ fn from_rows(rows: &[Row], top: usize, peak: f64, tol: f64, options: &RecogniseO
     let reach = 20.0 * tol * (1.0 + rise[0].t as f64 / (upto - rise[0].t) as f64);
     head.updates = Some(length);
     if off <= (options.accept * peak).max(4.0 * tol) {
-        if start.abs() <= reach {
+        // Whole updates of rate 0 that the line would leave before it rises.
+        let zeros = (length as f64 - peak / slope).round();
+        if start.abs() <= reach || (start < 0.0 && zeros < 1.0) {
             head.segments.push(line(length, 0.0, peak, Shape::Linear));
         } else if start > 0.0 {
             head.one_late = free.is_some() && (start / slope - 1.0).abs() < 0.02;
@@ -96,7 +98,7 @@ fn from_rows(rows: &[Row], top: usize, peak: f64, tol: f64, options: &RecogniseO
             head.segments.push(line(length, head.start, peak, Shape::Linear));
         } else {
             // Trainers that start at 0 use it for whole updates before the line rises.
-            let zeros = ((length as f64 - peak / slope).round() as u64).clamp(1, length - 1);
+            let zeros = (zeros as u64).min(length - 1);
             head.notes.push(format!("the first {zeros} update(s) use a rate of 0, as some trainers do"));
             head.segments.push(line(zeros, 0.0, 0.0, Shape::Linear));
             head.segments.push(line(length - zeros, 0.0, peak, Shape::Linear));
