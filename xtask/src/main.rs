@@ -18,6 +18,8 @@ tasks:
   parity --write             write it
   bench-scipy                speed against SciPy and NumPy on the same objective, data and start
   bench-train ARGUMENTS      training speed against PyTorch on the same weights and tokens (docs/results/training-speed.md)
+  bench-import [--mb N] [--files N]
+                             speed of the log readers against pandas, polars and TensorBoard (docs/results/import.md)
   bench-scaling              cost against updates, runs and starts; writes docs/results/speed.svg
   record-exports ARGUMENTS   record the trainers' own rates for what lehr exports (docs/guides/exporters.md)
   make-runs DIR --runs N --points M
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         ["parity", "--write"] => python::parity(&[]),
         ["bench-scipy", ref rest @ ..] => python::bench_scipy(rest),
         ["bench-train", ref rest @ ..] => python::bench_train(rest),
+        ["bench-import", ref rest @ ..] => python::bench_import(rest),
         ["bench-scaling"] => scaling::scaling(&python::root().join("docs/results/speed.svg")),
         ["bench-side", ref rest @ ..] => bench::side(rest),
         [] | ["--help" | "-h" | "help"] => {

@@ -93,3 +93,20 @@ pub fn bench_train(arguments: &[&str]) -> io::Result<()> {
     let binary = binary.ok_or_else(|| io::Error::other("cargo named no executable"))?;
     run(Command::new(python).arg(root().join("tools/bench_train.py")).arg(binary).args(arguments))
 }
+
+/// `cargo xtask bench-import`: the readers against those of Python, with the `python3` that has them installed.
+pub fn bench_import(arguments: &[&str]) -> io::Result<()> {
+    let cargo = || {
+        let mut command = Command::new(env!("CARGO"));
+        command.current_dir(root()).args(["build", "--release", "--locked"]);
+        command
+    };
+    run(cargo().args(["--package", "lehr-io", "--example", "read_speed"]))?;
+    run(cargo().args(["--package", "lehr-cli"]))?;
+    let built = root().join("target/release");
+    run(Command::new("python3")
+        .arg(root().join("tools/bench_import.py"))
+        .arg(built.join("examples/read_speed"))
+        .arg(built.join("lehr"))
+        .args(arguments))
+}
