@@ -202,6 +202,6 @@ fn a_run_keeps_validation_and_training_losses_side_by_side() {
             Ok(())
         })
         .unwrap();
-        assert_eq!(read, [expected.clone()]);
+        assert_eq!(read, std::slice::from_ref(expected));
     }
 }
