@@ -60,9 +60,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let output = Output::new(cli.json, cli.accept_caveats);
     match cli.verb {
         Verb::Laws(args) => verb::laws::run(args, &output),
-        Verb::Quickstart(args) => verb::quickstart::run(args, &|words| {
-            run(Cli::parse_from(std::iter::once("lehr".to_owned()).chain(words.iter().cloned())))
-        }),
+        Verb::Quickstart(args) => verb::quickstart::run(&args, &output),
         Verb::Import(args) => verb::import::run(args, &output),
         Verb::Inspect(args) => verb::inspect::run(args, &output),
         Verb::Fit(args) => verb::fit::run(args, &output),

@@ -1,72 +1,121 @@
 //! `lehr quickstart`: the main job on bundled runs, from curves to a recommendation.
 
 use crate::failure::Failure;
-use crate::output::{data, write_file};
+use crate::output::{Output, data, say, write_file};
+use serde_json::json;
+use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::process::Command;
 
-/// Runs the main job on bundled runs: inspect, fit, compare, forecast, recommend.
+/// Runs the main job on bundled runs: inspect, fit, compare, forecast, recommend, transfer.
 ///
-/// The runs are simulated with known coefficients (their README says how), so the answers can be held against the
-/// truth. Every step is printed as the command that does it.
+/// The runs are the atlas: small language models trained by lehr itself on the sources of Python's standard library, four
+/// dense sizes and two mixtures of experts. Every step is printed as the command that does it; report.md keeps all of it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
   lehr quickstart
   lehr quickstart --dir try")]
 pub struct Args {
-    /// Where the runs, the fit and the pictures go.
+    /// Where the runs, the fit, the pictures and the report go.
     #[arg(long, value_name = "DIR", default_value = "lehr-quickstart")]
     dir: PathBuf,
 }
 
 const FILES: [(&str, &[u8]); 3] = [
-    ("runs/curves.csv", include_bytes!("../../../../fixtures/runs/curves.csv")),
-    ("runs/manifest.csv", include_bytes!("../../../../fixtures/runs/manifest.csv")),
-    ("README.md", include_bytes!("../../../../fixtures/runs/README.md")),
+    ("atlas/points.parquet", include_bytes!("../../../../fixtures/atlas/source/points.parquet")),
+    ("atlas/manifest.toml", include_bytes!("../../../../fixtures/atlas/source/manifest.toml")),
+    ("README.md", include_bytes!("../../../../fixtures/atlas/README.md")),
 ];
 
-/// Runs the verb; `step` runs one command line (without the program's name).
-pub fn run(args: Args, step: &dyn Fn(&[String]) -> Result<(), Failure>) -> Result<(), Failure> {
-    let runs = args.dir.join("runs");
-    std::fs::create_dir_all(&runs)
-        .map_err(|error| Failure::new(format_args!("{}: {error}", runs.display())))?;
+/// One step: why, and the words of the command; `DIR/` stands for the folder.
+const STEPS: [(&str, &[&str]); 6] = [
+    (
+        "What is in the runs? (One size and peak rate; without --run it lists all of them.)",
+        &["inspect", "DIR/atlas", "--run", "dense-0.1m-lr8e-3-b8-s0-*"],
+    ),
+    (
+        "Fit the law to the runs of one size: every peak rate, horizon and ratio.",
+        &["fit", "DIR/atlas", "--run", "dense-0.1m-*-b8-s0-*", "-o", "DIR/fit.json"],
+    ),
+    (
+        "Does it hold where the fit did not look? Fit every law without annealing and with r = 0.2, judge on all other ratios.",
+        &["compare", "DIR/atlas", "--run", "dense-0.1m-*-b8-s0-*", "--train", "*-constant,*-r0.2-*"],
+    ),
+    (
+        "What will a run of twice the longest horizon reach, annealing over its last fifth?",
+        &[
+            "forecast",
+            "DIR/fit.json",
+            "--peak-lr",
+            "8e-3",
+            "--steps",
+            "3200",
+            "--ratio",
+            "0.2",
+            "--plot",
+            "DIR/forecast.svg",
+        ],
+    ),
+    (
+        "And which share of it should be spent annealing?",
+        &["recommend", "DIR/fit.json", "--peak-lr", "8e-3", "--steps", "3200", "--plot", "DIR/ratio.svg"],
+    ),
+    (
+        "How does the best ratio, measured, move with peak rate, horizon and size?",
+        &["transfer", "DIR/atlas", "--run", "dense-*-b8-s0-*"],
+    ),
+];
+
+/// Runs the verb. Each step is a process of its own, so that what it says can be kept.
+pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
+    let tell = |text: &str| if output.json { Ok(()) } else { data(text) };
+    let mut steps = Vec::new();
+    let folder = args.dir.join("atlas");
+    std::fs::create_dir_all(&folder)
+        .map_err(|error| Failure::new(format_args!("{}: {error}", folder.display())))?;
     for (name, bytes) in FILES {
         write_file(&args.dir.join(name), bytes)?;
     }
-    let path = |name: &str| args.dir.join(name).to_string_lossy().into_owned();
-    let (runs, fit) = (path("runs"), path("fit.json"));
-    let target = ["--peak-lr", "1e-3", "--steps", "40k"];
-    let commands: [(&str, Vec<&str>); 5] = [
-        ("What is in the runs?", vec!["inspect", &runs]),
-        ("Fit the law to them.", vec!["fit", &runs, "-o", &fit]),
-        (
-            "Does it hold where the fit did not look? Fit every law on the short runs, judge on the long ones.",
-            vec!["compare", &runs, "--train", "*T10000*"],
-        ),
-        (
-            "What will a longer run at a peak rate that no run had reach, annealing over its last fifth?",
-            [&["forecast", &fit][..], &target, &["--ratio", "0.2", "--plot", "FORECAST"]].concat(),
-        ),
-        (
-            "And which share of it should be spent annealing?",
-            [&["recommend", &fit][..], &target, &["--plot", "RATIO"]].concat(),
-        ),
-    ];
-    for (why, words) in commands {
-        let words: Vec<String> = words
-            .into_iter()
-            .map(|word| match word {
-                "FORECAST" => path("forecast.svg"),
-                "RATIO" => path("ratio.svg"),
-                word => word.to_owned(),
-            })
-            .collect();
+    let program = std::env::current_exe()
+        .map_err(|error| Failure::new(format_args!("cannot find the running program: {error}")))?;
+    let mut report = "# The main job on the bundled runs\n".to_owned();
+    for (why, words) in STEPS {
+        let place = |word: &&str| match word.strip_prefix("DIR/") {
+            Some(name) => args.dir.join(name).to_string_lossy().into_owned(),
+            None => (*word).to_owned(),
+        };
+        let words: Vec<String> = words.iter().map(place).collect();
         let shown: Vec<String> =
             words.iter().map(|w| if w.contains(['*', ' ']) { format!("'{w}'") } else { w.clone() }).collect();
-        data(&format!("\n# {why}\n$ lehr {}\n", shown.join(" ")))?;
-        step(&words)?;
+        let command = format!("$ lehr {}", shown.join(" "));
+        tell(&format!("\n# {why}\n{command}\n"))?;
+        let answer = Command::new(&program)
+            .args(&words)
+            .arg("--accept-caveats")
+            .output()
+            .map_err(|error| Failure::new(format_args!("{command}: {error}")))?;
+        let (out, err) = (String::from_utf8_lossy(&answer.stdout), String::from_utf8_lossy(&answer.stderr));
+        tell(&out)?;
+        if !answer.status.success() {
+            say(&err);
+            return Err(Failure::new(format_args!("{command}: ended with {}", answer.status)));
+        }
+        tell(&err)?;
+        steps.push(json!({ "why": why, "command": command.trim_start_matches("$ ") }));
+        // Writing to a String cannot fail.
+        let _ = write!(report, "\n## {why}\n\n```console\n{command}\n{out}{err}```\n");
+        for plot in words.iter().filter_map(|word| word.strip_suffix(".svg")) {
+            let name = plot.rsplit(['/', '\\']).next().unwrap_or(plot);
+            let _ = write!(report, "\n![{name}]({name}.svg)\n");
+        }
+    }
+    write_file(&args.dir.join("report.md"), report.as_bytes())?;
+    if output.json {
+        let document = json!({ "schema": "lehr.quickstart/1", "folder": args.dir, "report": args.dir.join("report.md"), "steps": steps });
+        return data(&document.to_string());
     }
     data(&format!(
-        "\nThe runs, the fit and two pictures are in {}. With your own logs: lehr fit PATH… -o fit.json\n",
+        "\nThe runs, the fit, two pictures and report.md are in {}. With your own logs: lehr fit PATH… -o fit.json\n",
         args.dir.display()
     ))
 }

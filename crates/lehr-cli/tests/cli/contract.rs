@@ -90,7 +90,7 @@ fn documents() -> Vec<Value> {
     let (text, trained) = (at("text.txt"), at("trained"));
     std::fs::write(&text, crate::sweep::text()).unwrap();
     std::fs::write(at("tiny.toml"), crate::train::TINY).unwrap();
-    let tiny_toml = at("tiny.toml");
+    let (tiny_toml, quick) = (at("tiny.toml"), at("quickstart"));
     let tiny = ["train", &tiny_toml];
     let lines: Vec<Vec<&str>> = vec![
         [&tiny[..], &["--dry-run"]].concat(),
@@ -106,6 +106,7 @@ fn documents() -> Vec<Value> {
         vec!["sweep", &plan, "--dir", &sweep],
         vec!["sweep", "status", &sweep],
         vec!["sweep", "export", &sweep, "-o", &curves, "--run", "small*"],
+        vec!["quickstart", "--dir", &quick],
         vec!["inspect", RUNS],
         vec!["inspect", &log, "--map", "loss=lr"],
         vec!["import", RUNS, "-o", &store],
