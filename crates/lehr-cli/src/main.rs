@@ -42,6 +42,7 @@ enum Verb {
     Transfer(verb::transfer::Args),
     Train(Box<verb::train::Args>),
     Sweep(Box<verb::sweep::Args>),
+    Reproduce(verb::reproduce::Args),
     /// Shows what a schedule does at every update, or recognises the one that a log followed.
     Schedule(verb::schedule::Args),
     /// Lists the laws, or shows one with its coefficients, bounds, source and limits.
@@ -71,6 +72,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Transfer(args) => verb::transfer::run(args, &output),
         Verb::Train(args) => verb::train::run(*args, &output),
         Verb::Sweep(args) => verb::sweep::run(*args, &output),
+        Verb::Reproduce(args) => verb::reproduce::run(args, &output),
         Verb::Schedule(args) => verb::schedule::run(args, &output),
         Verb::Completions { shell } => {
             let mut script = Vec::new();

@@ -10,6 +10,8 @@ mod errors;
 mod manners;
 #[path = "cli/reference.rs"]
 mod reference;
+#[path = "cli/reproduce.rs"]
+mod reproduce;
 #[path = "cli/support.rs"]
 mod support;
 #[path = "cli/sweep.rs"]

@@ -155,3 +155,19 @@ fn resuming_from_a_stable_checkpoint() {
         assert!(text.contains("torch"), "{text}");
     }
 }
+
+#[test]
+fn an_experiment_from_nothing_to_a_report() {
+    let (folder, said) = follow("reproduce.md", &[0, 0], |_| {});
+    let report = |name: &str| std::fs::read_to_string(folder.path().join(name).join("REPORT.md")).unwrap();
+    let optima = |text: &str| -> Vec<String> {
+        text.lines()
+            .filter(|line| line.starts_with("| 2e-2 ") || line.starts_with("| 4e-2 "))
+            .map(str::to_owned)
+            .collect()
+    };
+    let trained = optima(&report("ratios"));
+    assert!(trained.len() >= 8, "{}", said[0].text);
+    assert_eq!(trained, optima(&report("again")), "the store says the same");
+    assert!(folder.path().join("ratios/ratios.svg").exists());
+}

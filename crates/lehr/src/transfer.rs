@@ -1,6 +1,10 @@
 //! Transfer: how the optimal annealing ratio moves with the peak rate and the horizon, and whether it stays put
 //! across sizes, data sets, splits and architectures.
 
+mod carry;
+
+pub use carry::{ArchitectureGap, Carried, Larger, architecture_gap, carry_over};
+
 use crate::caveat::Caveat;
 use crate::fit::resample::student;
 use crate::measured::MeasuredOptimum;
@@ -110,6 +114,9 @@ pub enum TransferError {
     /// The optima do not differ in the variable.
     #[error("all optima have the same {0}: its exponent is not determined")]
     Constant(String),
+    /// All cells are equally large.
+    #[error("all cells have the same {0}: there is nothing larger to carry the ratio to")]
+    OneLevel(&'static str),
     /// Dense optima do not speak of mixtures of experts, nor the other way round.
     #[error(
         "the optima are of {found} models and the target is {target}: ratios were never shown to carry over between architectures; give --across-architectures to do it all the same"

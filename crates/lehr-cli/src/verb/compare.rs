@@ -31,8 +31,9 @@ pub struct Args {
     pub plot: Option<std::path::PathBuf>,
 }
 
+/// A law's line of a comparison, for JSON.
 #[derive(Debug, Serialize)]
-struct Entry<'a> {
+pub struct Entry<'a> {
     law: &'a str,
     error: Option<&'a str>,
     n_coefficients: Option<usize>,
@@ -115,7 +116,8 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     output.caveats(&loaded.caveats)
 }
 
-fn entry<'a>(name: &'a str, contender: &'a Contender) -> Entry<'a> {
+/// A law's line of a comparison.
+pub fn entry<'a>(name: &'a str, contender: &'a Contender) -> Entry<'a> {
     let validation = contender.validation.as_ref();
     Entry {
         law: name,

@@ -1,6 +1,6 @@
 //! `lehr sweep`: plans, runs, resumes, shows and exports sweeps of small runs.
 
-mod export;
+pub mod export;
 mod show;
 
 use crate::failure::Failure;
@@ -197,6 +197,43 @@ fn in_plan(plan: &PlanFile, error: TrainError) -> Failure {
 }
 
 fn begin(args: New, output: &Output) -> Result<(), Failure> {
+    let how = args.how.clone();
+    match open(args, output)? {
+        Some(folder) => execute(&folder, &how, output),
+        None => Ok(()),
+    }
+}
+
+/// Trains a plan in a folder, or what is left of it, without a word on stdout; the folder and how far it came.
+pub fn train(
+    plan: &Path,
+    dir: &Path,
+    jobs: Option<usize>,
+    output: &Output,
+) -> Result<(Folder, Progress), Failure> {
+    let how = How {
+        jobs,
+        executor: On::Local,
+        slurm_option: Vec::new(),
+        other_arithmetic: false,
+        write_only: false,
+    };
+    let new = New {
+        plan: Some(plan.to_path_buf()),
+        dir: Some(dir.to_path_buf()),
+        dry_run: false,
+        lanes: 1,
+        no_measure: false,
+        how: how.clone(),
+    };
+    let Some(folder) = open(new, output)? else { return Err(Failure::new("no sweep was begun")) };
+    let progress = run_locally(&folder, &how)?;
+    check_failed(&folder, &progress)?;
+    Ok((folder, progress))
+}
+
+/// Makes the folder of a plan, or opens it; nothing of it for a dry run, which is shown.
+fn open(args: New, output: &Output) -> Result<Option<Folder>, Failure> {
     let Some(path) = args.plan else { return Err(Failure::usage("no plan is given")) };
     if args.lanes == 0 {
         return Err(Failure::usage("--lanes 0 computes nothing; expected at least 1"));
@@ -227,16 +264,14 @@ fn begin(args: New, output: &Output) -> Result<(), Failure> {
     let estimate = estimate(&settings.graph, &speeds, slots);
     if args.dry_run {
         show::plan(&dir, &settings, &estimate, &caveats, output)?;
-        return output.caveats(&caveats);
+        output.caveats(&caveats)?;
+        return Ok(None);
     }
     if !output.json {
         say(show::estimate_table(&estimate));
     }
     output.caveats(&caveats)?;
-    match folder {
-        Some(folder) => execute(&folder, &args.how, output),
-        None => Ok(()),
-    }
+    Ok(folder)
 }
 
 /// Opens the data of every model and batch: the data set's name, and what to know about the longest runs.
@@ -316,16 +351,37 @@ fn check_arithmetic(folder: &Folder, how: &How) -> Result<(), Failure> {
 
 /// Carries out what is left of a sweep, and says how it went.
 fn execute(folder: &Folder, how: &How, output: &Output) -> Result<(), Failure> {
-    let program = std::env::current_exe()
-        .map_err(|error| Failure::new(format_args!("cannot tell which program this is: {error}")))?;
-    let slots = slots(how.jobs, folder.settings.lanes)?;
-    check_arithmetic(folder, how)?;
     if how.executor == On::Slurm {
+        let slots = slots(how.jobs, folder.settings.lanes)?;
+        check_arithmetic(folder, how)?;
         let options = how.slurm_option.clone();
-        let executor = SlurmExecutor { program, options, submit: !how.write_only };
+        let executor = SlurmExecutor { program: program()?, options, submit: !how.write_only };
         executor.run(folder, &mut |event| show::submitted(&event))?;
         return show::status(folder, &Progress::of(folder, slots)?, false, output);
     }
+    let progress = run_locally(folder, how)?;
+    show::status(folder, &progress, false, output)?;
+    check_failed(folder, &progress)?;
+    if !output.json {
+        data(&format!(
+            "next: lehr sweep export {} -o STORE; lehr fit STORE -o fit.json",
+            folder.path().display()
+        ))?;
+    }
+    Ok(())
+}
+
+/// This program, for workers.
+fn program() -> Result<PathBuf, Failure> {
+    std::env::current_exe()
+        .map_err(|error| Failure::new(format_args!("cannot tell which program this is: {error}")))
+}
+
+/// Carries out what is left of a sweep as processes of this machine.
+fn run_locally(folder: &Folder, how: &How) -> Result<Progress, Failure> {
+    let program = program()?;
+    let slots = slots(how.jobs, folder.settings.lanes)?;
+    check_arithmetic(folder, how)?;
     let command = |job: &str| {
         let mut command = Command::new(&program);
         command.args(["sweep", "worker"]).arg(folder.path()).arg(job);
@@ -338,27 +394,22 @@ fn execute(folder: &Folder, how: &How, output: &Output) -> Result<(), Failure> {
     let outcome = executor.run(folder, &mut |event: Event<'_>| live.tell(&event));
     live.finish();
     outcome?;
-    let progress = Progress::of(folder, slots)?;
-    show::status(folder, &progress, false, output)?;
+    Ok(Progress::of(folder, slots)?)
+}
+
+/// Fails when jobs failed.
+fn check_failed(folder: &Folder, progress: &Progress) -> Result<(), Failure> {
     let failed = progress.count("failed");
     let waiting = progress.count("waiting");
-    if failed > 0 {
-        return Err(Failure::new(format_args!(
-            "{failed} jobs failed and {waiting} wait for them; the others are done"
-        ))
+    if failed == 0 {
+        return Ok(());
+    }
+    Err(Failure::new(format_args!("{failed} jobs failed and {waiting} wait for them; the others are done"))
         .hint(format_args!(
             "their logs are in {}; `lehr sweep resume {}` tries them again",
             folder.path().join("log").display(),
             folder.path().display()
-        )));
-    }
-    if !output.json {
-        data(&format!(
-            "next: lehr sweep export {} -o STORE; lehr fit STORE -o fit.json",
-            folder.path().display()
-        ))?;
-    }
-    Ok(())
+        )))
 }
 
 fn do_job(dir: &Path, job: &str, detached: bool) -> Result<(), Failure> {

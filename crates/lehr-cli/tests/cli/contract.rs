@@ -92,6 +92,7 @@ fn documents() -> Vec<Value> {
     std::fs::write(at("tiny.toml"), crate::train::TINY).unwrap();
     let (tiny_toml, quick) = (at("tiny.toml"), at("quickstart"));
     let tiny = ["train", &tiny_toml];
+    let (report, batches, all_curves) = (at("report"), at("batches"), at("all-curves"));
     let lines: Vec<Vec<&str>> = vec![
         [&tiny[..], &["--dry-run"]].concat(),
         [&tiny[..], &["-o", &trained]].concat(),
@@ -107,6 +108,11 @@ fn documents() -> Vec<Value> {
         vec!["sweep", "status", &sweep],
         vec!["sweep", "export", &sweep, "-o", &curves, "--run", "small*"],
         vec!["quickstart", "--dir", &quick],
+        vec!["sweep", "export", &sweep, "-o", &all_curves],
+        vec!["reproduce", "ratios", "--store", &all_curves, "--dir", &report],
+        vec!["reproduce", "laws", "--store", &curves, "--dir", &report],
+        vec!["reproduce", "shapes", "--store", &curves, "--dir", &report],
+        vec!["reproduce", "batches", "--size", "tiny", "--dir", &batches],
         vec!["inspect", RUNS],
         vec!["inspect", &log, "--map", "loss=lr"],
         vec!["import", RUNS, "-o", &store],

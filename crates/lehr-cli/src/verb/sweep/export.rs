@@ -54,18 +54,24 @@ enum Which {
 
 /// A run that is not written.
 #[derive(Debug, Serialize)]
-struct LeftOut {
-    id: String,
-    why: String,
+pub struct LeftOut {
+    /// Name of the run.
+    pub id: String,
+    /// Why it is not written.
+    pub why: String,
 }
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
-struct Document {
-    store: String,
-    runs: Vec<String>,
-    points: u64,
-    left_out: Vec<LeftOut>,
+pub struct Document {
+    /// The store.
+    pub store: String,
+    /// Names of the runs written.
+    pub runs: Vec<String>,
+    /// Points written.
+    pub points: u64,
+    /// Runs that are not written.
+    pub left_out: Vec<LeftOut>,
 }
 
 /// Why a job's run is not written, if it is not.
@@ -102,7 +108,31 @@ fn curves(args: &Args, folder: &Folder, job: &Job) -> Result<Option<(Curve, Opti
     })
 }
 
+/// Writes all finished runs of a sweep to a store, with validation and training losses.
+pub fn everything(dir: PathBuf, store: PathBuf) -> Result<Document, Failure> {
+    write(&Args { dir, output: store, split: Which::Both, thin: None, run: Vec::new(), diverged: false })
+}
+
+/// Runs the verb.
 pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
+    let written = write(args)?;
+    if output.json {
+        return output.document("lehr.sweep-export/1", &written);
+    }
+    let Document { store, runs, points, left_out } = written;
+    for run in left_out.iter().filter(|run| run.why.starts_with("diverged") || run.why.starts_with("failed"))
+    {
+        say(format_args!("note: {} left out: {}", run.id, run.why));
+    }
+    data(&format!(
+        "{store}: {} runs, {points} points ({POINTS}, {MANIFEST}); {} runs left out",
+        runs.len(),
+        left_out.len()
+    ))
+}
+
+/// Writes the store.
+fn write(args: &Args) -> Result<Document, Failure> {
     let folder = Folder::open(&args.dir)?;
     let name = args.output.to_string_lossy().into_owned();
     let replacement = Replacement::begin(&args.output)?;
@@ -129,16 +159,5 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
         writer.copy(&old, before, &|id| folder.graph().job(id).is_none())?;
     }
     replacement.commit(writer)?;
-    if output.json {
-        return output.document("lehr.sweep-export/1", &Document { store: name, runs, points, left_out });
-    }
-    for run in left_out.iter().filter(|run| run.why.starts_with("diverged") || run.why.starts_with("failed"))
-    {
-        say(format_args!("note: {} left out: {}", run.id, run.why));
-    }
-    data(&format!(
-        "{name}: {} runs, {points} points ({POINTS}, {MANIFEST}); {} runs left out",
-        runs.len(),
-        left_out.len()
-    ))
+    Ok(Document { store: name, runs, points, left_out })
 }

@@ -1,0 +1,314 @@
+//! The best annealing ratio measured: against peak rate, horizon and N, dense and mixture of experts.
+
+use super::findings::{Block, Findings, Table, interval, mnat};
+use crate::failure::Failure;
+use crate::plot;
+use lehr::measured::{MeasuredOptimum, measured_optima, twin_noise};
+use lehr::transfer::{
+    Carried, Larger, Optimum, PowerLaw, Stability, architecture_gap, carry_over, power_law, stability,
+};
+use lehr::{Caveat, Curve};
+use serde_json::json;
+use std::collections::BTreeMap;
+
+const LEVEL: f64 = 0.9;
+const VARIABLES: [&[&str]; 3] = [&["peak_lr"], &["total"], &["peak_lr", "total"]];
+
+/// Cells of one architecture, data set and shape.
+struct Group {
+    arch: String,
+    dataset: String,
+    shape: String,
+    cells: Vec<MeasuredOptimum>,
+    /// Optima that are no limits.
+    inside: Vec<Optimum>,
+    laws: Vec<Result<PowerLaw, String>>,
+    horizon: Result<Vec<Carried>, String>,
+    size: Result<Vec<Carried>, String>,
+    /// Whether the ratio moves with N within the group.
+    across_size: Option<Stability>,
+}
+
+impl Group {
+    fn new((arch, dataset, shape): (String, String, String), cells: Vec<MeasuredOptimum>) -> Self {
+        let inside: Vec<Optimum> = cells.iter().filter(|cell| !cell.at_edge).map(Optimum::from).collect();
+        let laws =
+            VARIABLES.iter().map(|v| power_law(&inside, v, LEVEL).map_err(|e| e.to_string())).collect();
+        let carried = |larger| carried(&cells, larger);
+        let (horizon, size) = (carried(Larger::Horizon), carried(Larger::Size));
+        let across_size = stability(&inside).into_iter().find(|question| question.across == "N");
+        Self { arch, dataset, shape, inside, laws, horizon, size, across_size, cells }
+    }
+
+    fn name(&self) -> String {
+        format!("{}, {}, {} annealing", self.arch, self.dataset, self.shape)
+    }
+}
+
+/// Ratios carried to the larger cells, where the ratios measured there reach the prediction: beyond them no cost is known.
+fn carried(cells: &[MeasuredOptimum], larger: Larger) -> Result<Vec<Carried>, String> {
+    if cells.iter().all(|cell| cell.at_edge) {
+        return Err("every optimum lies at an edge".to_owned());
+    }
+    let mut carried = carry_over(cells, larger, LEVEL).map_err(|error| error.to_string())?;
+    carried.retain(|c| {
+        let same =
+            |cell: &&MeasuredOptimum| cell.peak_lr == c.peak_lr && cell.total == c.total && cell.n8 == c.n8;
+        cells.iter().find(same).is_some_and(|cell| {
+            let reached = cell.points[0].0..=cell.points[cell.points.len() - 1].0;
+            reached.contains(&c.predicted)
+        })
+    });
+    if carried.is_empty() {
+        return Err("the ratios measured there do not reach the prediction".to_owned());
+    }
+    Ok(carried)
+}
+
+/// One term of a law in words.
+fn terms(law: &PowerLaw) -> String {
+    let unit = |v: &str| if v == "peak_lr" { "η" } else { "T" };
+    let term = |(v, e): (&String, &lehr::transfer::Exponent)| {
+        format!("{}^{:+.3} ({})", unit(v), e.value, interval(e.interval, 3))
+    };
+    law.variables.iter().zip(&law.exponents).map(term).collect::<Vec<_>>().join(" · ")
+}
+
+fn carried_table(blocks: &mut Vec<Block>, carried: &[Carried]) {
+    let mut table =
+        Table::new(["peak rate", "updates", "active N", "predicted", "90 %", "measured", "costs mnat"]);
+    for c in carried {
+        table.row([
+            format!("{:e}", c.peak_lr),
+            c.total.to_string(),
+            n(c.n8),
+            format!("{:.3}", c.predicted),
+            interval(c.interval, 3),
+            format!("{:.3}", c.measured),
+            mnat(c.regret),
+        ]);
+    }
+    blocks.push(Block::Table(table));
+}
+
+fn n(n8: Option<f64>) -> String {
+    n8.map_or_else(|| "unknown".to_owned(), |n8| format!("{:.0}", n8 * 1e8))
+}
+
+/// Mean and largest cost, in words.
+fn costs(carried: &[Carried]) -> String {
+    let all: Vec<f64> = carried.iter().map(|c| c.regret).collect();
+    format!(
+        "{} mnat on average and {} at most",
+        mnat(all.iter().sum::<f64>() / all.len().max(1) as f64),
+        mnat(all.iter().copied().fold(0.0, f64::max))
+    )
+}
+
+/// Measures the optima and fits their laws.
+pub fn analyse(curves: &[Curve], store: &str) -> Result<Findings, Failure> {
+    let measured = measured_optima(curves);
+    if measured.is_empty() {
+        return Err(Failure::new("no cell has four or more annealing ratios: no optimum can be measured")
+            .hint("give runs that share peak rate, horizon, shape, size and data and differ in the ratio"));
+    }
+    let mut groups: BTreeMap<(String, String, String), Vec<MeasuredOptimum>> = BTreeMap::new();
+    for cell in &measured {
+        let dataset = cell.dataset.clone().unwrap_or_else(|| "unstated data".to_owned());
+        groups.entry((cell.arch.clone(), dataset, cell.shape.clone())).or_default().push(cell.clone());
+    }
+    let groups: Vec<Group> = groups.into_iter().map(|(key, cells)| Group::new(key, cells)).collect();
+    let inside: Vec<Optimum> = measured.iter().filter(|cell| !cell.at_edge).map(Optimum::from).collect();
+    // N differs between the groups: it is asked within each, and architectures are compared in pairs of equal N.
+    let mut questions = stability(&inside);
+    questions.retain(|question| question.across != "N" && question.across != "architecture");
+    let gap = architecture_gap(&measured, LEVEL);
+    let noise = twin_noise(curves);
+    let (mut summary, mut blocks, mut caveats) = (Vec::new(), Vec::new(), Vec::new());
+    let edges = measured.iter().filter(|cell| cell.at_edge).count();
+    if edges > 0 {
+        caveats.push(Caveat::note(
+            "optimum-at-edge",
+            format!(
+                "{edges} of {} optima lie at the smallest or largest ratio measured: they are limits and do not enter the laws",
+                measured.len()
+            ),
+        ));
+    }
+    if noise.is_none() {
+        caveats.push(Caveat::note(
+            "no-twins",
+            "no two runs differ in the seed alone: intervals of the optima come from the misfit of each cell's quadratic, and say nothing of other seeds",
+        ));
+    }
+    for group in &groups {
+        group.write(&mut summary, &mut blocks);
+    }
+    blocks.push(Block::Heading("Does the ratio stay put elsewhere?".to_owned()));
+    blocks.push(Block::Text(
+        "Effects on ln R of the second level against the first, peak rate and horizon accounted for."
+            .to_owned(),
+    ));
+    let mut table = Table::new(["across", "levels", "answer"]);
+    for q in &questions {
+        table.row([q.across.clone(), q.levels.join(", "), q.verdict.clone()]);
+    }
+    blocks.push(Block::Table(table));
+    if let Some(gap) = &gap {
+        let range = gap.interval.map_or_else(|| "–".to_owned(), |range| interval(range, 2));
+        let text = format!(
+            "mixture of experts against dense at equal peak rate, horizon and active N: R_moe/R_dense = {:.3} (90 %: {range}; {} pairs of cells); using the dense ratio costs the mixture of experts {} mnat on average and {} at most",
+            gap.factor,
+            gap.pairs,
+            mnat(gap.mean_regret),
+            mnat(gap.largest_regret)
+        );
+        blocks.push(Block::Text(format!("{}.", text.replacen('m', "M", 1))));
+        summary.push(text);
+    }
+    for q in questions.iter().filter(|q| q.effect.is_some()) {
+        summary.push(format!("across {}: {}", q.across, q.verdict));
+    }
+    let names: Vec<String> = groups.iter().map(Group::name).collect();
+    let all: Vec<Vec<Optimum>> =
+        groups.iter().map(|group| group.cells.iter().map(Optimum::from).collect()).collect();
+    let sources: Vec<(&str, &[Optimum], &[Result<PowerLaw, String>])> = names
+        .iter()
+        .zip(&groups)
+        .zip(&all)
+        .map(|((name, group), all)| (name.as_str(), &all[..], &group.laws[..]))
+        .collect();
+    let file = "ratios.svg".to_owned();
+    blocks.push(Block::Picture(file.clone(), "measured optima against peak rate and horizon".to_owned()));
+    let results = json!({
+        "twin_noise": noise,
+        "groups": groups.iter().map(Group::json).collect::<Vec<_>>(),
+        "stability": questions,
+        "gap": gap,
+    });
+    Ok(Findings {
+        title: "The best annealing ratio, measured".to_owned(),
+        question: "Runs that share everything but the annealing ratio measure the best ratio of their cell: the lowest point of a quadratic in √r through their final losses. Power laws R = λ·η^α and R = λ·T^α (η in units of 10⁻³, T in units of 10⁴ updates) are fitted to the optima by weighted least squares of ln R; intervals are of 90 %.".to_owned(),
+        summary,
+        blocks,
+        pictures: vec![(file, plot::transfer(&sources))],
+        caveats,
+        commands: vec![format!("lehr transfer {store}")],
+        results,
+    })
+}
+
+impl Group {
+    /// Where the optima lie, in words.
+    fn range(&self) -> String {
+        let (name, all) = (self.name(), self.cells.len());
+        let ratios = self.inside.iter().map(|optimum| optimum.ratio);
+        let (low, high) = ratios.fold((f64::INFINITY, 0.0_f64), |(low, high), r| (low.min(r), high.max(r)));
+        match self.inside.len() {
+            0 => format!("{name}: all {all} optima lie at the smallest or largest ratio measured"),
+            inside => format!(
+                "{name}: R between {low:.3} and {high:.3} in the {inside} of {all} cells whose optimum lies inside what was measured"
+            ),
+        }
+    }
+
+    fn write(&self, summary: &mut Vec<String>, blocks: &mut Vec<Block>) {
+        let name = self.name();
+        blocks.push(Block::Heading(format!("Optima: {name}")));
+        summary.push(self.range());
+        let mut table = Table::new([
+            "peak rate",
+            "updates",
+            "active N",
+            "ratios",
+            "R",
+            "90 %",
+            "lowest loss",
+            "misfit mnat",
+        ]);
+        for cell in &self.cells {
+            table.row([
+                format!("{:e}", cell.peak_lr),
+                cell.total.to_string(),
+                n(cell.n8),
+                cell.points.iter().map(|p| format!("{:.2}", p.0)).collect::<Vec<_>>().join(" "),
+                format!("{:.3}{}", cell.ratio, if cell.at_edge { " (edge)" } else { "" }),
+                interval(cell.interval, 3),
+                format!("{:.4}", cell.loss),
+                mnat(cell.misfit),
+            ]);
+        }
+        blocks.push(Block::Table(table));
+        let mut table = Table::new(["law", "λ", "90 %", "exponents (90 %)", "misfit of ln R", "optima"]);
+        for (law, variables) in self.laws.iter().zip(VARIABLES) {
+            let of = variables.join(", ").replace("peak_lr", "η").replace("total", "T");
+            match law {
+                Ok(law) => {
+                    table.row([
+                        format!("R({of})"),
+                        format!("{:.3}", law.lambda),
+                        interval(law.lambda_interval, 3),
+                        terms(law),
+                        format!("{:.3}", law.rms),
+                        law.n.to_string(),
+                    ]);
+                    summary.push(format!(
+                        "{name}: R({of}) = {:.3} · {}, {} optima",
+                        law.lambda,
+                        terms(law),
+                        law.n
+                    ));
+                }
+                Err(error) => {
+                    table.row([
+                        format!("R({of})"),
+                        "–".into(),
+                        "–".into(),
+                        error.clone(),
+                        "–".into(),
+                        self.inside.len().to_string(),
+                    ]);
+                }
+            }
+        }
+        blocks.push(Block::Table(table));
+        if let Some(question) = &self.across_size {
+            let text = format!(
+                "across N, peak rate and horizon accounted for (effect of a factor e in N): {}",
+                question.verdict
+            );
+            if question.effect.is_some() {
+                summary.push(format!("{name}: {text}"));
+            }
+            blocks.push(Block::Text(format!("{}.", text.replacen('a', "A", 1))));
+        }
+        for (what, carried) in [("the longest horizon", &self.horizon), ("the largest model", &self.size)] {
+            match carried {
+                Ok(carried) => {
+                    let text = format!(
+                        "carried to {what} from the smaller cells alone, the ratio costs {}",
+                        costs(carried)
+                    );
+                    blocks.push(Block::Text(format!("{}:", text.replacen('c', "C", 1))));
+                    carried_table(blocks, carried);
+                    summary.push(format!("{name}: {text}"));
+                }
+                Err(error) => blocks.push(Block::Text(format!("Not carried to {what}: {error}."))),
+            }
+        }
+    }
+
+    fn json(&self) -> serde_json::Value {
+        json!({
+            "arch": self.arch,
+            "dataset": self.dataset,
+            "shape": self.shape,
+            "cells": self.cells,
+            "laws": self.laws.iter().flatten().collect::<Vec<_>>(),
+            "undetermined": self.laws.iter().filter_map(|law| law.as_ref().err()).collect::<Vec<_>>(),
+            "across_size": self.across_size,
+            "to_longer": self.horizon.as_ref().ok(),
+            "to_larger": self.size.as_ref().ok(),
+        })
+    }
+}

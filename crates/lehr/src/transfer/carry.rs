@@ -1,0 +1,222 @@
+//! Carrying a measured ratio over: to longer horizons, to larger models, between architectures, and what it costs there.
+
+use super::{Optimum, TransferError, power_law};
+use crate::fit::resample::student;
+use crate::measured::MeasuredOptimum;
+use serde::{Deserialize, Serialize};
+
+/// In which direction a ratio is carried over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Larger {
+    /// From shorter horizons to the longest.
+    Horizon,
+    /// From smaller models to the largest.
+    Size,
+}
+
+/// A ratio predicted from smaller cells, held against a larger cell's own measurement.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Carried {
+    /// Peak rate of the larger cell.
+    pub peak_lr: f64,
+    /// Its horizon, updates.
+    pub total: u64,
+    /// Its N / 10⁸, if known.
+    pub n8: Option<f64>,
+    /// The ratio that a power law of the smaller cells predicts.
+    pub predicted: f64,
+    /// Interval of the prediction.
+    pub interval: (f64, f64),
+    /// The ratio measured.
+    pub measured: f64,
+    /// What the predicted ratio costs on the larger cell's measured losses, nats.
+    pub regret: f64,
+}
+
+/// Fits the power law of R to all cells but the largest and predicts the ratio of the largest, which is then judged by
+/// what it costs on the losses measured there.
+///
+/// The law has those of peak rate and horizon as variables that the smaller cells vary. Optima at the edge of their
+/// cell are limits and do not enter the law; larger cells are judged with or without.
+///
+/// # Errors
+/// [`TransferError::OneLevel`] when all cells are equally large; otherwise as [`power_law`].
+pub fn carry_over(
+    cells: &[MeasuredOptimum],
+    larger: Larger,
+    level: f64,
+) -> Result<Vec<Carried>, TransferError> {
+    let size = |cell: &MeasuredOptimum| match larger {
+        Larger::Horizon => cell.total as f64,
+        Larger::Size => cell.n8.unwrap_or(0.0),
+    };
+    let largest = cells.iter().map(size).fold(0.0, f64::max);
+    let (large, small): (Vec<_>, Vec<_>) = cells.iter().partition(|cell| size(cell) == largest);
+    if small.is_empty() || large.is_empty() {
+        return Err(TransferError::OneLevel(match larger {
+            Larger::Horizon => "horizon",
+            Larger::Size => "N",
+        }));
+    }
+    let optima: Vec<Optimum> = small.iter().filter(|cell| !cell.at_edge).map(|&cell| cell.into()).collect();
+    let varies = |f: fn(&Optimum) -> f64| optima.iter().any(|o| f(o) != f(&optima[0]));
+    let mut variables = Vec::new();
+    if varies(|o| o.peak_lr) {
+        variables.push("peak_lr");
+    }
+    if varies(|o| o.total) {
+        variables.push("total");
+    }
+    let law = power_law(&optima, &variables, level)?;
+    Ok(large
+        .into_iter()
+        .map(|cell| {
+            let (predicted, interval) = law.predict(cell.peak_lr, cell.total as f64, level);
+            Carried {
+                peak_lr: cell.peak_lr,
+                total: cell.total,
+                n8: cell.n8,
+                predicted,
+                interval,
+                measured: cell.ratio,
+                regret: cell.regret(predicted),
+            }
+        })
+        .collect())
+}
+
+/// How the ratios of mixtures of experts differ from those of dense models at the same cells.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ArchitectureGap {
+    /// Pairs of cells with both optima inside what was measured.
+    pub pairs: usize,
+    /// Geometric mean of R(mixture of experts)/R(dense) over the pairs.
+    pub factor: f64,
+    /// Its interval, from the spread over pairs; `None` with one pair.
+    pub interval: Option<(f64, f64)>,
+    /// Mean cost of the dense ratio on the losses of the mixture of experts, nats (every pair of cells).
+    pub mean_regret: f64,
+    /// Largest such cost, nats.
+    pub largest_regret: f64,
+}
+
+/// Pairs every cell of a mixture of experts with the dense cell of the same peak rate, horizon, shape, data and split whose N
+/// is nearest (within a factor of 1.5; active parameters), and compares the optima.
+///
+/// # Formula
+/// d = ln R_moe − ln R_dense a pair; factor = exp(mean d), interval exp(mean d ± t·s/√n), t Student's with n − 1 degrees.
+#[must_use]
+pub fn architecture_gap(cells: &[MeasuredOptimum], level: f64) -> Option<ArchitectureGap> {
+    let apart = |a: &MeasuredOptimum, b: &MeasuredOptimum| match (a.n8, b.n8) {
+        (Some(a), Some(b)) => (a / b).ln().abs(),
+        (None, None) => 0.0,
+        _ => f64::INFINITY,
+    };
+    let alike = |a: &MeasuredOptimum, b: &MeasuredOptimum| {
+        (a.peak_lr / b.peak_lr - 1.0).abs() < 1e-6
+            && a.total == b.total
+            && a.shape == b.shape
+            && a.dataset == b.dataset
+            && a.split == b.split
+    };
+    let pairs: Vec<(&MeasuredOptimum, &MeasuredOptimum)> = cells
+        .iter()
+        .filter(|moe| moe.arch == "moe")
+        .filter_map(|moe| {
+            cells
+                .iter()
+                .filter(|dense| {
+                    dense.arch == "dense" && alike(moe, dense) && apart(moe, dense) < 1.5_f64.ln()
+                })
+                .min_by(|a, b| apart(moe, a).total_cmp(&apart(moe, b)))
+                .map(|dense| (moe, dense))
+        })
+        .collect();
+    let regrets: Vec<f64> = pairs.iter().map(|(moe, dense)| moe.regret(dense.ratio)).collect();
+    let differences: Vec<f64> = pairs
+        .iter()
+        .filter(|(moe, dense)| !moe.at_edge && !dense.at_edge)
+        .map(|(moe, dense)| (moe.ratio / dense.ratio).ln())
+        .collect();
+    if differences.is_empty() {
+        return None;
+    }
+    let n = differences.len() as f64;
+    let mean = differences.iter().sum::<f64>() / n;
+    let squares: f64 = differences.iter().map(|d| (d - mean).powi(2)).sum();
+    let half = (n > 1.0).then(|| student(level, n - 1.0) * (squares / (n - 1.0) / n).sqrt());
+    Some(ArchitectureGap {
+        pairs: differences.len(),
+        factor: mean.exp(),
+        interval: half.map(|half| ((mean - half).exp(), (mean + half).exp())),
+        mean_regret: regrets.iter().sum::<f64>() / regrets.len() as f64,
+        largest_regret: regrets.iter().copied().fold(0.0, f64::max),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A cell whose loss is 1 + (√r − √best)², measured at five ratios.
+    fn cell(arch: &str, peak_lr: f64, total: u64, best: f64) -> MeasuredOptimum {
+        let quadratic = [1.0 + best, -2.0 * best.sqrt(), 1.0];
+        let loss = |r: f64| quadratic[0] + quadratic[1] * r.sqrt() + quadratic[2] * r;
+        MeasuredOptimum {
+            peak_lr,
+            total,
+            n8: Some(0.01),
+            arch: arch.to_owned(),
+            dataset: None,
+            split: "validation".to_owned(),
+            shape: "linear".to_owned(),
+            points: [0.1, 0.2, 0.4, 0.6, 0.9].map(|r| (r, loss(r))).to_vec(),
+            ratio: best,
+            interval: (0.9 * best, 1.1 * best),
+            loss: 1.0,
+            quadratic,
+            misfit: 1e-4,
+            noise: 1e-4,
+            at_edge: false,
+        }
+    }
+
+    fn law(peak_lr: f64, total: u64) -> f64 {
+        0.4 * (peak_lr / 1e-3).powf(0.3) * (total as f64 / 1e4).powf(-0.1)
+    }
+
+    #[test]
+    fn a_ratio_that_follows_a_power_law_is_carried_to_the_longest_horizon_at_no_cost() {
+        let mut cells = Vec::new();
+        for peak_lr in [5e-4, 1e-3, 2e-3] {
+            for total in [5000, 10_000, 40_000] {
+                cells.push(cell("dense", peak_lr, total, law(peak_lr, total)));
+            }
+        }
+        let carried = carry_over(&cells, Larger::Horizon, 0.9).unwrap();
+        assert_eq!(carried.len(), 3);
+        for c in &carried {
+            assert_eq!(c.total, 40_000);
+            assert!((c.predicted - c.measured).abs() < 1e-9 && c.regret.abs() < 1e-12, "{c:?}");
+        }
+        assert_eq!(carry_over(&cells, Larger::Size, 0.9), Err(TransferError::OneLevel("N")));
+    }
+
+    #[test]
+    fn the_gap_between_architectures_is_the_mean_over_pairs_and_costs_what_the_cell_says() {
+        let mut cells = Vec::new();
+        for peak_lr in [5e-4, 1e-3, 2e-3] {
+            cells.push(cell("dense", peak_lr, 5000, 0.3));
+            cells.push(cell("moe", peak_lr, 5000, 0.36));
+        }
+        // A horizon of one architecture alone has no pair.
+        cells.push(cell("dense", 1e-3, 80_000, 0.9));
+        let gap = architecture_gap(&cells, 0.9).unwrap();
+        assert_eq!(gap.pairs, 3);
+        assert!((gap.factor - 1.2).abs() < 1e-9, "{gap:?}");
+        let cost = (0.36_f64.sqrt() - 0.3_f64.sqrt()).powi(2);
+        assert!((gap.mean_regret - cost).abs() < 1e-12 && (gap.largest_regret - cost).abs() < 1e-12);
+        assert!(architecture_gap(&cells[6..], 0.9).is_none());
+    }
+}
