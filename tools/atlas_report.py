@@ -42,7 +42,8 @@ def optima():
             row = [f"`{model}`", str(total)]
             for rate in RATES:
                 cell = cells.get((rate, total))
-                row.append("–" if cell is None else ("≤ 0.10" if cell["at_edge"] else f"{cell['ratio']:.2f}"))
+                edge = "" if cell is None or not cell["at_edge"] else "≤ " if cell["ratio"] < 0.5 else "≥ "
+                row.append("–" if cell is None else f"{edge}{cell['ratio']:.2f}")
             rows.append(row)
     return table(["model", "T"] + [f"η = {rate * 1e3:.0f}·10⁻³" for rate in RATES], rows)
 
@@ -104,16 +105,23 @@ def scores(columns):
     return table(["law"] + [title for title, _ in columns], rows)
 
 
+def deviation(values):
+    mean = sum(values) / len(values)
+    return (sum((x - mean) ** 2 for x in values) / (len(values) - 1)) ** 0.5
+
+
 def twins():
     rows = []
     for model in ["dense-0.1m", "moe-8x0.03m"]:
         runs = lehr("inspect", STORE, "--run", f"{model}-lr4e-3-b8-s*-w40-T800-r0.?-linear")["runs"]
-        for ratio in [0.2, 0.6]:
-            last = [run["last_loss"] for run in runs if abs(run["ratio"] - ratio) < 1e-6]
-            mean = sum(last) / len(last)
-            sd = (sum((x - mean) ** 2 for x in last) / (len(last) - 1)) ** 0.5
-            rows.append([f"`{model}`", f"{ratio}", f"{len(last)}", f"{mean:.4f}", f"{1e3 * sd:.1f}"])
-    return table(["model", "r", "seeds", "mean last loss", "sd, mnat"], rows)
+        last = {(run["id"].split("-s")[1][0], round(run["ratio"], 1)): run["last_loss"] for run in runs}
+        seeds = [seed for seed, ratio in last if ratio == 0.6]
+        lower, upper = ([last[seed, ratio] for seed in seeds] for ratio in (0.2, 0.6))
+        apart = [b - a for a, b in zip(lower, upper)]
+        cells = [f"{sum(x) / len(x):.4f} ± {1e3 * deviation(x):.1f} mnat" for x in (lower, upper)]
+        difference = f"{1e3 * sum(apart) / len(apart):.1f} ± {1e3 * deviation(apart):.1f} mnat"
+        rows.append([f"`{model}`", str(len(seeds)), *cells, difference])
+    return table(["model", "seeds", "r = 0.2", "r = 0.6", "difference, seed by seed"], rows)
 
 
 def batches():
