@@ -238,7 +238,7 @@ pub fn transfer(sources: &[(&str, &[Optimum], &[Result<PowerLaw, String>])]) -> 
     {
         let position = |o: &Optimum| if variable == "peak_lr" { o.peak_lr } else { o.total };
         let Some((_, optima, laws)) = sources.first() else { continue };
-        let law = laws.iter().flatten().find(|law| law.variables.len() == 1 && law.variables[0] == variable);
+        let law = laws.iter().flatten().find(|law| law.variables == [variable]);
         let (low, high) =
             optima.iter().map(position).fold((f64::INFINITY, 0.0_f64), |(l, h), x| (l.min(x), h.max(x)));
         let x: Vec<f64> = if law.is_some() {
@@ -247,7 +247,7 @@ pub fn transfer(sources: &[(&str, &[Optimum], &[Result<PowerLaw, String>])]) -> 
             Vec::new()
         };
         let predicted: Vec<(f64, (f64, f64))> =
-            law.map_or_else(Vec::new, |law| x.iter().map(|&x| law.predict(x, x, 0.9)).collect());
+            law.map_or_else(Vec::new, |law| x.iter().filter_map(|&x| law.predict(x, x, None, 0.9)).collect());
         panels.push(TransferPanel {
             axis: axis.to_owned(),
             format,
@@ -264,6 +264,7 @@ pub fn transfer(sources: &[(&str, &[Optimum], &[Result<PowerLaw, String>])]) -> 
                         },
                         x: position(o),
                         ratio: o.ratio,
+                        limit: o.at_edge,
                         interval: (o.ln_sd > 0.0).then(|| {
                             (
                                 (o.ratio.ln() - 1.645 * o.ln_sd).exp(),

@@ -24,9 +24,24 @@ pub struct RunConfig {
     /// Updates between two validations; 0: only after the last update.
     #[serde(default)]
     pub validate_every: u64,
+    /// Updates between two measurements of the gradient noise, each of which costs one more update's time; 0: none.
+    #[serde(default)]
+    pub noise_every: u64,
 }
 
 impl RunConfig {
+    /// Whether a run of `total` updates validates after this update: every `validate_every`, and after the last.
+    #[must_use]
+    pub fn validates_at(&self, update: u64, total: u64) -> bool {
+        update == total || (self.validate_every > 0 && update.is_multiple_of(self.validate_every))
+    }
+
+    /// Whether the gradient noise is measured before this update.
+    #[must_use]
+    pub fn measures_noise_at(&self, update: u64) -> bool {
+        self.noise_every > 0 && update.is_multiple_of(self.noise_every)
+    }
+
     /// Checks every key's range.
     ///
     /// # Errors

@@ -12,7 +12,7 @@
 use crate::error::TrainError;
 use crate::run_config::RunConfig;
 use crate::sweep::SweepError;
-use crate::sweep::journal::{Journal, Record, read};
+use crate::sweep::journal::{self, Journal, Record, read};
 use crate::trainer::Trainer;
 use lehr::{Arch, BranchPoint, Curve, LossKind, ParamCount, Params, RunMeta, Schedule, Split, Steps, Tokens};
 use serde::{Deserialize, Serialize};
@@ -47,8 +47,7 @@ impl Plan {
     /// Whether there is a validation after this update: every `validate_every`, and after the last.
     #[must_use]
     pub fn validates_at(&self, update: u64) -> bool {
-        let every = self.config.validate_every;
-        update == self.schedule.total().0 || (every > 0 && update.is_multiple_of(every))
+        self.config.validates_at(update, self.schedule.total().0)
     }
 
     /// The run's metadata, of losses of a split. N counts parameters outside embedding and head.
@@ -254,31 +253,13 @@ impl Session {
             return Ok(Advance::End);
         }
         // A run that diverges leaves its last snapshot, from which it can be looked at.
-        let report = match self.trainer.update(self.rate(update)) {
-            Ok(report) => report,
+        let (config, total, rate) = (&self.plan.config, self.plan.schedule.total().0, self.rate(update));
+        let record = match journal::advance(self.trainer.as_mut(), config, rate, total) {
+            Ok(record) => record,
             Err(TrainError::Diverged { update, quantity, .. }) => {
                 return Ok(Advance::Diverged { update, quantity });
             }
             Err(error) => return Err(error),
-        };
-        let validation = if self.plan.validates_at(update) {
-            match self.trainer.evaluate() {
-                Ok(loss) => Some(loss),
-                Err(TrainError::Diverged { quantity, .. }) => {
-                    return Ok(Advance::Diverged { update, quantity });
-                }
-                Err(error) => return Err(error),
-            }
-        } else {
-            None
-        };
-        let record = Record {
-            update,
-            loss: report.loss,
-            gradient_norm: report.gradient_norm,
-            validation,
-            balance_loss: report.balance_loss,
-            z_loss: report.z_loss,
         };
         self.journal.push(&record).map_err(plain)?;
         if self.saved.elapsed() >= self.pause {
@@ -362,6 +343,7 @@ fn difference(before: &Plan, now: &Plan) -> Option<&'static str> {
         ("batch", a.batch != b.batch),
         ("seed", a.seed != b.seed),
         ("validate_every", a.validate_every != b.validate_every),
+        ("noise_every", a.noise_every != b.noise_every),
         ("schedule", before.schedule != now.schedule),
         ("number of threads", before.lanes != now.lanes),
         ("branch point", before.branch != now.branch),

@@ -27,6 +27,14 @@ pub trait Trainer: Send {
     /// [`TrainError::Diverged`] when the loss or the gradient is not finite; the weights are then unchanged.
     fn update(&mut self, lr: f64) -> Result<UpdateReport, TrainError>;
 
+    /// Root mean square norm of the gradients of the next update's sequences, each taken alone; nothing is trained. With
+    /// the norm of the whole batch's gradient, which that update reports, it gives the gradient-noise scale
+    /// ([`lehr::batch::noise_scale`]).
+    ///
+    /// # Errors
+    /// [`TrainError`] when data cannot be read; [`TrainError::Diverged`] when a norm is not finite.
+    fn sequence_gradient_norm(&mut self) -> Result<f64, TrainError>;
+
     /// Mean cross-entropy on the fixed validation batches, nats per token.
     ///
     /// # Errors

@@ -68,6 +68,7 @@ fn config(experts: bool) -> RunConfig {
         batch: 6,
         seed: 7,
         validate_every: 0,
+        noise_every: 0,
     }
 }
 
@@ -243,5 +244,63 @@ fn parameter_counts_are_the_tensors_sizes() {
         // Two of four experts are at rest.
         let resting = if experts { 2 * 2 * 3 * 32 * 32 } else { 0 };
         assert_eq!(counts.non_embedding - counts.active, resting);
+    }
+}
+
+/// One sequence of another trainer's batches, given as the whole batch.
+struct Single {
+    whole: Counting,
+    row: usize,
+}
+
+impl Batches for Single {
+    fn rows(&self) -> usize {
+        1
+    }
+    fn context(&self) -> usize {
+        self.whole.context()
+    }
+    fn vocabulary(&self) -> u32 {
+        self.whole.vocabulary()
+    }
+    fn training(&self, update: u64, tokens: &mut [u32]) -> Result<(), TrainError> {
+        let row = self.whole.context() + 1;
+        let mut all = vec![0; self.whole.rows() * row];
+        self.whole.training(update, &mut all)?;
+        tokens.copy_from_slice(&all[self.row * row..][..row]);
+        Ok(())
+    }
+    fn validation_len(&self) -> u64 {
+        0
+    }
+    fn validation(&self, _: u64, _: &mut [u32]) -> Result<(), TrainError> {
+        unreachable!("there is no validation batch")
+    }
+}
+
+#[test]
+fn the_norm_of_single_gradients_is_that_of_batches_of_one_and_leaves_training_alone() {
+    for experts in [false, true] {
+        let config = config(experts);
+        let (mut one, mut two) = (trainer(&config, 1), trainer(&config, 2));
+        let mut squares = 0.0;
+        for row in 0..config.batch as usize {
+            let whole = Counting {
+                rows: config.batch as usize,
+                context: config.model.context as usize,
+                seed: config.seed,
+            };
+            let single = RunConfig { batch: 1, ..config.clone() };
+            let mut alone = CpuTrainer::new(&single, Arc::new(Single { whole, row }), 1).unwrap();
+            squares += alone.update(0.0).unwrap().gradient_norm.powi(2);
+        }
+        let wanted = (squares / f64::from(config.batch)).sqrt();
+        for trainer in [&mut one, &mut two] {
+            let found = trainer.sequence_gradient_norm().unwrap();
+            assert!((found / wanted - 1.0).abs() < 1e-5, "{found} {wanted}");
+        }
+        // The mean of the gradients is never longer than their root mean square.
+        assert!(two.update(1e-3).unwrap().gradient_norm < wanted);
+        assert_eq!(losses(&mut one, 5), losses(&mut trainer(&config, 1), 5));
     }
 }

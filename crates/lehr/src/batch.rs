@@ -46,6 +46,16 @@ pub enum BatchError {
     /// Too few losses at which batches can be compared.
     #[error("only {0} losses are reached by at least three batch sizes; B_opt(L) needs two")]
     TooFewLevels(usize),
+    /// No gradient noise was measured, or it cannot be told.
+    #[error(
+        "{samples} measurements of the gradient noise with {sequences} sequences a batch; it takes one and two at least (`noise_every` in the plan)"
+    )]
+    NoNoise {
+        /// Measurements.
+        samples: usize,
+        /// Sequences of a batch.
+        sequences: u64,
+    },
 }
 
 fn batch(curve: &Curve) -> Option<f64> {
@@ -177,4 +187,74 @@ pub fn critical_batch(curves: &[Curve]) -> Result<CriticalBatch, BatchError> {
     let constant = my - slope * mx;
     let squares: f64 = points.iter().map(|p| (p.1.ln() - constant - slope * p.0.ln()).powi(2)).sum();
     Ok(CriticalBatch { lambda: constant.exp(), alpha: -slope, points, rms: (squares / n).sqrt() })
+}
+
+/// Squared gradient norms at one update, of the same batch at the same weights.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GradientSample {
+    /// Loss there, nats.
+    pub loss: f64,
+    /// |g_B|²: of the whole batch's mean gradient.
+    pub batch: f64,
+    /// |g_1|²: mean over the batch's sequences of each one's own.
+    pub sequence: f64,
+}
+
+/// The gradient-noise scale over one stretch of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NoiseScale {
+    /// Mean loss of the stretch, nats.
+    pub loss: f64,
+    /// B_noise = tr Σ/|G|², tokens; `None` where the batch is too small to show |G|² above the noise.
+    pub tokens: Option<f64>,
+    /// tr Σ: variance of one sequence's gradient.
+    pub variance: f64,
+    /// |G|²: square of the true gradient's norm, as estimated; below 0 where noise hides it.
+    pub signal: f64,
+    /// Measurements in the stretch.
+    pub samples: usize,
+}
+
+/// The gradient-noise scale along a run, in up to `stretches` stretches of as many measurements each as divide evenly: the batch at which
+/// noise and signal of the gradient are equal.
+///
+/// # Formula
+/// ```text
+/// |G|² = mean (B·|g_B|² − |g_1|²)/(B − 1),   tr Σ = mean (|g_1|² − |g_B|²)·B/(B − 1),   B_noise = c·tr Σ/|G|²
+/// B: sequences of a batch, at least 2;  c: tokens of a sequence
+/// ```
+/// Numerator and denominator are unbiased and are averaged apart; their ratio is not unbiased, but nearly so over many
+/// measurements.
+///
+/// # Errors
+/// [`BatchError::NoNoise`] without measurements or with a batch of one sequence.
+///
+/// # Source
+/// McCandlish et al., An Empirical Model of Large-Batch Training, 2018, eq. 2.8 (the simple noise scale) and appendix A.1.
+pub fn noise_scale(
+    samples: &[GradientSample],
+    sequences: u64,
+    context: u64,
+    stretches: usize,
+) -> Result<Vec<NoiseScale>, BatchError> {
+    if samples.is_empty() || sequences < 2 || stretches == 0 {
+        return Err(BatchError::NoNoise { samples: samples.len(), sequences });
+    }
+    let b = sequences as f64;
+    let count = stretches.min(samples.len());
+    let scale = |stretch: &[GradientSample]| {
+        let n = stretch.len() as f64;
+        let mean = |f: &dyn Fn(&GradientSample) -> f64| stretch.iter().map(f).sum::<f64>() / n;
+        let signal = mean(&|s| (b * s.batch - s.sequence) / (b - 1.0));
+        let variance = mean(&|s| (s.sequence - s.batch) * b / (b - 1.0));
+        NoiseScale {
+            loss: mean(&|s| s.loss),
+            tokens: (signal > 0.0).then(|| context as f64 * variance / signal),
+            variance,
+            signal,
+            samples: stretch.len(),
+        }
+    };
+    let from = |stretch: usize| stretch * samples.len() / count;
+    Ok((0..count).map(|k| scale(&samples[from(k)..from(k + 1)])).collect())
 }

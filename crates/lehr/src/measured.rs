@@ -4,11 +4,11 @@ use crate::curve::Curve;
 use crate::fit::resample::quantile;
 use crate::fit::starts::normal;
 use crate::schedule::{Schedule, Wsd};
-use nalgebra::{Matrix3, Vector3};
+use nalgebra::{Matrix2, Vector2};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The measured optimum of one cell: runs that share everything but the annealing ratio.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,8 +27,11 @@ pub struct MeasuredOptimum {
     pub split: String,
     /// Shape of the annealing.
     pub shape: String,
-    /// The measured points (ratio, final loss), ascending.
+    /// The measured points (ratio, final loss), ascending. Where several seeds were measured, each loss is less what its
+    /// seed's runs lie above the mean over the seeds.
     pub points: Vec<(f64, f64)>,
+    /// Seeds measured; runs that state none count as one.
+    pub seeds: usize,
     /// The ratio with the lowest loss on the quadratic in √r.
     pub ratio: f64,
     /// Its 90 % interval.
@@ -82,21 +85,96 @@ pub fn twin_noise(curves: &[Curve]) -> Option<f64> {
     (degrees > 0.0).then(|| (squares / degrees).sqrt())
 }
 
+/// The standard deviation of a run's final loss once what all runs of its seed share is taken out, nats: what disturbs
+/// the comparison of ratios, since the runs of one seed share their trunk. `None` unless runs that differ in the
+/// annealing alone were repeated under two schedules or more with the same two seeds or more.
+///
+/// # Formula
+/// Within a model, batch, peak rate and warm-up: loss(schedule, seed) = a_schedule + b_seed + ε by least squares;
+/// σ² = Σε²/(n − schedules − seeds + 1), pooled.
+#[must_use]
+pub fn branch_noise(curves: &[Curve]) -> Option<f64> {
+    // Family → runs as (schedule, seed, loss).
+    let mut families: BTreeMap<String, Vec<(String, u64, f64)>> = BTreeMap::new();
+    for curve in curves {
+        let meta = curve.meta();
+        if let (Schedule::Wsd(wsd), Some(loss), Some(seed)) = (curve.schedule(), final_loss(curve), meta.seed)
+        {
+            let key = format!(
+                "{:?} {:?} {:?} {:e} {}",
+                meta.params, meta.dataset, meta.tokens_per_step, wsd.peak_lr, wsd.warmup.0
+            );
+            families.entry(key).or_default().push((format!("{wsd:?}"), seed, loss));
+        }
+    }
+    let (mut squares, mut degrees) = (0.0, 0.0);
+    for runs in families.values_mut() {
+        let schedules: Vec<String> = runs.iter().map(|run| run.0.clone()).collect();
+        runs.retain(|run| schedules.iter().filter(|schedule| **schedule == run.0).count() > 1);
+        let distinct =
+            |of: &dyn Fn(&(String, u64, f64)) -> String| runs.iter().map(of).collect::<BTreeSet<_>>().len();
+        let (rows, columns) = (distinct(&|run| run.0.clone()), distinct(&|run| run.1.to_string()));
+        if rows < 2 || columns < 2 || runs.len() < rows + columns {
+            continue;
+        }
+        let mut left: Vec<f64> = runs.iter().map(|run| run.2).collect();
+        // Alternating projections converge to the least-squares residual of the two-way layout.
+        for _ in 0..200 {
+            take_means(&mut left, &runs.iter().map(|run| run.0.as_str()).collect::<Vec<_>>());
+            take_means(&mut left, &runs.iter().map(|run| run.1).collect::<Vec<_>>());
+        }
+        squares += left.iter().map(|l| l * l).sum::<f64>();
+        degrees += (runs.len() + 1 - rows - columns) as f64;
+    }
+    (degrees > 0.0).then(|| (squares / degrees).sqrt())
+}
+
+/// Takes from every value the mean of the values with its key; returns the means by key.
+fn take_means<K: Ord + Copy>(values: &mut [f64], keys: &[K]) -> BTreeMap<K, f64> {
+    let mut means: BTreeMap<K, (f64, f64)> = BTreeMap::new();
+    for (&value, &key) in values.iter().zip(keys) {
+        let entry = means.entry(key).or_default();
+        *entry = (entry.0 + value, entry.1 + 1.0);
+    }
+    let means: BTreeMap<K, f64> = means.into_iter().map(|(key, (sum, n))| (key, sum / n)).collect();
+    for (value, key) in values.iter_mut().zip(keys) {
+        *value -= means[key];
+    }
+    means
+}
+
 fn value(c: &[f64; 3], ratio: f64) -> f64 {
     c[0] + c[1] * ratio.sqrt() + c[2] * ratio
 }
 
-/// Least squares of loss on 1, √r, r.
-fn quadratic(points: &[(f64, f64)]) -> Option<[f64; 3]> {
-    let mut matrix = Matrix3::<f64>::zeros();
-    let mut right = Vector3::<f64>::zeros();
-    for &(ratio, loss) in points {
-        let row = Vector3::new(1.0, ratio.sqrt(), ratio);
-        matrix += row * row.transpose();
-        right += row * loss;
+/// A measured point: ratio, loss, seed.
+type Point = (f64, f64, Option<u64>);
+
+/// Least squares of loss on √r, r and an intercept for every seed; c₀ is the mean of the intercepts over the points.
+/// Returns the coefficients and the seeds' offsets from c₀. `None` where the ratios within seeds do not determine them.
+fn quadratic(points: &[Point]) -> Option<([f64; 3], BTreeMap<Option<u64>, f64>)> {
+    let seeds: Vec<Option<u64>> = points.iter().map(|p| p.2).collect();
+    let mut columns = [
+        points.iter().map(|p| p.0.sqrt()).collect::<Vec<f64>>(),
+        points.iter().map(|p| p.0).collect(),
+        points.iter().map(|p| p.1).collect(),
+    ];
+    let means = columns.each_mut().map(|column| take_means(column, &seeds));
+    let [root, ratio, loss] = &columns;
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
+    let matrix = Matrix2::new(dot(root, root), dot(root, ratio), dot(root, ratio), dot(ratio, ratio));
+    // √r and r are nearly collinear over few ratios, but never as nearly as rounding.
+    if matrix.determinant() < 1e-9 * matrix[(0, 0)] * matrix[(1, 1)] {
+        return None;
     }
-    let solution = matrix.cholesky()?.solve(&right);
-    Some([solution[0], solution[1], solution[2]])
+    let solution = matrix.cholesky()?.solve(&Vector2::new(dot(root, loss), dot(ratio, loss)));
+    let (c1, c2) = (solution[0], solution[1]);
+    let intercepts: BTreeMap<Option<u64>, f64> = means[2]
+        .iter()
+        .map(|(seed, loss)| (*seed, loss - c1 * means[0][seed] - c2 * means[1][seed]))
+        .collect();
+    let c0 = seeds.iter().map(|seed| intercepts[seed]).sum::<f64>() / points.len() as f64;
+    Some(([c0, c1, c2], intercepts.into_iter().map(|(seed, a)| (seed, a - c0)).collect()))
 }
 
 /// The ratio of the lowest value within the range measured, and whether it is an edge.
@@ -118,12 +196,14 @@ const RESAMPLES: u64 = 500;
 /// of architecture, data set, split, N, peak rate and horizon.
 ///
 /// # Formula
-/// loss = c₀ + c₁√r + c₂r by least squares (a quadratic in r itself misfits real cells by 1–4 mnat); r* = (c₁/2c₂)²
-/// within the ratios measured. The interval holds the central 90 % of r* over 500 resamples in which every loss gets
-/// Gauss noise of the twins' standard deviation, or of the misfit where that is larger or there are no twins.
+/// loss = c₀ + b_seed + c₁√r + c₂r by least squares (a quadratic in r itself misfits real cells by 1–4 mnat);
+/// r* = (c₁/2c₂)² within the ratios measured. The interval holds the central 90 % of r* over 500 resamples in which
+/// every loss gets Gauss noise: [`branch_noise`], else [`twin_noise`], or the misfit where that is larger or there are
+/// no twins. The runs of one seed share their trunk and with it b_seed, which says nothing of the ratio. Where no seed
+/// has enough ratios, seeds are pooled and the noise is that of twins.
 #[must_use]
 pub fn measured_optima(curves: &[Curve]) -> Vec<MeasuredOptimum> {
-    let noise = twin_noise(curves);
+    let (noise, apart) = (twin_noise(curves), branch_noise(curves));
     let mut cells: BTreeMap<String, Vec<(&Curve, &Wsd, f64)>> = BTreeMap::new();
     for curve in curves {
         let Schedule::Wsd(wsd) = curve.schedule() else { continue };
@@ -152,28 +232,42 @@ pub fn measured_optima(curves: &[Curve]) -> Vec<MeasuredOptimum> {
     let mut optima: Vec<MeasuredOptimum> = cells
         .into_values()
         .filter_map(|runs| {
-            let mut points: Vec<(f64, f64)> =
-                runs.iter().map(|(_, wsd, loss)| (wsd.ratio(), *loss)).collect();
-            points.sort_by(|a, b| a.0.total_cmp(&b.0));
+            let mut points: Vec<Point> =
+                runs.iter().map(|(curve, wsd, loss)| (wsd.ratio(), *loss, curve.meta().seed)).collect();
+            points.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.2.cmp(&b.2)));
             let mut distinct: Vec<f64> = points.iter().map(|p| p.0).collect();
             distinct.dedup_by(|a, b| (*a - *b).abs() < 1e-6);
             if distinct.len() < 4 {
                 return None;
             }
-            let c = quadratic(&points)?;
+            let seeds = points.iter().map(|p| p.2).collect::<BTreeSet<_>>().len();
+            let noise = if let Some((_, offsets)) = quadratic(&points) {
+                for point in &mut points {
+                    point.1 -= offsets[&point.2];
+                }
+                apart.or(noise)
+            } else {
+                points.iter_mut().for_each(|point| point.2 = None);
+                noise
+            };
+            let (c, _) = quadratic(&points)?;
             let (first, last) = (points[0].0, points[points.len() - 1].0);
             let (ratio, at_edge) = minimum(&c, first, last);
-            let squares: f64 = points.iter().map(|&(r, l)| (l - value(&c, r)).powi(2)).sum();
+            let squares: f64 = points.iter().map(|&(r, l, _)| (l - value(&c, r)).powi(2)).sum();
             let misfit = (squares / points.len() as f64).sqrt();
-            let spread = (squares / (points.len() as f64 - 3.0).max(1.0)).sqrt();
+            let intercepts = points.iter().map(|p| p.2).collect::<BTreeSet<_>>().len();
+            let degrees = points.len() as f64 - (intercepts + 2) as f64;
+            let spread = (squares / degrees.max(1.0)).sqrt();
             let sigma = noise.unwrap_or(spread).max(spread);
             let mut optima: Vec<f64> = (0..RESAMPLES)
                 .filter_map(|i| {
                     let mut rng = ChaCha8Rng::seed_from_u64(7);
                     rng.set_stream(i);
-                    let noisy: Vec<(f64, f64)> =
-                        points.iter().map(|&(r, _)| (r, value(&c, r) + sigma * normal(&mut rng))).collect();
-                    quadratic(&noisy).map(|c| minimum(&c, first, last).0)
+                    let noisy: Vec<Point> = points
+                        .iter()
+                        .map(|&(r, _, seed)| (r, value(&c, r) + sigma * normal(&mut rng), seed))
+                        .collect();
+                    quadratic(&noisy).map(|(c, _)| minimum(&c, first, last).0)
                 })
                 .collect();
             optima.sort_by(f64::total_cmp);
@@ -194,7 +288,8 @@ pub fn measured_optima(curves: &[Curve]) -> Vec<MeasuredOptimum> {
                 misfit,
                 noise: sigma,
                 at_edge,
-                points,
+                points: points.into_iter().map(|(ratio, loss, _)| (ratio, loss)).collect(),
+                seeds,
             })
         })
         .collect();

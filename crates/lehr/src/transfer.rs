@@ -32,6 +32,8 @@ pub struct Optimum {
     pub ratio: f64,
     /// Standard deviation of ln ratio; 0 where it is not known.
     pub ln_sd: f64,
+    /// Whether the ratio is the smallest or largest that was looked at: a limit, which enters no law.
+    pub at_edge: bool,
 }
 
 impl From<&MeasuredOptimum> for Optimum {
@@ -45,6 +47,7 @@ impl From<&MeasuredOptimum> for Optimum {
             split: m.split.clone(),
             ratio: m.ratio,
             ln_sd: (m.interval.1 / m.interval.0).ln() / 3.29,
+            at_edge: m.at_edge,
         }
     }
 }
@@ -63,9 +66,9 @@ pub struct Exponent {
 /// A power law of the optimal ratio: R_opt = min(1, λ·Π x_j^α_j).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PowerLaw {
-    /// Variables in order: `peak_lr` (in units of 10⁻³), `total` (in units of 10⁴ updates).
+    /// Variables in order: `peak_lr` (in units of 10⁻³), `total` (in units of 10⁴ updates), `n8` (N in units of 10⁸).
     pub variables: Vec<String>,
-    /// λ: the ratio at a peak of 10⁻³ and a horizon of 10⁴ updates.
+    /// λ: the ratio where every variable is 1.
     pub lambda: f64,
     /// Interval of λ.
     pub lambda_interval: (f64, f64),
@@ -132,14 +135,26 @@ pub enum TransferError {
 /// A column of the regression: its value for one optimum, if it has one.
 type Regressor = Box<dyn Fn(&Optimum) -> Option<f64>>;
 
+/// The logarithm of a variable in its unit; NaN where it is not known.
+fn logarithm(variable: &str, peak_lr: f64, total: f64, n8: Option<f64>) -> f64 {
+    match variable {
+        "peak_lr" => (peak_lr / 1e-3).ln(),
+        "n8" => n8.unwrap_or(f64::NAN).ln(),
+        _ => (total / 1e4).ln(),
+    }
+}
+
 fn design(optimum: &Optimum, variables: &[&str]) -> Vec<f64> {
-    variables
-        .iter()
-        .map(|v| match *v {
-            "peak_lr" => (optimum.peak_lr / 1e-3).ln(),
-            _ => (optimum.total / 1e4).ln(),
-        })
-        .collect()
+    variables.iter().map(|v| logarithm(v, optimum.peak_lr, optimum.total, optimum.n8)).collect()
+}
+
+/// Those of `variables` that are known of all optima and differ between some.
+fn varying<'a>(optima: &[&Optimum], variables: &[&'a str]) -> Vec<&'a str> {
+    let differs = |variable: &&str| {
+        let values: Vec<f64> = optima.iter().map(|o| design(o, &[variable])[0]).collect();
+        values.iter().all(|v| v.is_finite()) && values.iter().any(|v| (v - values[0]).abs() > 1e-6)
+    };
+    variables.iter().copied().filter(differs).collect()
 }
 
 /// Weighted least squares; returns coefficients, covariance and root mean square residual.
@@ -180,7 +195,8 @@ fn weights(optima: &[&Optimum]) -> Vec<f64> {
         .collect()
 }
 
-/// Fits R_opt = λ·Π x^α over the variables (`peak_lr`, `total`), by weighted least squares of ln R.
+/// Fits R_opt = λ·Π x^α over the variables (`peak_lr`, `total`, `n8`), by weighted least squares of ln R. Optima at the
+/// edge of their cell are limits and are left out.
 ///
 /// # Errors
 /// [`TransferError::TooFew`], [`TransferError::Constant`].
@@ -188,16 +204,14 @@ fn weights(optima: &[&Optimum]) -> Vec<f64> {
 /// # Source
 /// Wang et al., 2026: R_opt = λ_η·η_max^α_η and R_opt = λ_T·T^α_T; the joint law is ours.
 pub fn power_law(optima: &[Optimum], variables: &[&str], level: f64) -> Result<PowerLaw, TransferError> {
-    let used: Vec<&Optimum> = optima.iter().filter(|o| o.ratio > 0.0).collect();
+    let used: Vec<&Optimum> = optima.iter().filter(|o| o.ratio > 0.0 && !o.at_edge).collect();
     let needed = variables.len() + 1;
     if used.len() < needed {
         return Err(TransferError::TooFew { optima: used.len(), variables: variables.join(" and "), needed });
     }
-    for (j, variable) in variables.iter().enumerate() {
-        let values: Vec<f64> = used.iter().map(|o| design(o, variables)[j]).collect();
-        if values.iter().all(|v| (v - values[0]).abs() < 1e-9) {
-            return Err(TransferError::Constant((*variable).to_owned()));
-        }
+    let determined = varying(&used, variables);
+    if let Some(constant) = variables.iter().find(|variable| !determined.contains(variable)) {
+        return Err(TransferError::Constant((*constant).to_owned()));
     }
     let rows: Vec<Vec<f64>> =
         used.iter().map(|o| std::iter::once(1.0).chain(design(o, variables)).collect()).collect();
@@ -222,16 +236,22 @@ pub fn power_law(optima: &[Optimum], variables: &[&str], level: f64) -> Result<P
 }
 
 impl PowerLaw {
-    /// The ratio for a target with its interval (that of a new optimum: misfit included), capped at 1.
+    /// The ratio for a target with its interval (that of a new optimum: misfit included), capped at 1; `None`
+    /// where the law has N as a variable and `n8` is not given.
     #[must_use]
-    pub fn predict(&self, peak_lr: f64, total: f64, level: f64) -> (f64, (f64, f64)) {
+    pub fn predict(
+        &self,
+        peak_lr: f64,
+        total: f64,
+        n8: Option<f64>,
+        level: f64,
+    ) -> Option<(f64, (f64, f64))> {
         let x: Vec<f64> = std::iter::once(1.0)
-            .chain(
-                self.variables
-                    .iter()
-                    .map(|v| if v == "peak_lr" { (peak_lr / 1e-3).ln() } else { (total / 1e4).ln() }),
-            )
+            .chain(self.variables.iter().map(|v| logarithm(v, peak_lr, total, n8)))
             .collect();
+        if x.iter().any(|x| x.is_nan()) {
+            return None;
+        }
         let theta: Vec<f64> =
             std::iter::once(self.lambda.ln()).chain(self.exponents.iter().map(|e| e.value)).collect();
         let ln: f64 = x.iter().zip(&theta).map(|(a, b)| a * b).sum();
@@ -242,7 +262,7 @@ impl PowerLaw {
             }
         }
         let half = student(level, (self.n - self.variables.len() - 1) as f64) * variance.max(0.0).sqrt();
-        (ln.exp().min(1.0), ((ln - half).exp().min(1.0), (ln + half).exp().min(1.0)))
+        Some((ln.exp().min(1.0), ((ln - half).exp().min(1.0), (ln + half).exp().min(1.0))))
     }
 }
 
@@ -250,8 +270,9 @@ impl PowerLaw {
 /// the starting paper's four observations.
 ///
 /// # Formula
-/// ln R = a + α_η ln η + α_T ln T + e·z by weighted least squares, z = ln N₈ or one indicator of the levels; the test is
-/// Student's t of e.
+/// ln R = a + α_η ln η + α_T ln T + α_N ln N₈ + e·z by weighted least squares, z = ln N₈ (then the third term is not there)
+/// or one indicator of the levels; variables that do not vary, or N where it is not known of every optimum, are left
+/// out; so are optima at the edge of their cell. The test is Student's t of e.
 #[must_use]
 pub fn stability(optima: &[Optimum]) -> Vec<Stability> {
     let levels = |f: &dyn Fn(&Optimum) -> String| -> Vec<String> {
@@ -279,15 +300,11 @@ pub fn stability(optima: &[Optimum]) -> Vec<Stability> {
                 answer.verdict = format!("not tested: one level only ({})", answer.levels.join(", "));
                 return answer;
             }
-            let used: Vec<&Optimum> = optima.iter().filter(|o| z(o).is_some() && o.ratio > 0.0).collect();
-            let varying: Vec<&str> = ["peak_lr", "total"]
-                .into_iter()
-                .filter(|v| {
-                    let values: BTreeSet<String> =
-                        used.iter().map(|o| format!("{:.6}", design(o, &[v])[0])).collect();
-                    values.len() > 1
-                })
-                .collect();
+            let used: Vec<&Optimum> =
+                optima.iter().filter(|o| z(o).is_some() && o.ratio > 0.0 && !o.at_edge).collect();
+            let candidates: &[&str] =
+                if across == "N" { &["peak_lr", "total"] } else { &["peak_lr", "total", "n8"] };
+            let varying = varying(&used, candidates);
             let rows: Vec<Vec<f64>> = used
                 .iter()
                 .map(|o| std::iter::once(1.0).chain(design(o, &varying)).chain(z(o)).collect())
@@ -317,7 +334,7 @@ pub fn stability(optima: &[Optimum]) -> Vec<Stability> {
                 }
                 None => {
                     answer.verdict =
-                        "not tested: it varies only together with peak rate or horizon".to_owned();
+                        "not tested: it varies only together with peak rate, horizon or N".to_owned();
                 }
             }
             answer

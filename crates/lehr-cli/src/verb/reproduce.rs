@@ -4,6 +4,7 @@ mod batches;
 mod findings;
 mod laws;
 mod ratios;
+mod validation;
 
 use crate::failure::Failure;
 use crate::load::{LoadArgs, load_condensed};
@@ -129,7 +130,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     let dir = args.dir.clone().unwrap_or_else(|| PathBuf::from(format!("reproduce-{experiment}-{word}")));
     let mut caveats = Vec::new();
     let mut commands = Vec::new();
-    let (store, trained) = match &args.store {
+    let (store, trained, sweep) = match &args.store {
         Some(store) if !store.exists() => {
             return Err(Failure::new(format_args!("{}: no such file or directory", store.display()))
                 .hint("name a run store: `lehr import` and `lehr sweep export` write them"));
@@ -137,12 +138,12 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         Some(store) => {
             commands.push(format!("lehr reproduce {experiment} --store {}", store.display()));
             make(&dir)?;
-            (store.clone(), None)
+            (store.clone(), None, None)
         }
         None => {
             commands.push(format!("lehr reproduce {experiment} --size {word} --dir {}", dir.display()));
-            let (store, trained) = train(&args, &dir, &mut commands, &mut caveats, output)?;
-            (store, Some(trained))
+            let (store, trained, sweep) = train(&args, &dir, &mut commands, &mut caveats, output)?;
+            (store, Some(trained), Some(sweep))
         }
     };
     let loaded = load_condensed(&LoadArgs::of_paths(vec![store.clone()]), Some(1000), output)?;
@@ -154,10 +155,14 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         Experiment::Ratios => ratios::analyse(&curves, &place),
         Experiment::Laws => laws::transfer(&curves, &place),
         Experiment::Shapes => laws::shapes(&curves, &place),
-        Experiment::Batches => batches::analyse(&curves, &place),
+        Experiment::Batches => batches::analyse(&curves, &place, sweep.as_ref()),
     };
     bar.finish_and_clear();
     let mut found = found?;
+    if let (Experiment::Ratios, Some(sweep)) = (args.experiment, &sweep) {
+        let plan = plan(args.experiment, args.size);
+        validation::validate(&dir, plan, sweep, &curves, args.jobs, output, &mut found)?;
+    }
     if size == Some(Size::Tiny) {
         caveats.push(Caveat::note(
             "tiny",
@@ -220,22 +225,11 @@ fn train(
     commands: &mut Vec<String>,
     caveats: &mut Vec<Caveat>,
     output: &Output,
-) -> Result<(PathBuf, Trained), Failure> {
+) -> Result<(PathBuf, Trained, Folder), Failure> {
     let text = plan(args.experiment, args.size);
     let (file, folder, store) = (dir.join("plan.toml"), dir.join("sweep"), dir.join("store"));
     make(dir)?;
-    match std::fs::read_to_string(&file) {
-        Ok(there) if there == text => {}
-        Ok(_) => {
-            return Err(Failure::new(format_args!(
-                "{}: this is the plan of another experiment, size or version",
-                file.display()
-            ))
-            .hint("name another folder with --dir"));
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => write_file(&file, text.as_bytes())?,
-        Err(error) => return Err(Failure::new(format_args!("{}: {error}", file.display()))),
-    }
+    write_plan(&file, text)?;
     let (sweep, progress) = sweep::train(&file, &folder, args.jobs, output)?;
     let written = sweep::export::everything(folder.clone(), store.clone())?;
     commands.push(format!("lehr sweep {} --dir {}", file.display(), folder.display()));
@@ -252,7 +246,21 @@ fn train(
     if !output.json {
         say(format_args!("trained {} jobs; analysing {} runs", trained.jobs, written.runs.len()));
     }
-    Ok((store, trained))
+    Ok((store, trained, sweep))
+}
+
+/// Writes a plan, unless it is there; another one there is refused.
+fn write_plan(file: &Path, text: &str) -> Result<(), Failure> {
+    match std::fs::read_to_string(file) {
+        Ok(there) if there == text => Ok(()),
+        Ok(_) => Err(Failure::new(format_args!(
+            "{}: this is the plan of another experiment, size or version",
+            file.display()
+        ))
+        .hint("name another folder with --dir")),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => write_file(file, text.as_bytes()),
+        Err(error) => Err(Failure::new(format_args!("{}: {error}", file.display()))),
+    }
 }
 
 /// Time spent in the jobs of a sweep that are done.

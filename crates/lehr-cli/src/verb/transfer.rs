@@ -6,7 +6,7 @@ use crate::output::{Output, data, say, table};
 use crate::plot;
 use crate::target::{rate, read_fit};
 use lehr::batch::{collapse, critical_batch};
-use lehr::measured::{measured_optima, twin_noise};
+use lehr::measured::{branch_noise, measured_optima, twin_noise};
 use lehr::recommend::{RecommendOptions, Target, recommend_ratio};
 use lehr::transfer::{Optimum, PowerLaw, Stability, check_architecture, power_law, stability};
 use lehr::{Shape, Steps};
@@ -34,6 +34,9 @@ pub struct Args {
     /// Predicts for this horizon.
     #[arg(long, value_name = "UPDATES", value_parser = positive, requires = "peak_lr", help_heading = "Target")]
     steps: Option<u64>,
+    /// Predicts for this many parameters (active ones of a mixture of experts), where the runs differ in N.
+    #[arg(long, value_name = "N", value_parser = positive, requires = "peak_lr", help_heading = "Target")]
+    target_params: Option<u64>,
     /// Architecture of the target; default: that of the runs.
     #[arg(long, value_name = "dense|moe", value_parser = ["dense", "moe"], help_heading = "Target")]
     arch: Option<String>,
@@ -56,7 +59,8 @@ struct Source {
     laws: Vec<Result<PowerLaw, String>>,
 }
 
-const VARIABLES: [&[&str]; 3] = [&["peak_lr"], &["total"], &["peak_lr", "total"]];
+const VARIABLES: [&[&str]; 4] =
+    [&["peak_lr"], &["total"], &["peak_lr", "total"], &["peak_lr", "total", "n8"]];
 
 /// Runs the verb.
 pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
@@ -92,6 +96,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
             optima.push(Optimum {
                 ratio: found.ratio,
                 ln_sd: (found.interval.1 / found.interval.0.max(1e-3)).ln() / 3.29,
+                at_edge: found.ratio > 0.99,
                 ..Optimum::from(cell)
             });
         }
@@ -111,11 +116,18 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         let caveat =
             check_architecture(&first.optima, &arch, args.across_architectures).map_err(Failure::new)?;
         caveats.extend(caveat);
-        let law = first.laws[2].as_ref().or(first.laws[0].as_ref()).or(first.laws[1].as_ref());
-        let law = law.map_err(Failure::new)?;
-        prediction = Some((peak_lr, steps, law.predict(peak_lr, steps as f64, args.level)));
+        let [by_rate, by_horizon, jointly, with_size] = &first.laws[..] else { unreachable!("one law each") };
+        let n8 = args.target_params.map(|params| params as f64 / 1e8);
+        let law = match n8 {
+            Some(_) => with_size.as_ref().map_err(|error| {
+                Failure::new(format_args!("--target-params asks for a law of the ratio in N: {error}"))
+                    .hint("leave --target-params out, or give cells of several sizes")
+            })?,
+            None => jointly.as_ref().or(by_rate.as_ref()).or(by_horizon.as_ref()).map_err(Failure::new)?,
+        };
+        prediction = law.predict(peak_lr, steps as f64, n8, args.level).map(|found| (peak_lr, steps, found));
     }
-    let noise = twin_noise(&loaded.curves);
+    let (noise, apart) = (twin_noise(&loaded.curves), branch_noise(&loaded.curves));
     let batches = collapse(&loaded.curves).ok();
     let critical = critical_batch(&loaded.curves).ok();
     let picture =
@@ -139,6 +151,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
             "lehr.transfer/1",
             &serde_json::json!({
                 "twin_noise": noise,
+                "branch_noise": apart,
                 "measured": measured,
                 "sources": list,
                 "stability": questions,
@@ -168,6 +181,9 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     let mut out = format!("{rows}\n");
     if let Some(noise) = noise {
         out.push_str(&format!("\nnoise of a final loss, from twins: {:.2} mnat\n", noise * 1e3));
+        if let Some(apart) = apart {
+            out.push_str(&format!("without what all runs of a seed share: {:.2} mnat\n", apart * 1e3));
+        }
     }
     for s in &sources {
         out.push_str(&format!(
@@ -243,7 +259,11 @@ fn in_words(law: &PowerLaw) -> String {
         .iter()
         .zip(&law.exponents)
         .map(|(v, e)| {
-            let unit = if v == "peak_lr" { "(η/10⁻³)" } else { "(T/10⁴)" };
+            let unit = match v.as_str() {
+                "peak_lr" => "(η/10⁻³)",
+                "n8" => "(N/10⁸)",
+                _ => "(T/10⁴)",
+            };
             format!("{unit}^{:+.3} [{:+.3} … {:+.3}]", e.value, e.interval.0, e.interval.1)
         })
         .collect();

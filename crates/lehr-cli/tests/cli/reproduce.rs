@@ -61,6 +61,21 @@ fn ratios_are_measured_from_nothing_and_a_second_call_trains_nothing() {
             assert!(row.is_some(), "{ratio}: {report}");
         }
     }
+    // Runs at the predicted ratios were trained besides, and are reported as they ended.
+    for run in document["ratios"]["validation"].as_array().unwrap() {
+        let group = groups.iter().find(|group| group["arch"] == run["arch"]).unwrap();
+        let same = |cell: &&Value| cell["peak_lr"] == run["peak_lr"] && cell["total"] == run["total"];
+        let cell = group["cells"].as_array().unwrap().iter().find(same).unwrap();
+        assert_eq!(cell["ratio"], run["measured"]);
+        let loss = run["loss"].as_f64().unwrap();
+        assert!((loss - cell["loss"].as_f64().unwrap() - run["cost"].as_f64().unwrap()).abs() < 1e-9);
+        // A run of the cell's own seed lies among its runs.
+        let losses: Vec<f64> =
+            cell["points"].as_array().unwrap().iter().map(|p| p[1].as_f64().unwrap()).collect();
+        let (low, high) = losses.iter().fold((f64::MAX, 0.0_f64), |(l, h), &x| (l.min(x), h.max(x)));
+        assert!(loss > low - 0.05 && loss < high + 0.05, "{run} {losses:?}");
+        assert!(report.contains(&format!("{loss:.4}")), "{report}");
+    }
     assert_eq!(document["trained"]["jobs"], 36);
     assert_eq!(document["runs"], 36);
     // What was trained is not trained again, and the answer is the same.
@@ -88,7 +103,9 @@ fn ratios_are_measured_from_nothing_and_a_second_call_trains_nothing() {
     // The same runs as a store give the same optima.
     let words = ["reproduce", "ratios", "--store", "ratios/store", "--dir", "other", "--json"];
     let other = lehr_in(folder.path(), &words).expect(0).json();
-    assert_eq!(other["ratios"], document["ratios"]);
+    let mut ratios = document["ratios"].clone();
+    ratios.as_object_mut().unwrap().remove("validation");
+    assert_eq!(other["ratios"], ratios);
     assert_eq!(other["trained"], Value::Null);
 }
 
@@ -142,6 +159,14 @@ fn batches_are_compared_at_equal_updates_and_tokens() {
         assert!(group["runs"].as_array().unwrap().iter().all(|run| tokens(run) == 10_240), "{group}");
         let statistic = group["collapse"]["statistic"].as_f64().unwrap();
         assert!(report.contains(&format!("statistic {statistic:.3}")), "{report}");
+        for run in group["noise"].as_array().unwrap() {
+            let stretches = run["stretches"].as_array().unwrap();
+            assert_eq!(stretches.len(), 6, "{run}");
+            assert!(stretches.iter().all(|s| s["variance"].as_f64().unwrap() > 0.0), "{run}");
+            let told: Vec<f64> = stretches.iter().filter_map(|s| s["tokens"].as_f64()).collect();
+            assert!(!told.is_empty() && told.iter().all(|&b| b > 0.0), "{run}");
+        }
+        assert_eq!(group["noise"].as_array().unwrap().len(), 3, "a scale for every run");
     }
 }
 

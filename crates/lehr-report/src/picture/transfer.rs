@@ -16,6 +16,24 @@ pub struct Optimum {
     pub ratio: f64,
     /// Its interval.
     pub interval: Option<(f64, f64)>,
+    /// Whether it is the smallest or largest ratio measured, and so a limit: drawn hollow.
+    pub limit: bool,
+}
+
+/// Positions at which the optima are drawn: those that share one are spread sideways, in order, over up to `width` of
+/// the range `lo … hi` (logarithmic), so that their intervals can be told apart.
+fn spread(optima: &[Optimum], (lo, hi): (f64, f64), width: f64) -> Vec<f64> {
+    let most = optima.iter().map(|o| optima.iter().filter(|other| other.x == o.x).count()).max().unwrap_or(1);
+    let step = (hi / lo).ln() * (width / most.max(2) as f64).min(0.008);
+    optima
+        .iter()
+        .enumerate()
+        .map(|(i, optimum)| {
+            let beside = optima.iter().filter(|other| other.x == optimum.x).count();
+            let before = optima[..i].iter().filter(|other| other.x == optimum.x).count();
+            optimum.x * (step * (before as f64 - (beside as f64 - 1.0) / 2.0)).exp()
+        })
+        .collect()
 }
 
 /// The best ratio against one quantity, log–log.
@@ -59,8 +77,9 @@ pub struct TransferPicture {
 impl TransferPanel {
     fn panel(&self, (lo, hi): (f64, f64), first: bool) -> Panel {
         let xs = self.optima.iter().map(|optimum| optimum.x).chain(self.x.iter().copied());
-        let x =
-            Axis::log(&self.axis, log_range(xs.chain(self.target.map(|target| target.0)), 0.06), self.format);
+        let range = log_range(xs.chain(self.target.map(|target| target.0)), 0.06);
+        let places = spread(&self.optima, range, 0.1);
+        let x = Axis::log(&self.axis, range, self.format);
         let y = Axis::log(if first { "best annealing ratio" } else { "" }, (lo, hi), TickFormat::Plain);
         let mut marks = Vec::new();
         let mut labels = Vec::new();
@@ -91,7 +110,7 @@ impl TransferPanel {
             });
         }
         let mut groups: Vec<&str> = Vec::new();
-        for optimum in &self.optima {
+        for (optimum, &place) in self.optima.iter().zip(&places) {
             let new = !groups.contains(&optimum.group.as_str());
             if new {
                 groups.push(&optimum.group);
@@ -101,15 +120,15 @@ impl TransferPanel {
                 let (from, to) = (from.max(lo), to.min(hi));
                 if to > from {
                     marks.push(Mark::Bar {
-                        from: (optimum.x, from),
-                        to: (optimum.x, to),
+                        from: (place, from),
+                        to: (place, to),
                         ink: Ink::Measured,
                         width: 1.1,
                     });
                 }
             }
             marks.push(Mark::Points {
-                x: vec![optimum.x],
+                x: vec![place],
                 y: vec![optimum.ratio],
                 ink: if groups.len() > 1 || !optimum.group.is_empty() {
                     Ink::Rival(group)
@@ -118,11 +137,11 @@ impl TransferPanel {
                 },
                 form: Form::nth(group),
                 radius: 4.2,
-                solid: true,
+                solid: !optimum.limit,
             });
             if new && !optimum.group.is_empty() {
                 labels.push(Label {
-                    x: optimum.x,
+                    x: place,
                     y: optimum.ratio,
                     lines: vec![optimum.group.clone()],
                     ink: Ink::Rival(group),
@@ -161,7 +180,7 @@ impl Picture for TransferPicture {
         let panels: Vec<Panel> =
             self.panels.iter().enumerate().map(|(i, panel)| panel.panel(range, i == 0)).collect();
         let mut legend = vec![
-            (Sign::Points, Ink::Measured, "optimum".to_owned()),
+            (Sign::Points, Ink::Measured, "optimum (hollow: a limit)".to_owned()),
             (Sign::Line, Ink::Main, "power law".to_owned()),
         ];
         if self.panels.iter().any(|panel| !panel.lower.is_empty()) {

@@ -253,7 +253,13 @@ pub fn transfer() -> TransferPicture {
     for (i, x) in [1e-4, 5e-4, 1e-3, 2e-3].into_iter().enumerate() {
         for (group, shift) in [("15k updates", 0.93), ("25k updates", 1.02)] {
             let r = rate(x) * shift * (1.0 + 0.05 * wiggle(i, 3));
-            optima.push(Optimum { group: group.into(), x, ratio: r, interval: Some((r * 0.86, r * 1.15)) });
+            optima.push(Optimum {
+                group: group.into(),
+                x,
+                ratio: r,
+                interval: Some((r * 0.86, r * 1.15)),
+                limit: false,
+            });
         }
     }
     let xs = line(1e-4, 3e-3);
@@ -285,6 +291,7 @@ pub fn transfer() -> TransferPicture {
                         x,
                         ratio: horizon(x),
                         interval: Some((horizon(x) * 0.85, horizon(x) * 1.2)),
+                        limit: false,
                     })
                     .collect(),
                 ratio: ts.iter().map(|&x| horizon(x)).collect(),

@@ -1,7 +1,7 @@
 //! AdamW over one vector of parameters, in chunks of fixed size, so that sums do not depend on the number of threads.
 
 use super::layout::Tensor;
-use super::real::vectorised;
+use super::real::{square_sum, vectorised};
 use crate::config::OptimiserConfig;
 use rayon::prelude::*;
 
@@ -32,14 +32,7 @@ pub fn reduce(lanes: &mut [&mut [f32]]) -> f64 {
                         *sum += value;
                     }
                 }
-                let mut partial = [0.0f64; 8];
-                let (wide, rest) = sum.as_chunks::<8>();
-                for chunk in wide {
-                    for i in 0..8 {
-                        partial[i] += f64::from(chunk[i]) * f64::from(chunk[i]);
-                    }
-                }
-                partial.iter().sum::<f64>() + rest.iter().map(|&g| f64::from(g) * f64::from(g)).sum::<f64>()
+                square_sum(sum)
             },
         )
     });

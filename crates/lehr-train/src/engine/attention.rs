@@ -1,7 +1,7 @@
 //! Causal attention of one micro-batch, head by head and in blocks of rows, so that the upper triangle costs little.
 
 use super::matmul::{Into, View, ViewMut, matmul};
-use super::real::{LANES, Real, dot, fold, vectorised};
+use super::real::{Real, dot, exponentials, vectorised};
 
 /// Rows of a block. Keys after a block's last row are never touched.
 const BLOCK: usize = 64;
@@ -33,30 +33,7 @@ fn causal_softmax<R: Real>(scores: &mut [R], context: usize, first: usize, rows:
             for (i, row) in scores.chunks_mut(context).take(rows).enumerate() {
                 let (seen, hidden) = row[..(first + rows)].split_at_mut(first + i + 1);
                 hidden.fill(R::ZERO);
-                let mut peaks = [seen[0]; LANES];
-                let (wide, rest) = seen.as_chunks::<LANES>();
-                for chunk in wide {
-                    for i in 0..LANES {
-                        peaks[i] = peaks[i].larger(chunk[i]);
-                    }
-                }
-                let mut peak = peaks[0];
-                for &value in peaks.iter().chain(rest) {
-                    peak = peak.larger(value);
-                }
-                let mut sums = [R::ZERO; LANES];
-                let (wide, rest) = seen.as_chunks_mut::<LANES>();
-                for chunk in wide {
-                    for i in 0..LANES {
-                        chunk[i] = (chunk[i] - peak).exp();
-                        sums[i] += chunk[i];
-                    }
-                }
-                let mut sum = fold(sums);
-                for value in rest {
-                    *value = (*value - peak).exp();
-                    sum += *value;
-                }
+                let (_, sum) = exponentials(seen);
                 let inverse = R::ONE / sum;
                 for value in seen {
                     *value *= inverse;

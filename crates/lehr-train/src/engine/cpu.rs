@@ -191,6 +191,30 @@ impl Trainer for CpuTrainer {
         })
     }
 
+    fn sequence_gradient_norm(&mut self) -> Result<f64, TrainError> {
+        let batches = self.batches.clone();
+        batches.training(self.completed + 1, &mut self.tokens)?;
+        let (rows, row) = (batches.rows(), batches.context() + 1);
+        let share_of_token = 1.0 / batches.context() as f64;
+        let lanes = self.lanes.len();
+        let (network, parameters, tokens) = (&self.network, &self.parameters, &self.tokens);
+        let work = |(i, lane): (usize, &mut Lane)| {
+            let mut squares = 0.0;
+            for sequence in share(rows, lanes, i) {
+                let Lane { workspace, gradient, .. } = &mut *lane;
+                gradient.fill(0.0);
+                let tokens = &tokens[sequence * row..][..row];
+                let gradient = Some((share_of_token, gradient.as_mut_slice()));
+                network.pass(parameters, tokens, workspace, gradient, &mut |_, _, _| {});
+                squares += super::real::square_sum(&lane.gradient);
+            }
+            squares
+        };
+        let squares: Vec<f64> =
+            self.pool.install(|| self.lanes.par_iter_mut().enumerate().map(work).collect());
+        self.finite("gradient norm", (squares.iter().sum::<f64>() / rows as f64).sqrt())
+    }
+
     fn evaluate(&mut self) -> Result<f64, TrainError> {
         let batches = self.batches.clone();
         let count = batches.validation_len();

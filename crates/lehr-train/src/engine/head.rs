@@ -1,7 +1,7 @@
 //! The output head: logits, softmax, cross-entropy and their gradient in one pass over rows, never all logits at once.
 
 use super::matmul::{Into, View, ViewMut, matmul};
-use super::real::{LANES, Real, fold, vectorised};
+use super::real::{Real, exponentials, vectorised};
 
 /// Largest number of logits held at a time.
 const LOGITS: usize = 1 << 18;
@@ -15,31 +15,8 @@ pub fn rows_at_once(vocabulary: usize, rows: usize) -> usize {
 /// Turns one row of logits into softmax minus the one-hot target, times `scale`; gives the cross-entropy.
 #[inline(always)]
 fn cross_entropy<R: Real>(logits: &mut [R], target: usize, scale: R) -> f64 {
-    let mut peaks = [logits[0]; LANES];
-    let (wide, rest) = logits.as_chunks::<LANES>();
-    for chunk in wide {
-        for i in 0..LANES {
-            peaks[i] = peaks[i].larger(chunk[i]);
-        }
-    }
-    let mut peak = peaks[0];
-    for &value in peaks.iter().chain(rest) {
-        peak = peak.larger(value);
-    }
     let at_target = logits[target];
-    let mut sums = [R::ZERO; LANES];
-    let (wide, rest) = logits.as_chunks_mut::<LANES>();
-    for chunk in wide {
-        for i in 0..LANES {
-            chunk[i] = (chunk[i] - peak).exp();
-            sums[i] += chunk[i];
-        }
-    }
-    let mut sum = fold(sums);
-    for value in rest {
-        *value = (*value - peak).exp();
-        sum += *value;
-    }
+    let (peak, sum) = exponentials(logits);
     let factor = scale / sum;
     for value in logits.iter_mut() {
         *value *= factor;

@@ -133,6 +133,49 @@ impl Real for f64 {
 /// Number of partial sums of a reduction: wide enough to fill vector registers, and fixed, so that sums have one order.
 pub(crate) const LANES: usize = 16;
 
+/// Turns x into e^(x − max x) in place; gives the largest value and the sum, in a fixed order. `row` is not empty.
+#[inline(always)]
+pub(crate) fn exponentials<R: Real>(row: &mut [R]) -> (R, R) {
+    let mut peaks = [row[0]; LANES];
+    let (wide, rest) = row.as_chunks::<LANES>();
+    for chunk in wide {
+        for i in 0..LANES {
+            peaks[i] = peaks[i].larger(chunk[i]);
+        }
+    }
+    let mut peak = peaks[0];
+    for &value in peaks.iter().chain(rest) {
+        peak = peak.larger(value);
+    }
+    let mut sums = [R::ZERO; LANES];
+    let (wide, rest) = row.as_chunks_mut::<LANES>();
+    for chunk in wide {
+        for i in 0..LANES {
+            chunk[i] = (chunk[i] - peak).exp();
+            sums[i] += chunk[i];
+        }
+    }
+    let mut sum = fold(sums);
+    for value in rest {
+        *value = (*value - peak).exp();
+        sum += *value;
+    }
+    (peak, sum)
+}
+
+/// Σ x² in `f64`, in a fixed order.
+#[inline(always)]
+pub(crate) fn square_sum(values: &[f32]) -> f64 {
+    let mut partial = [0.0f64; 8];
+    let (wide, rest) = values.as_chunks::<8>();
+    for chunk in wide {
+        for i in 0..8 {
+            partial[i] += f64::from(chunk[i]) * f64::from(chunk[i]);
+        }
+    }
+    partial.iter().sum::<f64>() + rest.iter().map(|&g| f64::from(g) * f64::from(g)).sum::<f64>()
+}
+
 /// Σ a·b in a fixed order.
 #[inline(always)]
 pub(crate) fn dot<R: Real>(a: &[R], b: &[R]) -> R {

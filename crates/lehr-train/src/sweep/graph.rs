@@ -75,8 +75,7 @@ impl Job {
     /// Whether the run validates after this update.
     #[must_use]
     pub fn validates_at(&self, update: u64) -> bool {
-        let every = self.config.validate_every;
-        update == self.last() || (every > 0 && update.is_multiple_of(every))
+        self.config.validates_at(update, self.last())
     }
 
     /// The trunk's name, of a branch.
@@ -148,6 +147,7 @@ impl Graph {
                                         batch,
                                         seed,
                                         validate_every: plan.plan.validate_every,
+                                        noise_every: plan.plan.noise_every,
                                     },
                                     peak_lr,
                                     warmup,

@@ -1,13 +1,17 @@
 //! The points of one job, one record an update, with all their bits.
 //!
 //! ```text
-//! record  48 bytes, little-endian:  update u64 │ loss f64 │ gradient norm f64 │ validation f64 │ balance f64 │ z f64
+//! record  56 bytes, little-endian:  update u64 │ loss f64 │ gradient norm f64 │ validation f64 │ balance f64 │ z f64
+//!         │ sequence gradient norm f64
 //!         NaN stands for a value that was not measured
 //! ```
 //! The journal is flushed to the disk before every snapshot, so it always reaches at least as far as the newest one;
 //! what it holds beyond the snapshot that a job resumes from is cut off and trained again, to the same bits.
 
+use crate::error::TrainError;
+use crate::run_config::RunConfig;
 use crate::sweep::error::{SweepError, at};
+use crate::trainer::Trainer;
 use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -27,10 +31,12 @@ pub struct Record {
     pub balance_loss: Option<f64>,
     /// Router z-loss of a mixture of experts.
     pub z_loss: Option<f64>,
+    /// Root mean square norm of the gradients of the batch's single sequences, where it was measured.
+    pub sequence_gradient_norm: Option<f64>,
 }
 
 /// Bytes of a record.
-pub const RECORD: u64 = 48;
+pub const RECORD: u64 = 56;
 
 impl Record {
     /// As stored.
@@ -45,6 +51,7 @@ impl Record {
             or_nan(self.validation),
             or_nan(self.balance_loss),
             or_nan(self.z_loss),
+            or_nan(self.sequence_gradient_norm),
         ];
         for (to, word) in bytes.chunks_exact_mut(8).zip(words) {
             to.copy_from_slice(&word.to_le_bytes());
@@ -53,7 +60,7 @@ impl Record {
     }
 
     fn from_bytes(bytes: &[u8]) -> Self {
-        let mut words = [0_u64; 6];
+        let mut words = [0_u64; 7];
         for (word, from) in words.iter_mut().zip(bytes.chunks_exact(8)) {
             let mut eight = [0; 8];
             eight.copy_from_slice(from);
@@ -67,8 +74,39 @@ impl Record {
             validation: measured(words[3]),
             balance_loss: measured(words[4]),
             z_loss: measured(words[5]),
+            sequence_gradient_norm: measured(words[6]),
         }
     }
+}
+
+/// The next update of a run of `total` updates, with what its configuration has measured before and after it.
+///
+/// # Errors
+/// [`TrainError::Diverged`] when anything measured is not finite; [`TrainError`] when data cannot be read.
+pub fn advance(
+    trainer: &mut dyn Trainer,
+    config: &RunConfig,
+    rate: f64,
+    total: u64,
+) -> Result<Record, TrainError> {
+    let update = trainer.completed() + 1;
+    let finite = |quantity, value: f64| {
+        if value.is_finite() { Ok(value) } else { Err(TrainError::Diverged { update, quantity, value }) }
+    };
+    let measured = config.measures_noise_at(update);
+    let sequence_gradient_norm = measured.then(|| trainer.sequence_gradient_norm()).transpose()?;
+    let report = trainer.update(rate)?;
+    let validates = config.validates_at(update, total);
+    let validation = validates.then(|| trainer.evaluate()).transpose()?;
+    Ok(Record {
+        update,
+        loss: finite("loss", report.loss)?,
+        gradient_norm: finite("gradient norm", report.gradient_norm)?,
+        validation: validation.map(|loss| finite("validation loss", loss)).transpose()?,
+        balance_loss: report.balance_loss,
+        z_loss: report.z_loss,
+        sequence_gradient_norm,
+    })
 }
 
 /// Number of whole records in a journal; 0 where there is none.

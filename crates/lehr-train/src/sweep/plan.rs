@@ -97,6 +97,9 @@ pub struct Plan {
     /// Updates between two validations; 0: only after the last update.
     #[serde(default = "default_validate_every")]
     pub validate_every: u64,
+    /// Updates between two measurements of the gradient noise, each of which costs one more update's time; 0: none.
+    #[serde(default)]
+    pub noise_every: u64,
     /// Warm-up updates.
     #[serde(default)]
     pub warmup: u64,

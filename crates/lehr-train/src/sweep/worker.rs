@@ -12,7 +12,7 @@ use crate::run_config::RunConfig;
 use crate::sweep::error::{SweepError, at};
 use crate::sweep::folder::{Folder, Lock};
 use crate::sweep::graph::{Graph, Job, Kind};
-use crate::sweep::journal::{Journal, Record};
+use crate::sweep::journal::{Journal, advance};
 use crate::sweep::progress::State;
 use crate::trainer::Trainer;
 use std::time::{Duration, Instant};
@@ -190,7 +190,7 @@ fn train(
     let pause = Duration::from_secs_f64(folder.settings.snapshot_seconds);
     let (mut saved, mut shown) = (Instant::now(), Instant::now());
     for update in begun + 1..=job.last() {
-        let record = match advance(trainer.as_mut(), job, update, rates[update as usize - 1]) {
+        let record = match advance(trainer.as_mut(), &job.config, rates[update as usize - 1], job.last()) {
             Ok(record) => record,
             Err(TrainError::Diverged { quantity, .. }) => {
                 journal.sync()?;
@@ -233,24 +233,6 @@ fn is_awaited(folder: &Folder, job: &Job, update: u64) -> Result<bool, SweepErro
         }
     }
     Ok(false)
-}
-
-/// One update, and the validation after it where the run has one.
-fn advance(trainer: &mut dyn Trainer, job: &Job, update: u64, rate: f64) -> Result<Record, TrainError> {
-    let finite = |quantity, value: f64| {
-        if value.is_finite() { Ok(value) } else { Err(TrainError::Diverged { update, quantity, value }) }
-    };
-    let report = trainer.update(rate)?;
-    let validation =
-        if job.validates_at(update) { Some(finite("validation loss", trainer.evaluate()?)?) } else { None };
-    Ok(Record {
-        update,
-        loss: finite("loss", report.loss)?,
-        gradient_norm: finite("gradient norm", report.gradient_norm)?,
-        validation,
-        balance_loss: report.balance_loss,
-        z_loss: report.z_loss,
-    })
 }
 
 /// Removes the snapshots that nobody needs any more.

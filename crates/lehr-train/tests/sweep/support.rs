@@ -120,6 +120,9 @@ impl Trainer for Slow {
         self.inner.update(lr)
     }
 
+    fn sequence_gradient_norm(&mut self) -> Result<f64, TrainError> {
+        self.inner.sequence_gradient_norm()
+    }
     fn evaluate(&mut self) -> Result<f64, TrainError> {
         self.inner.evaluate()
     }

@@ -1,6 +1,6 @@
 //! Carrying a measured ratio over: to longer horizons, to larger models, between architectures, and what it costs there.
 
-use super::{Optimum, TransferError, power_law};
+use super::{Optimum, TransferError, power_law, varying};
 use crate::fit::resample::student;
 use crate::measured::MeasuredOptimum;
 use serde::{Deserialize, Serialize};
@@ -37,14 +37,15 @@ pub struct Carried {
 /// Fits the power law of R to all cells but the largest and predicts the ratio of the largest, which is then judged by
 /// what it costs on the losses measured there.
 ///
-/// The law has those of peak rate and horizon as variables that the smaller cells vary. Optima at the edge of their
-/// cell are limits and do not enter the law; larger cells are judged with or without.
+/// The law has those of `variables` (of `peak_lr`, `total`, `n8`) that the smaller cells vary. Optima at the edge of
+/// their cell are limits and do not enter the law; larger cells are judged with or without.
 ///
 /// # Errors
 /// [`TransferError::OneLevel`] when all cells are equally large; otherwise as [`power_law`].
 pub fn carry_over(
     cells: &[MeasuredOptimum],
     larger: Larger,
+    variables: &[&str],
     level: f64,
 ) -> Result<Vec<Carried>, TransferError> {
     let size = |cell: &MeasuredOptimum| match larger {
@@ -60,20 +61,12 @@ pub fn carry_over(
         }));
     }
     let optima: Vec<Optimum> = small.iter().filter(|cell| !cell.at_edge).map(|&cell| cell.into()).collect();
-    let varies = |f: fn(&Optimum) -> f64| optima.iter().any(|o| f(o) != f(&optima[0]));
-    let mut variables = Vec::new();
-    if varies(|o| o.peak_lr) {
-        variables.push("peak_lr");
-    }
-    if varies(|o| o.total) {
-        variables.push("total");
-    }
-    let law = power_law(&optima, &variables, level)?;
+    let law = power_law(&optima, &varying(&optima.iter().collect::<Vec<_>>(), variables), level)?;
     Ok(large
         .into_iter()
-        .map(|cell| {
-            let (predicted, interval) = law.predict(cell.peak_lr, cell.total as f64, level);
-            Carried {
+        .filter_map(|cell| {
+            let (predicted, interval) = law.predict(cell.peak_lr, cell.total as f64, cell.n8, level)?;
+            Some(Carried {
                 peak_lr: cell.peak_lr,
                 total: cell.total,
                 n8: cell.n8,
@@ -81,7 +74,7 @@ pub fn carry_over(
                 interval,
                 measured: cell.ratio,
                 regret: cell.regret(predicted),
-            }
+            })
         })
         .collect())
 }
@@ -179,6 +172,7 @@ mod tests {
             misfit: 1e-4,
             noise: 1e-4,
             at_edge: false,
+            seeds: 1,
         }
     }
 
@@ -194,13 +188,13 @@ mod tests {
                 cells.push(cell("dense", peak_lr, total, law(peak_lr, total)));
             }
         }
-        let carried = carry_over(&cells, Larger::Horizon, 0.9).unwrap();
+        let carried = carry_over(&cells, Larger::Horizon, &["peak_lr", "total", "n8"], 0.9).unwrap();
         assert_eq!(carried.len(), 3);
         for c in &carried {
             assert_eq!(c.total, 40_000);
             assert!((c.predicted - c.measured).abs() < 1e-9 && c.regret.abs() < 1e-12, "{c:?}");
         }
-        assert_eq!(carry_over(&cells, Larger::Size, 0.9), Err(TransferError::OneLevel("N")));
+        assert_eq!(carry_over(&cells, Larger::Size, &["peak_lr"], 0.9), Err(TransferError::OneLevel("N")));
     }
 
     #[test]

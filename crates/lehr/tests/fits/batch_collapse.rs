@@ -1,7 +1,7 @@
 //! Batch statistics on planted data.
 
-use crate::support::wsd;
-use lehr::batch::{BatchError, collapse, critical_batch};
+use crate::support::{gauss, random, wsd};
+use lehr::batch::{BatchError, GradientSample, collapse, critical_batch, noise_scale};
 use lehr::{Curve, RunMeta, Tokens};
 
 const BATCHES: [u64; 4] = [50_000, 100_000, 200_000, 400_000];
@@ -76,4 +76,40 @@ fn one_batch_size_compares_nothing() {
         .collect();
     assert_eq!(collapse(&runs), Err(BatchError::OneBatch(1)));
     assert_eq!(critical_batch(&runs), Err(BatchError::OneBatch(1)));
+}
+
+#[test]
+fn a_planted_gradient_noise_scale_is_found_and_noise_that_hides_the_signal_is_said() {
+    // Gradients of d components: g of norm 1, and independent noise of variance 0.05 a component and sequence.
+    let (d, sequences, context) = (400, 8, 64);
+    let mut rng = random(11);
+    let mut sample = |signal: f64| {
+        let mut mean = vec![0.0; d];
+        let mut each = 0.0;
+        for _ in 0..sequences {
+            for (i, mean) in mean.iter_mut().enumerate() {
+                let g = if i == 0 { signal } else { 0.0 } + 0.05_f64.sqrt() * gauss(&mut rng);
+                *mean += g / sequences as f64;
+                each += g * g / sequences as f64;
+            }
+        }
+        GradientSample { loss: 3.0, batch: mean.iter().map(|g| g * g).sum(), sequence: each }
+    };
+    let samples: Vec<GradientSample> = (0..200).map(|_| sample(1.0)).collect();
+    let found = noise_scale(&samples, sequences, context, 4).unwrap();
+    assert_eq!(found.len(), 4);
+    for stretch in &found {
+        // tr Σ = 20, |G|² = 1: 20 sequences.
+        assert_eq!(stretch.samples, 50);
+        assert!((stretch.variance / 20.0 - 1.0).abs() < 0.05, "{stretch:?}");
+        assert!((stretch.tokens.unwrap() / (20.0 * context as f64) - 1.0).abs() < 0.4, "{stretch:?}");
+    }
+    let hidden: Vec<GradientSample> = (0..40).map(|_| sample(0.0)).collect();
+    let found = noise_scale(&hidden, sequences, context, 40).unwrap();
+    assert!(found.iter().any(|stretch| stretch.tokens.is_none() && stretch.signal < 0.0));
+    assert_eq!(
+        noise_scale(&samples, 1, context, 4),
+        Err(BatchError::NoNoise { samples: 200, sequences: 1 }),
+        "one sequence cannot be told from its batch"
+    );
 }

@@ -23,6 +23,7 @@ fn planted(effect: f64, noise: f64, seed: u64) -> Vec<Optimum> {
                     split: "validation".to_owned(),
                     ratio: (ln + noise * gauss(&mut rng)).exp(),
                     ln_sd: noise,
+                    at_edge: false,
                 });
             }
         }
@@ -35,9 +36,9 @@ fn planted_exponents_are_recovered() {
     let exact = power_law(&planted(0.0, 0.0, 0), &["peak_lr", "total"], 0.9).unwrap();
     assert!((exact.lambda - 0.45).abs() < 1e-9);
     assert!((exact.exponents[0].value - 0.4).abs() < 1e-9 && (exact.exponents[1].value - 0.15).abs() < 1e-9);
-    let (ratio, _) = exact.predict(5e-4, 4e4, 0.9);
+    let (ratio, _) = exact.predict(5e-4, 4e4, None, 0.9).unwrap();
     assert!((ratio - 0.45 * 0.5_f64.powf(0.4) * 4.0_f64.powf(0.15)).abs() < 1e-9);
-    assert_eq!(exact.predict(1.0, 1e6, 0.9).0, 1.0, "capped at the whole run");
+    assert_eq!(exact.predict(1.0, 1e6, None, 0.9).unwrap().0, 1.0, "capped at the whole run");
     let inside = (0..200)
         .filter(|&seed| {
             let e = power_law(&planted(0.0, 0.1, seed), &["peak_lr", "total"], 0.9).unwrap().exponents[0];
@@ -47,6 +48,42 @@ fn planted_exponents_are_recovered() {
         .count();
     // 180 expected, standard deviation 4.2.
     assert!((166..=194).contains(&inside), "{inside} of 200 intervals hold the exponent");
+}
+
+#[test]
+fn the_size_is_a_variable_like_any_other_and_limits_enter_no_law() {
+    let mut optima = planted(0.25, 0.0, 0);
+    let variables = ["peak_lr", "total", "n8"];
+    let law = power_law(&optima, &variables, 0.9).unwrap();
+    assert!((law.exponents[2].value - 0.25).abs() < 1e-9);
+    let (ratio, _) = law.predict(1e-3, 1e4, Some(2.0), 0.9).unwrap();
+    assert!((ratio - 0.45 * 2.0_f64.powf(0.25)).abs() < 1e-9);
+    assert_eq!(law.predict(1e-3, 1e4, None, 0.9), None, "nothing is said of an unknown size");
+    // A limit far off changes nothing.
+    optima.push(Optimum { ratio: 0.01, at_edge: true, ..optima[0].clone() });
+    let again = power_law(&optima, &variables, 0.9).unwrap();
+    assert_eq!((again.n, again.lambda), (law.n, law.lambda));
+}
+
+#[test]
+fn architectures_of_unlike_sizes_are_compared_at_equal_size() {
+    // ln R grows with N, and the mixtures of experts are the larger ones: the architecture itself changes nothing.
+    let mut optima = planted(0.25, 0.02, 1);
+    for optimum in &mut optima {
+        if optimum.n8 == Some(3.0) || (optimum.n8 == Some(1.0) && optimum.total == 1e4) {
+            optimum.arch = "moe".to_owned();
+        }
+    }
+    let answers = stability(&optima);
+    let architecture = answers.iter().find(|q| q.across == "architecture").unwrap();
+    assert!(architecture.verdict.starts_with("no change"), "{architecture:?}");
+    let gap = 0.3;
+    for optimum in optima.iter_mut().filter(|o| o.arch == "moe") {
+        optimum.ratio *= f64::exp(gap);
+    }
+    let answers = stability(&optima);
+    let architecture = answers.iter().find(|q| q.across == "architecture").unwrap();
+    assert!((architecture.effect.unwrap() - gap).abs() < 0.05, "{architecture:?}");
 }
 
 #[test]

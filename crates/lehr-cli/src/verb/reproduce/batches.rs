@@ -2,11 +2,14 @@
 
 use super::findings::{Block, Findings, Table, mnat};
 use crate::failure::Failure;
-use lehr::batch::{Collapse, CriticalBatch, collapse, critical_batch};
+use lehr::batch::{
+    Collapse, CriticalBatch, GradientSample, NoiseScale, collapse, critical_batch, noise_scale,
+};
 use lehr::measured::final_loss;
 use lehr::schedule::Family;
 use lehr::{Caveat, Curve, Schedule};
 use lehr_report::{ComparisonEntry, ComparisonPicture};
+use lehr_train::sweep::{Folder, curves};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,8 +29,28 @@ fn shared(curve: &Curve) -> String {
     )
 }
 
-/// Compares runs that differ in batch and horizon alone.
-pub fn analyse(curves: &[Curve], store: &str) -> Result<Findings, Failure> {
+/// Stretches of a run over which its gradient noise is averaged.
+const STRETCHES: usize = 6;
+
+/// The gradient-noise scale along a run of a sweep; `None` where none was measured.
+fn noise(folder: &Folder, run: &Curve) -> Result<Option<Vec<NoiseScale>>, Failure> {
+    let job = folder.job(&run.meta().id)?;
+    let samples: Vec<GradientSample> = curves::records(folder, job)?
+        .iter()
+        .filter_map(|record| {
+            Some(GradientSample {
+                loss: record.loss,
+                batch: record.gradient_norm.powi(2),
+                sequence: record.sequence_gradient_norm?.powi(2),
+            })
+        })
+        .collect();
+    Ok(noise_scale(&samples, job.config.batch.into(), job.config.model.context.into(), STRETCHES).ok())
+}
+
+/// Compares runs that differ in batch and horizon alone; `sweep` is the sweep they are of, whose journals hold the gradient
+/// norms.
+pub fn analyse(curves: &[Curve], store: &str, sweep: Option<&Folder>) -> Result<Findings, Failure> {
     let mut groups: BTreeMap<String, Vec<Curve>> = BTreeMap::new();
     for curve in curves {
         groups.entry(shared(curve)).or_default().push(curve.clone());
@@ -101,7 +124,46 @@ pub fn analyse(curves: &[Curve], store: &str) -> Result<Findings, Failure> {
             }
             Err(error) => caveats.push(Caveat::note("no-critical-batch", format!("{name}: {error}"))),
         }
+        let (mut scales, mut begin, mut end) = (Vec::new(), Vec::new(), Vec::new());
+        if let Some(folder) = sweep {
+            let mut table = Table::new(["tokens an update", "loss", "B_noise, tokens", "measurements"]);
+            for run in &runs {
+                let Some(stretches) = noise(folder, run)? else { continue };
+                let batch = run.meta().tokens_per_step.map_or(0, |b| b.0);
+                for stretch in &stretches {
+                    table.row([
+                        batch.to_string(),
+                        format!("{:.4}", stretch.loss),
+                        stretch
+                            .tokens
+                            .map_or_else(|| "hidden by the noise".to_owned(), |b| format!("{b:.0}")),
+                        stretch.samples.to_string(),
+                    ]);
+                }
+                if let [first, .., last] = &stretches[..] {
+                    begin.extend(first.tokens);
+                    end.extend(last.tokens);
+                }
+                scales.push(json!({ "tokens_per_step": batch, "stretches": stretches }));
+            }
+            if !begin.is_empty() && !end.is_empty() {
+                let range = |of: &[f64]| {
+                    let (low, high) = of.iter().fold((f64::MAX, 0.0_f64), |(l, h), &b| (l.min(b), h.max(b)));
+                    format!("{low:.0} … {high:.0}")
+                };
+                summary.push(format!(
+                    "{name}: gradient-noise scale of {} tokens in the first sixth of the runs, {} in the last",
+                    range(&begin),
+                    range(&end)
+                ));
+            }
+            blocks.push(Block::Text(
+                "Gradient-noise scale B_noise = tr Σ/|G|² along each run, from the gradients of whole batches and of their single sequences; batches much smaller than it lose little by being small:".to_owned(),
+            ));
+            blocks.push(Block::Table(table));
+        }
         results.push(json!({
+            "noise": scales,
             "shared": name,
             "runs": rows,
             "collapse": found.ok(),
@@ -112,6 +174,12 @@ pub fn analyse(curves: &[Curve], store: &str) -> Result<Findings, Failure> {
         "one-peak-rate",
         "all batch sizes of a group have the same peak rate; where the best rate grows with the batch, large batches are put at a disadvantage",
     ));
+    if sweep.is_none() {
+        caveats.push(Caveat::note(
+            "no-gradient-noise",
+            "the gradient-noise scale needs the gradient norms that a sweep's journals hold; a run store has losses alone",
+        ));
+    }
     let file = "batches.svg".to_owned();
     let mut pictures: Vec<(String, crate::plot::Picture)> = Vec::new();
     if !bars.is_empty() {

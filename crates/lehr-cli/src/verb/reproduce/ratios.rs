@@ -3,16 +3,19 @@
 use super::findings::{Block, Findings, Table, interval, mnat};
 use crate::failure::Failure;
 use crate::plot;
-use lehr::measured::{MeasuredOptimum, measured_optima, twin_noise};
+use lehr::measured::{MeasuredOptimum, branch_noise, measured_optima, twin_noise};
 use lehr::transfer::{
     Carried, Larger, Optimum, PowerLaw, Stability, architecture_gap, carry_over, power_law, stability,
 };
 use lehr::{Caveat, Curve};
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const LEVEL: f64 = 0.9;
-const VARIABLES: [&[&str]; 3] = [&["peak_lr"], &["total"], &["peak_lr", "total"]];
+const VARIABLES: [&[&str]; 4] =
+    [&["peak_lr"], &["total"], &["peak_lr", "total"], &["peak_lr", "total", "n8"]];
+
+const WITH_SIZE: [&str; 3] = ["peak_lr", "total", "n8"];
 
 /// Cells of one architecture, data set and shape.
 struct Group {
@@ -25,6 +28,8 @@ struct Group {
     laws: Vec<Result<PowerLaw, String>>,
     horizon: Result<Vec<Carried>, String>,
     size: Result<Vec<Carried>, String>,
+    /// The same with N as a variable of the law, where the smaller cells vary it.
+    size_with_n: Result<Vec<Carried>, String>,
     /// Whether the ratio moves with N within the group.
     across_size: Option<Stability>,
 }
@@ -34,10 +39,16 @@ impl Group {
         let inside: Vec<Optimum> = cells.iter().filter(|cell| !cell.at_edge).map(Optimum::from).collect();
         let laws =
             VARIABLES.iter().map(|v| power_law(&inside, v, LEVEL).map_err(|e| e.to_string())).collect();
-        let carried = |larger| carried(&cells, larger);
-        let (horizon, size) = (carried(Larger::Horizon), carried(Larger::Size));
+        let horizon = carried(&cells, Larger::Horizon, &WITH_SIZE);
+        let size = carried(&cells, Larger::Size, &WITH_SIZE[..2]);
+        let sizes: BTreeSet<u64> = cells.iter().filter_map(|cell| cell.n8).map(f64::to_bits).collect();
+        let size_with_n = if sizes.len() < 3 {
+            Err("the smaller cells have one N".to_owned())
+        } else {
+            carried(&cells, Larger::Size, &WITH_SIZE)
+        };
         let across_size = stability(&inside).into_iter().find(|question| question.across == "N");
-        Self { arch, dataset, shape, inside, laws, horizon, size, across_size, cells }
+        Self { arch, dataset, shape, inside, laws, horizon, size, size_with_n, across_size, cells }
     }
 
     fn name(&self) -> String {
@@ -46,11 +57,11 @@ impl Group {
 }
 
 /// Ratios carried to the larger cells, where the ratios measured there reach the prediction: beyond them no cost is known.
-fn carried(cells: &[MeasuredOptimum], larger: Larger) -> Result<Vec<Carried>, String> {
+fn carried(cells: &[MeasuredOptimum], larger: Larger, variables: &[&str]) -> Result<Vec<Carried>, String> {
     if cells.iter().all(|cell| cell.at_edge) {
         return Err("every optimum lies at an edge".to_owned());
     }
-    let mut carried = carry_over(cells, larger, LEVEL).map_err(|error| error.to_string())?;
+    let mut carried = carry_over(cells, larger, variables, LEVEL).map_err(|error| error.to_string())?;
     carried.retain(|c| {
         let same =
             |cell: &&MeasuredOptimum| cell.peak_lr == c.peak_lr && cell.total == c.total && cell.n8 == c.n8;
@@ -67,7 +78,11 @@ fn carried(cells: &[MeasuredOptimum], larger: Larger) -> Result<Vec<Carried>, St
 
 /// One term of a law in words.
 fn terms(law: &PowerLaw) -> String {
-    let unit = |v: &str| if v == "peak_lr" { "η" } else { "T" };
+    let unit = |v: &str| match v {
+        "peak_lr" => "η",
+        "n8" => "N",
+        _ => "T",
+    };
     let term = |(v, e): (&String, &lehr::transfer::Exponent)| {
         format!("{}^{:+.3} ({})", unit(v), e.value, interval(e.interval, 3))
     };
@@ -105,6 +120,50 @@ fn costs(carried: &[Carried]) -> String {
     )
 }
 
+/// The cells by architecture, data set and shape.
+fn groups(measured: &[MeasuredOptimum]) -> Vec<Group> {
+    let mut groups: BTreeMap<(String, String, String), Vec<MeasuredOptimum>> = BTreeMap::new();
+    for cell in measured {
+        let dataset = cell.dataset.clone().unwrap_or_else(|| "unstated data".to_owned());
+        groups.entry((cell.arch.clone(), dataset, cell.shape.clone())).or_default().push(cell.clone());
+    }
+    groups.into_iter().map(|(key, cells)| Group::new(key, cells)).collect()
+}
+
+/// A cell and the ratio that the smaller cells of its group predict for it.
+pub struct Target {
+    /// The larger cell.
+    pub cell: MeasuredOptimum,
+    /// The ratio predicted.
+    pub predicted: f64,
+    /// `size` or `horizon`.
+    pub across: &'static str,
+}
+
+/// Of every group of linear annealing the larger cell with the lowest loss: across sizes where the group has several,
+/// else across horizons.
+pub fn targets(curves: &[Curve]) -> Vec<Target> {
+    let target = |group: Group| {
+        let across = [("size", group.size_with_n), ("size", group.size), ("horizon", group.horizon)];
+        let (across, carried) = across.into_iter().find_map(|(name, carried)| Some((name, carried.ok()?)))?;
+        let cell = |c: &Carried| {
+            let same = |cell: &&MeasuredOptimum| {
+                cell.peak_lr == c.peak_lr && cell.total == c.total && cell.n8 == c.n8
+            };
+            group.cells.iter().find(same).cloned()
+        };
+        carried
+            .iter()
+            .filter_map(|c| Some(Target { cell: cell(c)?, predicted: c.predicted, across }))
+            .min_by(|a, b| a.cell.loss.total_cmp(&b.cell.loss))
+    };
+    groups(&measured_optima(curves))
+        .into_iter()
+        .filter(|group| group.shape == "linear")
+        .filter_map(target)
+        .collect()
+}
+
 /// Measures the optima and fits their laws.
 pub fn analyse(curves: &[Curve], store: &str) -> Result<Findings, Failure> {
     let measured = measured_optima(curves);
@@ -112,12 +171,7 @@ pub fn analyse(curves: &[Curve], store: &str) -> Result<Findings, Failure> {
         return Err(Failure::new("no cell has four or more annealing ratios: no optimum can be measured")
             .hint("give runs that share peak rate, horizon, shape, size and data and differ in the ratio"));
     }
-    let mut groups: BTreeMap<(String, String, String), Vec<MeasuredOptimum>> = BTreeMap::new();
-    for cell in &measured {
-        let dataset = cell.dataset.clone().unwrap_or_else(|| "unstated data".to_owned());
-        groups.entry((cell.arch.clone(), dataset, cell.shape.clone())).or_default().push(cell.clone());
-    }
-    let groups: Vec<Group> = groups.into_iter().map(|(key, cells)| Group::new(key, cells)).collect();
+    let groups = groups(&measured);
     let inside: Vec<Optimum> = measured.iter().filter(|cell| !cell.at_edge).map(Optimum::from).collect();
     // N differs between the groups: it is asked within each, and architectures are compared in pairs of equal N.
     let mut questions = stability(&inside);
@@ -182,13 +236,14 @@ pub fn analyse(curves: &[Curve], store: &str) -> Result<Findings, Failure> {
     blocks.push(Block::Picture(file.clone(), "measured optima against peak rate and horizon".to_owned()));
     let results = json!({
         "twin_noise": noise,
+        "branch_noise": branch_noise(curves),
         "groups": groups.iter().map(Group::json).collect::<Vec<_>>(),
         "stability": questions,
         "gap": gap,
     });
     Ok(Findings {
         title: "The best annealing ratio, measured".to_owned(),
-        question: "Runs that share everything but the annealing ratio measure the best ratio of their cell: the lowest point of a quadratic in √r through their final losses. Power laws R = λ·η^α and R = λ·T^α (η in units of 10⁻³, T in units of 10⁴ updates) are fitted to the optima by weighted least squares of ln R; intervals are of 90 %.".to_owned(),
+        question: "Runs that share everything but the annealing ratio measure the best ratio of their cell: the lowest point of a quadratic in √r through their final losses. Power laws R = λ·η^α and R = λ·T^α (η in units of 10⁻³, T in units of 10⁴ updates, N in units of 10⁸) are fitted to the optima by weighted least squares of ln R; intervals are of 90 %.".to_owned(),
         summary,
         blocks,
         pictures: vec![(file, plot::transfer(&sources))],
@@ -241,7 +296,7 @@ impl Group {
         blocks.push(Block::Table(table));
         let mut table = Table::new(["law", "λ", "90 %", "exponents (90 %)", "misfit of ln R", "optima"]);
         for (law, variables) in self.laws.iter().zip(VARIABLES) {
-            let of = variables.join(", ").replace("peak_lr", "η").replace("total", "T");
+            let of = variables.join(", ").replace("peak_lr", "η").replace("total", "T").replace("n8", "N");
             match law {
                 Ok(law) => {
                     table.row([
@@ -282,7 +337,11 @@ impl Group {
             }
             blocks.push(Block::Text(format!("{}.", text.replacen('a', "A", 1))));
         }
-        for (what, carried) in [("the longest horizon", &self.horizon), ("the largest model", &self.size)] {
+        for (what, carried) in [
+            ("the longest horizon", &self.horizon),
+            ("the largest model, N left out,", &self.size),
+            ("the largest model, N in the law,", &self.size_with_n),
+        ] {
             match carried {
                 Ok(carried) => {
                     let text = format!(
@@ -309,6 +368,7 @@ impl Group {
             "across_size": self.across_size,
             "to_longer": self.horizon.as_ref().ok(),
             "to_larger": self.size.as_ref().ok(),
+            "to_larger_with_n": self.size_with_n.as_ref().ok(),
         })
     }
 }

@@ -1,0 +1,163 @@
+//! The validating runs of `lehr reproduce ratios`: the largest model (or longest horizon) trained at the ratio that the
+//! smaller cells predict, which no run before had.
+
+use super::findings::{Block, Findings, Table, mnat};
+use super::ratios::{Target, targets};
+use crate::failure::Failure;
+use crate::load::{LoadArgs, load_condensed};
+use crate::output::Output;
+use crate::verb::sweep;
+use lehr::Curve;
+use lehr::measured::final_loss;
+use lehr_train::sweep::plan::PlanFile;
+use lehr_train::sweep::{Folder, Grid, Job};
+use serde::Serialize;
+use std::path::Path;
+
+/// A prediction and the run that was trained to judge it.
+#[derive(Debug, Serialize)]
+struct Validated {
+    arch: String,
+    model: String,
+    /// What the prediction was carried over: `size` or `horizon`.
+    across: &'static str,
+    peak_lr: f64,
+    total: u64,
+    predicted: f64,
+    measured: f64,
+    /// Final loss of the run trained at the predicted ratio, nats.
+    loss: f64,
+    /// Lowest loss of the quadratic through the cell's other runs, nats.
+    lowest: f64,
+    /// The best other run: its ratio and final loss.
+    best: (f64, f64),
+    /// `loss − lowest`, nats.
+    cost: f64,
+}
+
+/// The cell's job, which says how the validating run is to be trained.
+fn job_of<'a>(folder: &'a Folder, target: &Target) -> Option<&'a Job> {
+    folder.graph().jobs.iter().find(|job| {
+        let parameters = job.config.model.parameters();
+        job.last() == target.cell.total
+            && (job.schedule.peak_lr() / target.cell.peak_lr - 1.0).abs() < 1e-9
+            && target.cell.n8.is_some_and(|n8| (n8 * 1e8 - parameters.active as f64).abs() < 0.5)
+            && target.cell.arch == if job.config.model.experts.is_some() { "moe" } else { "dense" }
+    })
+}
+
+/// Trains every architecture's validating run in `dir/validation` (or reads it, where it is there) and adds what it
+/// says to the findings.
+pub fn validate(
+    dir: &Path,
+    plan: &str,
+    sweep: &Folder,
+    curves: &[Curve],
+    jobs: Option<usize>,
+    output: &Output,
+    found: &mut Findings,
+) -> Result<(), Failure> {
+    let targets: Vec<(Target, &Job)> = targets(curves)
+        .into_iter()
+        .filter_map(|target| job_of(sweep, &target).map(|job| (target, job)))
+        .collect();
+    if targets.is_empty() {
+        return Ok(());
+    }
+    let mut file = PlanFile::parse("plan.toml", plan)?.plan;
+    file.grid = targets
+        .iter()
+        .map(|(target, job)| Grid {
+            models: vec![job.model.clone()],
+            peak_lr: vec![target.cell.peak_lr],
+            total: vec![target.cell.total],
+            // Four digits of a share are finer than an update is long, and can be read.
+            ratio: vec![(target.predicted * 1e4).round() / 1e4],
+            shape: vec![lehr::Shape::Linear],
+            family: vec![lehr_train::sweep::Family::Wsd],
+            batch: vec![job.config.batch],
+            seed: vec![job.config.seed],
+            warmup: None,
+            final_share: None,
+        })
+        .collect();
+    let text = toml::to_string(&file).map_err(Failure::new)?;
+    let place = dir.join("validation");
+    super::make(&place)?;
+    let (path, folder, store) = (place.join("plan.toml"), place.join("sweep"), place.join("store"));
+    super::write_plan(&path, &text)?;
+    let (_, _) = sweep::train(&path, &folder, jobs, output)?;
+    sweep::export::everything(folder, store.clone())?;
+    let runs = load_condensed(&LoadArgs::of_paths(vec![store]), Some(1000), output)?.curves;
+    let validated: Vec<Validated> = targets
+        .iter()
+        .filter_map(|(target, job)| {
+            let cell = &target.cell;
+            let run = runs.iter().find(|run| {
+                run.meta().arch.family() == cell.arch
+                    && run.schedule().total().0 == cell.total
+                    && run.meta().law_params().map(|n| n.0) == Some(job.config.model.parameters().active)
+            })?;
+            let loss = final_loss(run)?;
+            let best = *cell.points.iter().min_by(|a, b| a.1.total_cmp(&b.1))?;
+            Some(Validated {
+                arch: cell.arch.clone(),
+                model: job.model.clone(),
+                across: target.across,
+                peak_lr: cell.peak_lr,
+                total: cell.total,
+                predicted: target.predicted,
+                measured: cell.ratio,
+                loss,
+                lowest: cell.loss,
+                best,
+                cost: loss - cell.loss,
+            })
+        })
+        .collect();
+    write(&validated, found);
+    if let serde_json::Value::Object(results) = &mut found.results {
+        results.insert("validation".to_owned(), serde_json::to_value(&validated).map_err(Failure::new)?);
+    }
+    found.commands.push(format!("lehr sweep {} --dir {}", path.display(), place.join("sweep").display()));
+    Ok(())
+}
+
+fn write(validated: &[Validated], found: &mut Findings) {
+    found.blocks.push(Block::Heading("Validating runs".to_owned()));
+    found.blocks.push(Block::Text(
+        "Trained after the laws were fitted, at the ratio that they predict from the smaller cells alone, with the seed of the cell's other runs."
+            .to_owned(),
+    ));
+    let mut table = Table::new([
+        "model",
+        "carried over",
+        "peak rate",
+        "updates",
+        "predicted r",
+        "its loss",
+        "measured r",
+        "lowest loss",
+        "best other run",
+        "costs mnat",
+    ]);
+    for v in validated {
+        table.row([
+            v.model.clone(),
+            v.across.to_owned(),
+            format!("{:e}", v.peak_lr),
+            v.total.to_string(),
+            format!("{:.3}", v.predicted),
+            format!("{:.4}", v.loss),
+            format!("{:.3}", v.measured),
+            format!("{:.4}", v.lowest),
+            format!("{:.4} at r = {:.2}", v.best.1, v.best.0),
+            mnat(v.cost),
+        ]);
+        found.summary.push(format!(
+            "{} ({}), validating run: trained at the ratio {:.3} that the smaller cells predict, it ends at {:.4}, {} mnat from the lowest loss of the quadratic through its cell's other runs; the best of those has {:.4}",
+            v.model, v.arch, v.predicted, v.loss, mnat(v.cost), v.best.1
+        ));
+    }
+    found.blocks.push(Block::Table(table));
+}
