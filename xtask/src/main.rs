@@ -22,6 +22,7 @@ tasks:
                              speed of the log readers against pandas, polars and TensorBoard (docs/results/import.md)
   bench-scaling              cost against updates, runs and starts; writes docs/results/speed.svg
   record-exports ARGUMENTS   record the trainers' own rates for what lehr exports (docs/guides/exporters.md)
+  remote                     read logs from a local S3 server and compare with the disk (minutes: builds the feature `remote`)
   make-runs DIR --runs N --points M
                              write N CSV files of M rows, to measure memory with (docs/results/memory.md)
   simulate-fixture           write fixtures/runs: simulated loss curves with known coefficients
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         ["parity", "--write"] => python::parity(&[]),
         ["bench-scipy", ref rest @ ..] => python::bench_scipy(rest),
         ["bench-train", ref rest @ ..] => python::bench_train(rest),
+        ["remote"] => python::remote(),
         ["bench-import", ref rest @ ..] => python::bench_import(rest),
         ["bench-scaling"] => scaling::scaling(&python::root().join("docs/results/speed.svg")),
         ["bench-side", ref rest @ ..] => bench::side(rest),

@@ -19,9 +19,14 @@ pub fn run(command: &mut Command) -> io::Result<()> {
 
 /// The Python of the virtual environment, which is made on first use and renewed when the requirements change.
 pub fn environment() -> io::Result<PathBuf> {
-    let requirements = root().join("tools/requirements.txt");
+    environment_of("requirements.txt", "python")
+}
+
+/// A virtual environment below `target/` for a list of requirements in `tools/`.
+fn environment_of(requirements: &str, folder: &str) -> io::Result<PathBuf> {
+    let requirements = root().join("tools").join(requirements);
     let wanted = std::fs::read_to_string(&requirements)?;
-    let folder = root().join("target/python");
+    let folder = root().join("target").join(folder);
     let python = folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
     let stamp = folder.join("installed-requirements.txt");
     if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
@@ -109,4 +114,21 @@ pub fn bench_import(arguments: &[&str]) -> io::Result<()> {
         .arg(built.join("examples/read_speed"))
         .arg(built.join("lehr"))
         .args(arguments))
+}
+
+/// `cargo xtask remote`: logs read from a real S3 server, compared with the same logs on the disk.
+pub fn remote() -> io::Result<()> {
+    let python = environment_of("requirements-remote.txt", "python-remote")?;
+    let build = [
+        "build",
+        "--locked",
+        "--package",
+        "lehr-cli",
+        "--features",
+        "remote",
+        "--target-dir",
+        "target/remote",
+    ];
+    run(Command::new(env!("CARGO")).current_dir(root()).args(build))?;
+    run(Command::new(python).arg(root().join("tools/check_remote.py")).arg(root().join("target/debug/lehr")))
 }

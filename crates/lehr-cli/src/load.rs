@@ -227,7 +227,12 @@ impl LoadArgs {
             }
             Ok(())
         };
+        let mut remote = Vec::new();
         for path in &self.paths {
+            if let Some(found) = addressed(&path.to_string_lossy())? {
+                remote.extend(found);
+                continue;
+            }
             for path in expand(path)? {
                 if path.is_dir() {
                     let mut inside = Vec::new();
@@ -252,7 +257,36 @@ impl LoadArgs {
                 }
             }
         }
+        sources.extend(remote);
         Ok(sources)
+    }
+}
+
+/// What lies at the address of an object store or web server; `None`: a path of the file system.
+#[cfg(feature = "remote")]
+fn addressed(path: &str) -> Result<Option<Vec<Source>>, Failure> {
+    if !lehr_io::remote::is_address(path) {
+        return Ok(None);
+    }
+    let settings: Vec<(String, String)> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| ["AWS_", "GOOGLE_", "AZURE_"].iter().any(|start| name.starts_with(start)))
+        .collect();
+    lehr_io::remote::sources(path, &settings).map(Some).map_err(|error| {
+        Failure::from(error).hint("credentials and endpoints are taken from AWS_…, GOOGLE_… and AZURE_… in the environment; docs/formats/logs.md")
+    })
+}
+
+/// What lies at an address: refused, since the feature is not built in.
+#[cfg(not(feature = "remote"))]
+fn addressed(path: &str) -> Result<Option<Vec<Source>>, Failure> {
+    const SCHEMES: [&str; 9] = ["s3", "s3a", "gs", "gcs", "az", "azure", "abfs", "http", "https"];
+    match path.split_once("://") {
+        Some((scheme, _)) if SCHEMES.contains(&scheme) => Err(Failure::new(format_args!(
+            "{path}: this lehr was built without reading from remote addresses"
+        ))
+        .hint("build it with `cargo build --release --features remote`, or copy the logs here")),
+        _ => Ok(None),
     }
 }
 

@@ -20,6 +20,8 @@ mod name;
 pub mod note;
 pub mod read;
 pub mod rebuild;
+#[cfg(feature = "remote")]
+pub mod remote;
 pub mod rows;
 pub mod run_store;
 pub mod source;
