@@ -119,16 +119,7 @@ pub fn bench_import(arguments: &[&str]) -> io::Result<()> {
 /// `cargo xtask remote`: logs read from a real S3 server, compared with the same logs on the disk.
 pub fn remote() -> io::Result<()> {
     let python = environment_of("requirements-remote.txt", "python-remote")?;
-    let build = [
-        "build",
-        "--locked",
-        "--package",
-        "lehr-cli",
-        "--features",
-        "remote",
-        "--target-dir",
-        "target/remote",
-    ];
+    let build = ["build", "--locked", "--package", "lehr-cli", "--features", "remote"];
     run(Command::new(env!("CARGO")).current_dir(root()).args(build))?;
     run(Command::new(python).arg(root().join("tools/check_remote.py")).arg(root().join("target/debug/lehr")))
 }

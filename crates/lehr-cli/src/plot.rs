@@ -264,7 +264,7 @@ pub fn transfer(sources: &[(&str, &[Optimum], &[Result<PowerLaw, String>])]) -> 
                         },
                         x: position(o),
                         ratio: o.ratio,
-                        limit: o.at_edge,
+                        limit: o.limit.is_some(),
                         interval: (o.ln_sd > 0.0).then(|| {
                             (
                                 (o.ratio.ln() - 1.645 * o.ln_sd).exp(),

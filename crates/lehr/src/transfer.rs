@@ -11,6 +11,7 @@ use crate::measured::MeasuredOptimum;
 use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, StudentsT};
+use statrs::function::erf::erfc;
 use std::collections::BTreeSet;
 
 /// One optimum that enters a transfer law, measured or derived from a law.
@@ -32,8 +33,18 @@ pub struct Optimum {
     pub ratio: f64,
     /// Standard deviation of ln ratio; 0 where it is not known.
     pub ln_sd: f64,
-    /// Whether the ratio is the smallest or largest that was looked at: a limit, which enters no law.
-    pub at_edge: bool,
+    /// Whether the ratio is the smallest or largest that was looked at, so that the optimum lies there or beyond.
+    pub limit: Option<Limit>,
+}
+
+/// On which side of a ratio an optimum lies that was not reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Limit {
+    /// At the ratio or below.
+    AtMost,
+    /// At the ratio or above.
+    AtLeast,
 }
 
 impl From<&MeasuredOptimum> for Optimum {
@@ -47,7 +58,7 @@ impl From<&MeasuredOptimum> for Optimum {
             split: m.split.clone(),
             ratio: m.ratio,
             ln_sd: (m.interval.1 / m.interval.0).ln() / 3.29,
-            at_edge: m.at_edge,
+            limit: m.at_edge.then(|| if m.ratio > m.points[0].0 { Limit::AtLeast } else { Limit::AtMost }),
         }
     }
 }
@@ -76,9 +87,11 @@ pub struct PowerLaw {
     pub exponents: Vec<Exponent>,
     /// Root mean square misfit of ln R.
     pub rms: f64,
-    /// Optima used (those at the edge of their cell are not).
+    /// Optima inside what was measured.
     pub n: usize,
-    /// (XᵀX)⁻¹·s², row by row, of (ln λ, exponents).
+    /// Limits that entered as such.
+    pub limits: usize,
+    /// Covariance of (ln λ, exponents), row by row.
     pub covariance: Vec<Vec<f64>>,
 }
 
@@ -157,28 +170,94 @@ fn varying<'a>(optima: &[&Optimum], variables: &[&'a str]) -> Vec<&'a str> {
     variables.iter().copied().filter(differs).collect()
 }
 
-/// Weighted least squares; returns coefficients, covariance and root mean square residual.
-fn regress(rows: &[Vec<f64>], y: &[f64], w: &[f64]) -> Option<(DVector<f64>, DMatrix<f64>, f64)> {
+/// What a regression found.
+struct Regression {
+    solution: DVector<f64>,
+    covariance: DMatrix<f64>,
+    /// Standard deviation of a value about the line.
+    rms: f64,
+    /// Degrees of freedom; a limit counts for as much as it says.
+    degrees: f64,
+}
+
+/// The mean and the variance, in units of its own, of a normal value that is known to lie beyond `z` on that side.
+fn beyond(limit: Limit, z: f64) -> (f64, f64) {
+    let sign = match limit {
+        Limit::AtMost => -1.0,
+        Limit::AtLeast => 1.0,
+    };
+    // The share above u of a normal value, and its hazard; far out the hazard is u itself.
+    let u = (sign * z).clamp(-30.0, 30.0);
+    let share = 0.5 * erfc(u / std::f64::consts::SQRT_2);
+    let hazard = (-0.5 * u * u).exp() / (2.0 * std::f64::consts::PI).sqrt() / share;
+    (sign * hazard, (1.0 + u * hazard - hazard * hazard).clamp(0.0, 1.0))
+}
+
+/// Weighted least squares in which some values are limits: maximum likelihood of the censored normal regression, by the
+/// expectation–maximisation of its residuals. `None` where the columns do not determine the coefficients.
+///
+/// # Formula
+/// ```text
+/// y_i = x_i·β + σ/√w_i·ε;   of a limit c only y ≤ c (or y ≥ c) is known: it enters with its mean and variance given that
+/// cov β = σ̂²·(Σ w_i·d_i·x_i·x_iᵀ)⁻¹,   d_i = 1, of a limit 1 − Var(ε | limit);   σ̂² with Σ d_i − k degrees
+/// ```
+///
+/// # Source
+/// Tobin, Estimation of Relationships for Limited Dependent Variables, 1958.
+fn regress(rows: &[Vec<f64>], y: &[f64], w: &[f64], limits: &[Option<Limit>]) -> Option<Regression> {
     let (n, k) = (rows.len(), rows[0].len());
-    let x = DMatrix::from_fn(n, k, |i, j| rows[i][j] * w[i].sqrt());
-    let right = DVector::from_fn(n, |i, _| y[i] * w[i].sqrt());
-    let gram = x.transpose() * &x;
-    let smallest = gram.clone().symmetric_eigenvalues().min();
-    if smallest < 1e-10 * gram.trace() {
-        return None;
+    let gram = |d: &[f64]| -> Option<DMatrix<f64>> {
+        let x = DMatrix::from_fn(n, k, |i, j| rows[i][j] * (w[i] * d[i]).sqrt());
+        let gram = x.transpose() * &x;
+        (gram.clone().symmetric_eigenvalues().min() > 1e-10 * gram.trace()).then(|| gram.try_inverse())?
+    };
+    // What is inside what was measured must determine the coefficients alone.
+    let inside: Vec<f64> = limits.iter().map(|limit| f64::from(u8::from(limit.is_none()))).collect();
+    let start = gram(&inside)?;
+    let solve = |inverse: &DMatrix<f64>, y: &[f64], d: &[f64]| {
+        inverse * DVector::from_fn(k, |j, _| (0..n).map(|i| rows[i][j] * w[i] * d[i] * y[i]).sum::<f64>())
+    };
+    let fitted =
+        |beta: &DVector<f64>, i: usize| -> f64 { rows[i].iter().zip(beta.iter()).map(|(a, b)| a * b).sum() };
+    let mut solution = solve(&start, y, &inside);
+    let squares = |beta: &DVector<f64>, y: &[f64], d: &[f64]| -> f64 {
+        (0..n).map(|i| w[i] * d[i] * (y[i] - fitted(beta, i)).powi(2)).sum()
+    };
+    let count: f64 = inside.iter().sum();
+    let mut variance = squares(&solution, y, &inside) / count;
+    let (all, mut known) = (vec![1.0; n], inside.clone());
+    let mut expected = y.to_vec();
+    if limits.iter().any(Option::is_some) && variance > 0.0 {
+        let inverse = gram(&all)?;
+        for _ in 0..2000 {
+            let mut unknown = 0.0;
+            for i in 0..n {
+                let Some(limit) = limits[i] else { continue };
+                let sd = (variance / w[i]).sqrt();
+                let centre = fitted(&solution, i);
+                let (mean, share) = beyond(limit, (y[i] - centre) / sd);
+                expected[i] = centre + sd * mean;
+                known[i] = 1.0 - share;
+                unknown += variance * share;
+            }
+            let next = solve(&inverse, &expected, &all);
+            let moved = (&next - &solution).amax();
+            solution = next;
+            let renewed = (squares(&solution, &expected, &all) + unknown) / n as f64;
+            let settled = moved < 1e-10 && (renewed / variance - 1.0).abs() < 1e-9;
+            variance = renewed;
+            if settled {
+                break;
+            }
+        }
     }
-    let inverse = gram.try_inverse()?;
-    let solution = &inverse * x.transpose() * &right;
-    let residual = &right - &x * &solution;
-    let degrees = (n as f64 - k as f64).max(1.0);
-    let variance = residual.norm_squared() / degrees;
-    let plain: f64 = (0..n)
-        .map(|i| {
-            let fitted: f64 = rows[i].iter().zip(solution.iter()).map(|(a, b)| a * b).sum();
-            (y[i] - fitted).powi(2)
-        })
-        .sum();
-    Some((solution, inverse * variance, (plain / n as f64).sqrt()))
+    let informed: f64 = known.iter().sum();
+    let degrees = (informed - k as f64).max(1.0);
+    // Maximum likelihood divides by the number of values; an unbiased variance by the degrees of freedom.
+    let covariance = gram(&known)? * (variance * informed / degrees);
+    let plain: f64 =
+        (0..n).filter(|&i| limits[i].is_none()).map(|i| (y[i] - fitted(&solution, i)).powi(2)).sum();
+    Some(Regression { solution, covariance, rms: (plain / count).sqrt(), degrees })
 }
 
 /// Weights from the optima's own uncertainty, floored so that no single one decides.
@@ -196,7 +275,7 @@ fn weights(optima: &[&Optimum]) -> Vec<f64> {
 }
 
 /// Fits R_opt = λ·Π x^α over the variables (`peak_lr`, `total`, `n8`), by weighted least squares of ln R. Optima at the
-/// edge of their cell are limits and are left out.
+/// edge of their cell are limits: of them only the side counts (censored regression).
 ///
 /// # Errors
 /// [`TransferError::TooFew`], [`TransferError::Constant`].
@@ -204,21 +283,27 @@ fn weights(optima: &[&Optimum]) -> Vec<f64> {
 /// # Source
 /// Wang et al., 2026: R_opt = λ_η·η_max^α_η and R_opt = λ_T·T^α_T; the joint law is ours.
 pub fn power_law(optima: &[Optimum], variables: &[&str], level: f64) -> Result<PowerLaw, TransferError> {
-    let used: Vec<&Optimum> = optima.iter().filter(|o| o.ratio > 0.0 && !o.at_edge).collect();
+    let used: Vec<&Optimum> = optima.iter().filter(|o| o.ratio > 0.0).collect();
+    let inside: Vec<&Optimum> = used.iter().copied().filter(|o| o.limit.is_none()).collect();
     let needed = variables.len() + 1;
-    if used.len() < needed {
-        return Err(TransferError::TooFew { optima: used.len(), variables: variables.join(" and "), needed });
+    if inside.len() < needed {
+        return Err(TransferError::TooFew {
+            optima: inside.len(),
+            variables: variables.join(" and "),
+            needed,
+        });
     }
-    let determined = varying(&used, variables);
+    let determined = varying(&inside, variables);
     if let Some(constant) = variables.iter().find(|variable| !determined.contains(variable)) {
         return Err(TransferError::Constant((*constant).to_owned()));
     }
     let rows: Vec<Vec<f64>> =
         used.iter().map(|o| std::iter::once(1.0).chain(design(o, variables)).collect()).collect();
     let y: Vec<f64> = used.iter().map(|o| o.ratio.ln()).collect();
-    let (solution, covariance, rms) = regress(&rows, &y, &weights(&used))
+    let limits: Vec<Option<Limit>> = used.iter().map(|o| o.limit).collect();
+    let Regression { solution, covariance, rms, degrees } = regress(&rows, &y, &weights(&used), &limits)
         .ok_or_else(|| TransferError::Constant(variables.join(" and ")))?;
-    let t = student(level, (used.len() - needed) as f64);
+    let t = student(level, degrees);
     let exponent = |j: usize| {
         let (value, se) = (solution[j], covariance[(j, j)].max(0.0).sqrt());
         Exponent { value, se, interval: (value - t * se, value + t * se) }
@@ -230,7 +315,8 @@ pub fn power_law(optima: &[Optimum], variables: &[&str], level: f64) -> Result<P
         lambda_interval: (constant.interval.0.exp(), constant.interval.1.exp()),
         exponents: (1..needed).map(exponent).collect(),
         rms,
-        n: used.len(),
+        n: inside.len(),
+        limits: used.len() - inside.len(),
         covariance: (0..needed).map(|i| (0..needed).map(|j| covariance[(i, j)]).collect()).collect(),
     })
 }
@@ -261,7 +347,8 @@ impl PowerLaw {
                 variance += a * b * self.covariance[i][j];
             }
         }
-        let half = student(level, (self.n - self.variables.len() - 1) as f64) * variance.max(0.0).sqrt();
+        let half = student(level, self.n.saturating_sub(self.variables.len() + 1).max(1) as f64)
+            * variance.max(0.0).sqrt();
         Some((ln.exp().min(1.0), ((ln - half).exp().min(1.0), (ln + half).exp().min(1.0))))
     }
 }
@@ -272,7 +359,7 @@ impl PowerLaw {
 /// # Formula
 /// ln R = a + α_η ln η + α_T ln T + α_N ln N₈ + e·z by weighted least squares, z = ln N₈ (then the third term is not there)
 /// or one indicator of the levels; variables that do not vary, or N where it is not known of every optimum, are left
-/// out; so are optima at the edge of their cell. The test is Student's t of e.
+/// out. Of optima at the edge of their cell only the side counts. The test is Student's t of e.
 #[must_use]
 pub fn stability(optima: &[Optimum]) -> Vec<Stability> {
     let levels = |f: &dyn Fn(&Optimum) -> String| -> Vec<String> {
@@ -300,24 +387,24 @@ pub fn stability(optima: &[Optimum]) -> Vec<Stability> {
                 answer.verdict = format!("not tested: one level only ({})", answer.levels.join(", "));
                 return answer;
             }
-            let used: Vec<&Optimum> =
-                optima.iter().filter(|o| z(o).is_some() && o.ratio > 0.0 && !o.at_edge).collect();
+            let used: Vec<&Optimum> = optima.iter().filter(|o| z(o).is_some() && o.ratio > 0.0).collect();
+            let inside: Vec<&Optimum> = used.iter().copied().filter(|o| o.limit.is_none()).collect();
             let candidates: &[&str] =
                 if across == "N" { &["peak_lr", "total"] } else { &["peak_lr", "total", "n8"] };
-            let varying = varying(&used, candidates);
+            let varying = varying(&inside, candidates);
             let rows: Vec<Vec<f64>> = used
                 .iter()
                 .map(|o| std::iter::once(1.0).chain(design(o, &varying)).chain(z(o)).collect())
                 .collect();
             let y: Vec<f64> = used.iter().map(|o| o.ratio.ln()).collect();
             let columns = varying.len() + 2;
-            let degrees = used.len() as f64 - columns as f64;
-            if degrees < 1.0 {
-                answer.verdict = format!("not tested: {} optima are too few", used.len());
+            if inside.len() < columns + 1 {
+                answer.verdict = format!("not tested: {} optima are too few", inside.len());
                 return answer;
             }
-            match regress(&rows, &y, &weights(&used)) {
-                Some((solution, covariance, _)) => {
+            let limits: Vec<Option<Limit>> = used.iter().map(|o| o.limit).collect();
+            match regress(&rows, &y, &weights(&used), &limits) {
+                Some(Regression { solution, covariance, degrees, .. }) => {
                     let effect = solution[columns - 1];
                     let se = covariance[(columns - 1, columns - 1)].max(1e-30).sqrt();
                     let t = effect / se;

@@ -8,7 +8,7 @@ use crate::target::{rate, read_fit};
 use lehr::batch::{collapse, critical_batch};
 use lehr::measured::{branch_noise, measured_optima, twin_noise};
 use lehr::recommend::{RecommendOptions, Target, recommend_ratio};
-use lehr::transfer::{Optimum, PowerLaw, Stability, check_architecture, power_law, stability};
+use lehr::transfer::{Limit, Optimum, PowerLaw, Stability, check_architecture, power_law, stability};
 use lehr::{Shape, Steps};
 use std::path::PathBuf;
 
@@ -96,7 +96,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
             optima.push(Optimum {
                 ratio: found.ratio,
                 ln_sd: (found.interval.1 / found.interval.0.max(1e-3)).ln() / 3.29,
-                at_edge: found.ratio > 0.99,
+                limit: (found.ratio > 0.99).then_some(Limit::AtLeast),
                 ..Optimum::from(cell)
             });
         }
@@ -268,13 +268,14 @@ fn in_words(law: &PowerLaw) -> String {
         })
         .collect();
     format!(
-        "R = {:.3} [{:.3} … {:.3}] · {}   misfit of ln R {:.3}, {} optima, capped at 1",
+        "R = {:.3} [{:.3} … {:.3}] · {}   misfit of ln R {:.3}, {} optima{}, capped at 1",
         law.lambda,
         law.lambda_interval.0,
         law.lambda_interval.1,
         terms.join(" · "),
         law.rms,
-        law.n
+        law.n,
+        if law.limits > 0 { format!(" and {} limits", law.limits) } else { String::new() }
     )
 }
 

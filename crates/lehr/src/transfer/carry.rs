@@ -37,8 +37,8 @@ pub struct Carried {
 /// Fits the power law of R to all cells but the largest and predicts the ratio of the largest, which is then judged by
 /// what it costs on the losses measured there.
 ///
-/// The law has those of `variables` (of `peak_lr`, `total`, `n8`) that the smaller cells vary. Optima at the edge of
-/// their cell are limits and do not enter the law; larger cells are judged with or without.
+/// The law has those of `variables` (of `peak_lr`, `total`, `n8`) that the smaller cells vary. Of optima at the edge
+/// of their cell only the side enters the law; larger cells are judged with or without.
 ///
 /// # Errors
 /// [`TransferError::OneLevel`] when all cells are equally large; otherwise as [`power_law`].
@@ -60,8 +60,12 @@ pub fn carry_over(
             Larger::Size => "N",
         }));
     }
-    let optima: Vec<Optimum> = small.iter().filter(|cell| !cell.at_edge).map(|&cell| cell.into()).collect();
-    let law = power_law(&optima, &varying(&optima.iter().collect::<Vec<_>>(), variables), level)?;
+    let optima: Vec<Optimum> = small.iter().map(|&cell| cell.into()).collect();
+    let law = power_law(
+        &optima,
+        &varying(&optima.iter().filter(|o| o.limit.is_none()).collect::<Vec<_>>(), variables),
+        level,
+    )?;
     Ok(large
         .into_iter()
         .filter_map(|cell| {

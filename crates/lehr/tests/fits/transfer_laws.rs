@@ -1,7 +1,7 @@
 //! Transfer laws and stability tests on planted optima.
 
 use crate::support::{gauss, random};
-use lehr::transfer::{Optimum, TransferError, check_architecture, power_law, stability};
+use lehr::transfer::{Limit, Optimum, TransferError, check_architecture, power_law, stability};
 
 /// Optima of R = 0.45·(η/10⁻³)^0.4·(T/10⁴)^0.15·N₈^effect with noise of ln R.
 fn planted(effect: f64, noise: f64, seed: u64) -> Vec<Optimum> {
@@ -23,7 +23,7 @@ fn planted(effect: f64, noise: f64, seed: u64) -> Vec<Optimum> {
                     split: "validation".to_owned(),
                     ratio: (ln + noise * gauss(&mut rng)).exp(),
                     ln_sd: noise,
-                    at_edge: false,
+                    limit: None,
                 });
             }
         }
@@ -51,18 +51,60 @@ fn planted_exponents_are_recovered() {
 }
 
 #[test]
-fn the_size_is_a_variable_like_any_other_and_limits_enter_no_law() {
-    let mut optima = planted(0.25, 0.0, 0);
+fn the_size_is_a_variable_like_any_other() {
+    let optima = planted(0.25, 0.0, 0);
     let variables = ["peak_lr", "total", "n8"];
     let law = power_law(&optima, &variables, 0.9).unwrap();
     assert!((law.exponents[2].value - 0.25).abs() < 1e-9);
     let (ratio, _) = law.predict(1e-3, 1e4, Some(2.0), 0.9).unwrap();
     assert!((ratio - 0.45 * 2.0_f64.powf(0.25)).abs() < 1e-9);
     assert_eq!(law.predict(1e-3, 1e4, None, 0.9), None, "nothing is said of an unknown size");
-    // A limit far off changes nothing.
-    optima.push(Optimum { ratio: 0.01, at_edge: true, ..optima[0].clone() });
-    let again = power_law(&optima, &variables, 0.9).unwrap();
-    assert_eq!((again.n, again.lambda), (law.n, law.lambda));
+}
+
+/// The planted optima as ratios from 0.3 to 0.7 show them: those beyond are limits.
+fn censored(seed: u64) -> Vec<Optimum> {
+    let mut optima = planted(0.0, 0.15, seed);
+    for optimum in &mut optima {
+        if optimum.ratio < 0.3 {
+            (optimum.ratio, optimum.limit) = (0.3, Some(Limit::AtMost));
+        } else if optimum.ratio > 0.6 {
+            (optimum.ratio, optimum.limit) = (0.6, Some(Limit::AtLeast));
+        }
+    }
+    optima
+}
+
+#[test]
+fn limits_count_by_their_side_and_bias_no_exponent() {
+    let (mut sum, mut left_out, mut taken, mut inside) = (0.0, 0.0, 0.0, 0);
+    for seed in 0..200 {
+        let optima = censored(seed);
+        let law = power_law(&optima, &["peak_lr", "total"], 0.9).unwrap();
+        assert_eq!(law.n + law.limits, 36);
+        assert!(law.limits >= 8, "{}", law.limits);
+        let e = &law.exponents[0];
+        sum += e.value / 200.0;
+        inside += usize::from(e.interval.0 <= 0.4 && 0.4 <= e.interval.1);
+        // What was done before: without the limits, and with them as if they were optima.
+        let without: Vec<Optimum> = optima.iter().filter(|o| o.limit.is_none()).cloned().collect();
+        left_out += power_law(&without, &["peak_lr", "total"], 0.9).unwrap().exponents[0].value / 200.0;
+        let as_optima: Vec<Optimum> = optima.into_iter().map(|o| Optimum { limit: None, ..o }).collect();
+        taken += power_law(&as_optima, &["peak_lr", "total"], 0.9).unwrap().exponents[0].value / 200.0;
+    }
+    assert!((sum - 0.4).abs() < 0.01, "{sum}");
+    assert!(left_out < 0.37 && taken < 0.37, "left out {left_out}, as optima {taken}");
+    // 180 expected, standard deviation 4.2.
+    assert!((164..=194).contains(&inside), "{inside} of 200 intervals hold the exponent");
+}
+
+#[test]
+fn a_limit_that_the_law_expects_changes_nothing() {
+    let mut optima = planted(0.0, 0.02, 3);
+    let law = power_law(&optima, &["peak_lr", "total"], 0.9).unwrap();
+    optima.push(Optimum { ratio: 0.9, limit: Some(Limit::AtMost), ..optima[0].clone() });
+    let again = power_law(&optima, &["peak_lr", "total"], 0.9).unwrap();
+    assert!((again.lambda - law.lambda).abs() < 1e-6, "{again:?} {law:?}");
+    assert_eq!((again.n, again.limits), (law.n, 1));
 }
 
 #[test]

@@ -23,7 +23,7 @@ struct Group {
     dataset: String,
     shape: String,
     cells: Vec<MeasuredOptimum>,
-    /// Optima that are no limits.
+    /// Optima inside what was measured.
     inside: Vec<Optimum>,
     laws: Vec<Result<PowerLaw, String>>,
     horizon: Result<Vec<Carried>, String>,
@@ -37,8 +37,8 @@ struct Group {
 impl Group {
     fn new((arch, dataset, shape): (String, String, String), cells: Vec<MeasuredOptimum>) -> Self {
         let inside: Vec<Optimum> = cells.iter().filter(|cell| !cell.at_edge).map(Optimum::from).collect();
-        let laws =
-            VARIABLES.iter().map(|v| power_law(&inside, v, LEVEL).map_err(|e| e.to_string())).collect();
+        let all: Vec<Optimum> = cells.iter().map(Optimum::from).collect();
+        let laws = VARIABLES.iter().map(|v| power_law(&all, v, LEVEL).map_err(|e| e.to_string())).collect();
         let horizon = carried(&cells, Larger::Horizon, &WITH_SIZE);
         let size = carried(&cells, Larger::Size, &WITH_SIZE[..2]);
         let sizes: BTreeSet<u64> = cells.iter().filter_map(|cell| cell.n8).map(f64::to_bits).collect();
@@ -47,7 +47,7 @@ impl Group {
         } else {
             carried(&cells, Larger::Size, &WITH_SIZE)
         };
-        let across_size = stability(&inside).into_iter().find(|question| question.across == "N");
+        let across_size = stability(&all).into_iter().find(|question| question.across == "N");
         Self { arch, dataset, shape, inside, laws, horizon, size, size_with_n, across_size, cells }
     }
 
@@ -172,9 +172,9 @@ pub fn analyse(curves: &[Curve], store: &str) -> Result<Findings, Failure> {
             .hint("give runs that share peak rate, horizon, shape, size and data and differ in the ratio"));
     }
     let groups = groups(&measured);
-    let inside: Vec<Optimum> = measured.iter().filter(|cell| !cell.at_edge).map(Optimum::from).collect();
+    let optima: Vec<Optimum> = measured.iter().map(Optimum::from).collect();
     // N differs between the groups: it is asked within each, and architectures are compared in pairs of equal N.
-    let mut questions = stability(&inside);
+    let mut questions = stability(&optima);
     questions.retain(|question| question.across != "N" && question.across != "architecture");
     let gap = architecture_gap(&measured, LEVEL);
     let noise = twin_noise(curves);
@@ -184,7 +184,7 @@ pub fn analyse(curves: &[Curve], store: &str) -> Result<Findings, Failure> {
         caveats.push(Caveat::note(
             "optimum-at-edge",
             format!(
-                "{edges} of {} optima lie at the smallest or largest ratio measured: they are limits and do not enter the laws",
+                "{edges} of {} optima lie at the smallest or largest ratio measured: only that they lie there or beyond enters the laws",
                 measured.len()
             ),
         ));
@@ -243,7 +243,7 @@ pub fn analyse(curves: &[Curve], store: &str) -> Result<Findings, Failure> {
     });
     Ok(Findings {
         title: "The best annealing ratio, measured".to_owned(),
-        question: "Runs that share everything but the annealing ratio measure the best ratio of their cell: the lowest point of a quadratic in √r through their final losses. Power laws R = λ·η^α and R = λ·T^α (η in units of 10⁻³, T in units of 10⁴ updates, N in units of 10⁸) are fitted to the optima by weighted least squares of ln R; intervals are of 90 %.".to_owned(),
+        question: "Runs that share everything but the annealing ratio measure the best ratio of their cell: the lowest point of a quadratic in √r through their final losses. Power laws R = λ·η^α and R = λ·T^α (η in units of 10⁻³, T in units of 10⁴ updates, N in units of 10⁸) are fitted to the optima by weighted least squares of ln R, in which optima at the smallest or largest ratio measured count as limits (censored regression); intervals are of 90 %.".to_owned(),
         summary,
         blocks,
         pictures: vec![(file, plot::transfer(&sources))],
