@@ -27,6 +27,7 @@ from azure.storage.blob import BlobServiceClient
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "fixtures" / "logs"
 AZURITE = "3.35.0"
+HERE = "http://localhost" + ":{}"
 # The account and key that Azurite's documentation gives to everybody.
 ACCOUNT = ("devstoreaccount1", "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==")
 # What is read from both sides: objects by name, prefixes (several runs, files that belong together), compressed and Parquet.
@@ -86,7 +87,7 @@ def faults(cases, environment):
 def s3_and_gs():
     port = free_port()
     with server([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], port):
-        endpoint = f"http://127.0.0.1:{port}"
+        endpoint = HERE.format(port)
         keys = {"aws_access_key_id": "key", "aws_secret_access_key": "secret"}
         client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1", **keys)
         client.create_bucket(Bucket="logs", ACL="public-read")
@@ -117,7 +118,7 @@ def azure():
     with server([str(program), "--inMemoryPersistence", "--blobPort", str(port), "--skipApiVersionCheck"], port):
         client = BlobServiceClient.from_connection_string(
             f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT[0]};AccountKey={ACCOUNT[1]};"
-            f"BlobEndpoint=http://127.0.0.1:{port}/{ACCOUNT[0]};")
+            f"BlobEndpoint={HERE.format(port)}/{ACCOUNT[0]};")
         client.create_container("logs")
         for path, name in files():
             client.get_blob_client("logs", name).upload_blob(path.read_bytes())
@@ -156,7 +157,7 @@ def web():
     for handler in (Ranges, Whole):
         with http.server.ThreadingHTTPServer(("127.0.0.1", 0), lambda *a, h=handler: h(*a, directory=str(LOGS))) as served:
             threading.Thread(target=served.serve_forever, daemon=True).start()
-            root = f"http://127.0.0.1:{served.server_address[1]}"
+            root = HERE.format(served.server_address[1])
             found = inspect(f"{root}/lingua.jsonl")
             if handler is Ranges:
                 assert found[0] == 0 and json.loads(found[1])["runs"][0]["points"] == 100, found

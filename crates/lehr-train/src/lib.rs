@@ -15,6 +15,7 @@ pub mod config_file;
 pub mod data;
 pub mod engine;
 pub mod error;
+pub mod expert_tokens;
 pub mod language;
 pub mod preset;
 pub mod run_config;

@@ -10,6 +10,7 @@
 //! journal to it, and trains on to the same losses, bit for bit.
 
 use crate::error::TrainError;
+use crate::expert_tokens::{self, ExpertTokens};
 use crate::run_config::RunConfig;
 use crate::sweep::SweepError;
 use crate::sweep::journal::{self, Journal, Record, read};
@@ -189,7 +190,10 @@ impl Session {
                     }
                 }
                 Existing::Restart => {
-                    for file in [&run, &journal, &last].into_iter().filter(|file| file.exists()) {
+                    for file in [&run, &journal, &expert_tokens::file_beside(&journal), &last]
+                        .into_iter()
+                        .filter(|file| file.exists())
+                    {
                         std::fs::remove_file(file).map_err(cannot("remove", file))?;
                     }
                 }
@@ -204,9 +208,14 @@ impl Session {
         let text = serde_json::to_vec_pretty(&plan)
             .map_err(|error| wrong(&run, error.to_string(), "plain numbers"))?;
         crate::engine::snapshot::write_atomically(&run, &text)?;
-        let journal = Journal::open(&journal, done - first).map_err(plain)?.ok_or_else(|| {
-            wrong(&journal, "it ends before the snapshot".to_owned(), "a record of every update; begin again")
-        })?;
+        let journal =
+            Journal::open(&journal, done - first, &plan.config.model).map_err(plain)?.ok_or_else(|| {
+                wrong(
+                    &journal,
+                    "it ends before the snapshot".to_owned(),
+                    "a record of every update; begin again",
+                )
+            })?;
         Ok(Self {
             folder: folder.to_path_buf(),
             rates: plan.schedule.rates(),
@@ -261,7 +270,7 @@ impl Session {
             }
             Err(error) => return Err(error),
         };
-        self.journal.push(&record).map_err(plain)?;
+        self.journal.push(&record, &self.trainer.expert_counts()).map_err(plain)?;
         if self.saved.elapsed() >= self.pause {
             self.save()?;
         }
@@ -294,6 +303,19 @@ impl Session {
     pub fn records(&mut self) -> Result<Vec<Record>, TrainError> {
         self.journal.sync().map_err(plain)?;
         read(&self.folder.join(JOURNAL), self.plan.first()).map_err(plain)
+    }
+
+    /// Of a mixture of experts, the tokens that each expert got between validations, from the session's first update on.
+    ///
+    /// # Errors
+    /// [`TrainError`] when they cannot be read.
+    pub fn expert_tokens(&mut self) -> Result<Vec<ExpertTokens>, TrainError> {
+        self.journal.sync().map_err(plain)?;
+        let (config, first) = (&self.plan.config, self.plan.first());
+        let width = expert_tokens::width(&config.model);
+        let records = expert_tokens::read(&self.folder.join(JOURNAL), width).map_err(plain)?;
+        let total = self.plan.schedule.total().0;
+        Ok(expert_tokens::by_validation(&records, config, first, total))
     }
 
     /// The curves of validation and training losses; `None` where there is no point.

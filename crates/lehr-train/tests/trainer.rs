@@ -152,6 +152,8 @@ fn every_token_reaches_its_top_experts() {
     assert!(trainer.expert_counts().iter().flatten().all(|&count| count == 0));
     let report = trainer.update(1e-3).unwrap();
     let counts = trainer.expert_counts();
+    trainer.evaluate().unwrap();
+    assert_eq!(trainer.expert_counts(), counts, "an evaluation is no update");
     assert_eq!(counts.len(), 2);
     for layer in counts {
         assert_eq!(layer.iter().sum::<u64>(), 2 * trainer.tokens_per_update());

@@ -5,11 +5,12 @@ mod show;
 
 use crate::failure::Failure;
 use crate::load::file_source;
-use crate::output::{Output, data, say};
+use crate::output::{Output, check_target, data, say, write_file};
 use crate::store::Replacement;
 use lehr::{Caveat, Schedule};
 use lehr_io::run_store::POINTS;
 use lehr_train::config_file::{ModelChoice, at_line};
+use lehr_train::expert_tokens::{self, ExpertTokens};
 use lehr_train::session::{Advance, Existing, Plan, Session, branch_point};
 use lehr_train::sweep::Record;
 use lehr_train::{Corpus, CpuTrainer, RunConfig, TrainError, TrainFile, Trainer};
@@ -86,6 +87,9 @@ pub struct Args {
     /// The run's name; default: made of model, schedule and seed.
     #[arg(long, value_name = "NAME", help_heading = "Result")]
     run: Option<String>,
+    /// Of a mixture of experts: writes the tokens that each expert got between validations (CSV: run, step, layer, expert, tokens).
+    #[arg(long, value_name = "FILE", help_heading = "Result")]
+    experts: Option<PathBuf>,
     /// Puts the run in the place of one of the same name in the store.
     #[arg(long, help_heading = "Result")]
     replace: bool,
@@ -135,6 +139,8 @@ struct Document {
     tokens_per_second: Option<f64>,
     training_loss: Option<f64>,
     validation_loss: Option<f64>,
+    /// Of a mixture of experts: tokens of every expert over the whole run, `[layer][expert]`.
+    expert_tokens: Vec<Vec<u64>>,
     caveats: Vec<Caveat>,
 }
 
@@ -258,6 +264,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     }
     let Some(store) = args.output.clone() else { return Err(Failure::usage("--output STORE is missing")) };
     check_store(&store, &name, args.replace)?;
+    check_target(args.experts.as_deref())?;
     let trainer = trainer(&args, &config, &corpus, lanes)?;
     let branch = args.trunk.as_ref().map(|trunk| branch_point(trunk, trainer.completed()));
     let plan = Plan { run: name, config, schedule, lanes, dataset: corpus.name().to_owned(), branch };
@@ -314,6 +321,10 @@ fn train(
     let seconds = since.elapsed().as_secs_f64();
     let completed = session.completed();
     let records = session.records()?;
+    let experts = session.expert_tokens()?;
+    if let Some(file) = &args.experts {
+        write_experts(file, &[(outline.run.clone(), experts.clone())])?;
+    }
     // If the store cannot be written, --resume finds everything trained.
     session.save()?;
     write(store, &mut session, args.replace)?;
@@ -341,6 +352,7 @@ fn train(
             .then(|| (completed - begun) as f64 * outline.tokens_per_update as f64 / seconds),
         training_loss: records.last().map(|record| record.loss),
         validation_loss: records.iter().rev().find_map(|record| record.validation),
+        expert_tokens: totals(&experts),
         outline,
         caveats,
     };
@@ -350,6 +362,25 @@ fn train(
         data(&summary(&document, &records))?;
     }
     output.caveats(&document.caveats)
+}
+
+/// Tokens of every expert over the whole run, `[layer][expert]`.
+fn totals(rows: &[ExpertTokens]) -> Vec<Vec<u64>> {
+    let mut totals: Vec<Vec<u64>> = Vec::new();
+    for row in rows {
+        totals.resize(totals.len().max(row.layer + 1), Vec::new());
+        let layer = &mut totals[row.layer];
+        layer.resize(layer.len().max(row.expert + 1), 0);
+        layer[row.expert] += row.tokens;
+    }
+    totals
+}
+
+/// Writes the tokens that each expert got as CSV.
+pub fn write_experts(file: &Path, runs: &[(String, Vec<ExpertTokens>)]) -> Result<(), Failure> {
+    write_file(file, expert_tokens::csv(runs).as_bytes())?;
+    say(format_args!("wrote {}", file.display()));
+    Ok(())
 }
 
 /// Trains to the end, or to where the run diverges.
@@ -420,6 +451,15 @@ fn summary(document: &Document, records: &[Record]) -> String {
     if !last.is_empty() {
         let mean = last.iter().map(|record| record.loss).sum::<f64>() / last.len() as f64;
         text += &format!("\ntraining loss {mean:.4}, mean over the last {} updates", last.len());
+    }
+    for (layer, tokens) in document.expert_tokens.iter().enumerate() {
+        let even = tokens.iter().sum::<u64>() as f64 / tokens.len() as f64;
+        let share = |n: Option<&u64>| n.map_or(f64::NAN, |&n| n as f64 / even);
+        text += &format!(
+            "\ntokens per expert, layer {layer}: {:.2} … {:.2} of an even share",
+            share(tokens.iter().min()),
+            share(tokens.iter().max())
+        );
     }
     if let Some(language) = &outline.language {
         text += &format!(

@@ -135,7 +135,9 @@ fn a_killed_sweep_is_resumed_and_its_store_is_the_same_to_the_last_bit() {
         }
         all
     };
-    assert_eq!(points("cut").len(), 21);
+    let journals =
+        points("cut").iter().filter(|(name, _)| !name.to_string_lossy().ends_with(".experts")).count();
+    assert_eq!(journals, 21);
     assert_eq!(points("cut"), points("whole"));
 }
 

@@ -177,3 +177,30 @@ fn mistakes_are_told_before_anything_is_trained() {
         assert!(answer.err.contains(said), "{words:?}: {}\n(wanted {said})", answer.err);
     }
 }
+
+#[test]
+fn every_token_of_a_mixture_of_experts_is_counted() {
+    let folder = place();
+    let file = folder.path().join("experts.csv");
+    let named = file.to_string_lossy().into_owned();
+    let more = ["--preset", "moe-8x0.03m", "--context", "16", "--run", "moe", "--experts", &named];
+    let document = lehr(&words(folder.path(), &[&more[..], &["--json"]].concat())).expect(0).json();
+    let layers = document["expert_tokens"].as_array().unwrap();
+    // 24 updates of 4 × 16 tokens, each to two experts.
+    let totals: Vec<u64> = layers
+        .iter()
+        .map(|layer| layer.as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).sum())
+        .collect();
+    assert!(!totals.is_empty() && totals.iter().all(|&n| n == 24 * 64 * 2), "{totals:?}");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!(rows[0], ["run", "step", "layer", "expert", "tokens"]);
+    // Three validations.
+    assert_eq!(rows.len(), 1 + 3 * totals.len() * 8);
+    for step in ["8", "16", "24"] {
+        let of = rows.iter().filter(|row| row[0] == "moe" && row[1] == step && row[2] == "0");
+        assert_eq!(of.map(|row| row[4].parse::<u64>().unwrap()).sum::<u64>(), 8 * 64 * 2, "{step}");
+    }
+    let dense = lehr(&words(folder.path(), &["--run", "dense", "--json"])).expect(0).json();
+    assert_eq!(dense["expert_tokens"], Value::Array(Vec::new()));
+}

@@ -54,6 +54,8 @@ pub struct Sparse {
     index: HashMap<String, (u32, bool)>,
     /// Names seen lately, by a digest of the name: index and whether its values are kept.
     recent: Vec<Option<(u32, bool)>>,
+    /// The names of the row before, by their place in it.
+    order: Vec<Option<(u32, bool)>>,
     /// Place of each row, and where its cells begin.
     rows: Vec<(u32, u32)>,
     cells: Vec<(u32, f64)>,
@@ -63,6 +65,8 @@ pub struct Sparse {
 
 /// Names found again without a look into the whole index.
 const RECENT: usize = 256;
+/// Places of a row whose names are remembered.
+const LONGEST_ROW: usize = 1024;
 /// More names than any tracker writes; a guard against broken files.
 const MOST_NAMES: usize = 100_000;
 
@@ -77,6 +81,7 @@ impl Sparse {
             names: Vec::new(),
             index: HashMap::new(),
             recent: vec![None; RECENT],
+            order: Vec::new(),
             rows: Vec::new(),
             cells: Vec::new(),
             facts: Facts::default(),
@@ -108,6 +113,24 @@ impl Sparse {
         self.names.push(name.to_owned());
         self.index.insert(name.to_owned(), (at, kept));
         kept.then_some(at)
+    }
+
+    /// Whether the values of a column are kept, if the name stood at the same place of a row before.
+    pub fn wants_again(&self, place: usize, name: &[u8]) -> Option<Option<u32>> {
+        let (at, kept) = (*self.order.get(place)?)?;
+        (self.names[at as usize].as_bytes() == name).then(|| kept.then_some(at))
+    }
+
+    /// As [`wants`](Self::wants), and remembers the name at its place in the row.
+    pub fn wants_at(&mut self, place: usize, name: &str) -> Option<u32> {
+        let wanted = self.wants(name);
+        if place < LONGEST_ROW {
+            if self.order.len() <= place {
+                self.order.resize(place + 1, None);
+            }
+            self.order[place] = self.index.get(name).copied();
+        }
+        wanted
     }
 
     /// Puts a value into the current row.

@@ -164,10 +164,18 @@ fn message(source: &Source, log: &mut Sparse, bytes: &[u8], at: u64, row: u64) -
         match field.map_err(fault)? {
             (2, Value::Bytes(history)) => {
                 log.row(row);
-                for item in fields(history) {
+                for (place, item) in fields(history).enumerate() {
                     if let (1, Value::Bytes(item)) = item.map_err(fault)? {
-                        let (name, value) = item_of(item).ok_or_else(|| fault(0))?;
-                        if let Some(slot) = log.wants(&name)
+                        // Nearly every row has the same keys in the same order, which says at once whether they are wanted.
+                        let (slot, value) = if let Some((name, value)) = plain_item(item)
+                            && let Some(slot) = log.wants_again(place, name)
+                        {
+                            (slot, value)
+                        } else {
+                            let (name, value) = item_of(item).ok_or_else(|| fault(0))?;
+                            (log.wants_at(place, &name), value)
+                        };
+                        if let Some(slot) = slot
                             && let Some(number) = number(value)
                         {
                             log.put_at(slot, number);
@@ -192,6 +200,18 @@ fn message(source: &Source, log: &mut Sparse, bytes: &[u8], at: u64, row: u64) -
         }
     }
     Ok(())
+}
+
+/// Name and JSON value of an item that has one key and one value, both shorter than 128 bytes.
+fn plain_item(item: &[u8]) -> Option<(&[u8], &[u8])> {
+    // Field 1 (key) or 2 (nested key) of bytes.
+    let ([0x0a | 0x12, length], rest) = item.split_first_chunk::<2>()? else { return None };
+    let length = *length;
+    let (name, rest) = rest.split_at_checked(usize::from(length))?;
+    // Field 16 of bytes, in two bytes.
+    let value = rest.strip_prefix(&[0x82, 0x01])?;
+    let (&size, value) = value.split_first()?;
+    (length < 128 && length > 0 && size < 128 && usize::from(size) == value.len()).then_some((name, value))
 }
 
 /// Name and JSON value of an item.
@@ -252,4 +272,52 @@ fn config_of(log: &mut Sparse, config: &[u8]) -> Option<()> {
         }
     }
     Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn field(tag: &[u8], data: &[u8]) -> Vec<u8> {
+        let mut bytes = tag.to_vec();
+        let mut length = data.len();
+        while length > 127 {
+            bytes.push((length & 127 | 128) as u8);
+            length >>= 7;
+        }
+        bytes.push(length as u8);
+        bytes.extend_from_slice(data);
+        bytes
+    }
+
+    #[test]
+    fn the_short_way_through_an_item_agrees_with_the_long_one() {
+        let (key, nested, value) = (&[0x0a][..], &[0x12][..], &[0x82, 0x01][..]);
+        let long = "x".repeat(200);
+        let plain = [
+            [field(key, b"train/loss"), field(value, b"2.5")].concat(),
+            [field(nested, b"loss"), field(value, b"\"NaN\"")].concat(),
+            [field(nested, b"loss"), field(value, b"")].concat(),
+        ];
+        for item in &plain {
+            let (name, found) = plain_item(item).unwrap();
+            let (wanted, value) = item_of(item).unwrap();
+            assert_eq!((name, found), (wanted.as_bytes(), value));
+        }
+        let other = [
+            [field(nested, b"train"), field(nested, b"loss"), field(value, b"2.5")].concat(),
+            [field(key, long.as_bytes()), field(value, b"1")].concat(),
+            [field(key, b"a"), field(value, long.as_bytes())].concat(),
+            [field(value, b"1"), field(key, b"a")].concat(),
+            [field(key, b""), field(nested, b"a"), field(value, b"1")].concat(),
+            field(key, b"a"),
+            Vec::new(),
+        ];
+        for item in &other {
+            assert_eq!(plain_item(item), None, "{item:?}");
+        }
+        assert_eq!(item_of(&other[0]).unwrap().0, "train/loss");
+        // A length that reaches beyond the end.
+        assert_eq!(plain_item(&[0x0a, 9, b'a']), None);
+    }
 }

@@ -131,9 +131,14 @@ impl CpuTrainer {
             let Lane { workspace, gradient, sums, counts } = lane;
             if train {
                 gradient.fill(0.0);
+                counts.fill(0);
             }
-            counts.fill(0);
-            let mut count = |layer: usize, expert: usize, n: u64| counts[layer * experts + expert] += n;
+            let mut count = |layer: usize, expert: usize, n: u64| {
+                // Those of the last update stay while the model is evaluated.
+                if train {
+                    counts[layer * experts + expert] += n;
+                }
+            };
             let gradient = train.then_some((share_of_token, gradient.as_mut_slice()));
             let mine = &tokens[mine.start * row..mine.end * row];
             *sums = network.pass(parameters, mine, workspace, gradient, &mut count);

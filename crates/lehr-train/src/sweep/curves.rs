@@ -2,6 +2,7 @@
 
 use crate::config::ModelConfig;
 use crate::error::TrainError;
+use crate::expert_tokens::{self, ExpertTokens};
 use crate::run_config::DataConfig;
 use crate::sweep::error::SweepError;
 use crate::sweep::folder::Folder;
@@ -37,6 +38,25 @@ pub fn records(folder: &Folder, job: &Job) -> Result<Vec<Record>, SweepError> {
     all.truncate(*at as usize);
     all.extend(own);
     Ok(all)
+}
+
+/// Of a mixture of experts, the tokens that each expert got between validations of a whole run, its trunk's part included;
+/// empty for dense models.
+///
+/// # Errors
+/// [`SweepError`] when a file cannot be read.
+pub fn expert_tokens(folder: &Folder, job: &Job) -> Result<Vec<ExpertTokens>, SweepError> {
+    let width = expert_tokens::width(&job.config.model);
+    let mut all = match &job.kind {
+        Kind::Branch { trunk, at } => {
+            let mut of_trunk = expert_tokens::read(&folder.points(trunk), width)?;
+            of_trunk.truncate(*at as usize);
+            of_trunk
+        }
+        _ => Vec::new(),
+    };
+    all.extend(expert_tokens::read(&folder.points(&job.id), width)?);
+    Ok(expert_tokens::by_validation(&all, &job.config, 0, job.last()))
 }
 
 /// What the run store says about a run.

@@ -17,6 +17,7 @@
 use crate::sweep::error::{SweepError, at};
 use crate::sweep::estimate::Speeds;
 use crate::sweep::graph::{Graph, Job, Kind};
+use crate::sweep::journal::rewritable;
 use crate::sweep::progress::State;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, TryLockError};
@@ -78,13 +79,7 @@ impl Lock {
     /// # Errors
     /// [`SweepError::Busy`] when another process holds it; [`SweepError::Train`] when the file cannot be made.
     pub fn take(path: &Path, what: &Path, patience: Duration) -> Result<Self, SweepError> {
-        let mut file = File::options()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(path)
-            .map_err(at(path, "open"))?;
+        let mut file = rewritable(path).map_err(at(path, "open"))?;
         let mut waited = Duration::ZERO;
         loop {
             match file.try_lock() {

@@ -8,7 +8,9 @@
 //! The journal is flushed to the disk before every snapshot, so it always reaches at least as far as the newest one;
 //! what it holds beyond the snapshot that a job resumes from is cut off and trained again, to the same bits.
 
+use crate::config::ModelConfig;
 use crate::error::TrainError;
+use crate::expert_tokens;
 use crate::run_config::RunConfig;
 use crate::sweep::error::{SweepError, at};
 use crate::trainer::Trainer;
@@ -145,39 +147,61 @@ pub fn read(file: &Path, first: u64) -> Result<Vec<Record>, SweepError> {
 pub struct Journal {
     path: PathBuf,
     file: BufWriter<File>,
+    /// Of a mixture of experts, the file beside: tokens per expert.
+    experts: Option<(PathBuf, BufWriter<File>)>,
+}
+
+/// Opens a file of records and cuts it to its first `keep`; `None` when it has fewer.
+fn open_at(path: &Path, keep: u64, record: u64) -> Result<Option<BufWriter<File>>, SweepError> {
+    let mut file = rewritable(path).map_err(at(path, "open"))?;
+    let length = file.metadata().map_err(at(path, "read"))?.len();
+    if length < keep * record {
+        return Ok(None);
+    }
+    file.set_len(keep * record).map_err(at(path, "cut"))?;
+    file.seek(SeekFrom::End(0)).map_err(at(path, "read"))?;
+    Ok(Some(BufWriter::with_capacity(64 * record as usize, file)))
+}
+
+/// Opens a file to read and write what is there; makes it where it is not.
+///
+/// # Errors
+/// As the system's.
+pub(super) fn rewritable(path: &Path) -> std::io::Result<File> {
+    File::options().create(true).truncate(false).read(true).write(true).open(path)
 }
 
 impl Journal {
-    /// Opens a journal and cuts it to its first `keep` records; `None` when it has fewer.
+    /// Opens a model's journal and cuts it to its first `keep` records; `None` when it has fewer.
     ///
     /// # Errors
     /// [`SweepError::Train`] when it cannot be opened or cut.
-    pub fn open(path: &Path, keep: u64) -> Result<Option<Self>, SweepError> {
-        let mut file = File::options()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(path)
-            .map_err(at(path, "open"))?;
-        let length = file.metadata().map_err(at(path, "read"))?.len();
-        if length < keep * RECORD {
-            return Ok(None);
-        }
-        file.set_len(keep * RECORD).map_err(at(path, "cut"))?;
-        file.seek(SeekFrom::End(0)).map_err(at(path, "read"))?;
-        Ok(Some(Self {
-            path: path.to_path_buf(),
-            file: BufWriter::with_capacity(64 * RECORD as usize, file),
-        }))
+    pub fn open(path: &Path, keep: u64, model: &ModelConfig) -> Result<Option<Self>, SweepError> {
+        let Some(file) = open_at(path, keep, RECORD)? else { return Ok(None) };
+        let experts = match expert_tokens::width(model) {
+            0 => None,
+            width => {
+                let beside = expert_tokens::file_beside(path);
+                let Some(file) = open_at(&beside, keep, 4 * width as u64)? else { return Ok(None) };
+                Some((beside, file))
+            }
+        };
+        Ok(Some(Self { path: path.to_path_buf(), file, experts }))
     }
 
-    /// Adds a record.
+    /// Adds a record, with the tokens that each expert got: `[layer][expert]`, empty for dense models.
     ///
     /// # Errors
     /// [`SweepError::Train`] when it cannot be written.
-    pub fn push(&mut self, record: &Record) -> Result<(), SweepError> {
-        self.file.write_all(&record.to_bytes()).map_err(at(&self.path, "write"))
+    pub fn push(&mut self, record: &Record, experts: &[Vec<u64>]) -> Result<(), SweepError> {
+        self.file.write_all(&record.to_bytes()).map_err(at(&self.path, "write"))?;
+        if let Some((path, file)) = &mut self.experts {
+            for &tokens in experts.iter().flatten() {
+                let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
+                file.write_all(&tokens.to_le_bytes()).map_err(at(path, "write"))?;
+            }
+        }
+        Ok(())
     }
 
     /// Hands what was added to the system, so that other processes see it.
@@ -185,6 +209,9 @@ impl Journal {
     /// # Errors
     /// [`SweepError::Train`] when it cannot be written.
     pub fn show(&mut self) -> Result<(), SweepError> {
+        if let Some((path, file)) = &mut self.experts {
+            file.flush().map_err(at(path, "write"))?;
+        }
         self.file.flush().map_err(at(&self.path, "write"))
     }
 
@@ -194,6 +221,9 @@ impl Journal {
     /// [`SweepError::Train`] when it cannot be written.
     pub fn sync(&mut self) -> Result<(), SweepError> {
         self.show()?;
+        if let Some((path, file)) = &self.experts {
+            file.get_ref().sync_data().map_err(at(path, "write"))?;
+        }
         self.file.get_ref().sync_data().map_err(at(&self.path, "write"))
     }
 }

@@ -142,7 +142,7 @@ fn begin(
     }
     if let Some(trainer) = newest {
         let completed = trainer.completed();
-        match Journal::open(&journal, completed - job.first())? {
+        match Journal::open(&journal, completed - job.first(), &job.config.model)? {
             Some(open) => {
                 say(&format!("resumes after update {completed}"));
                 return Ok((trainer, open));
@@ -154,7 +154,7 @@ fn begin(
         }
     }
     let trainer = fresh(folder, job, make)?;
-    match Journal::open(&journal, 0)? {
+    match Journal::open(&journal, 0, &job.config.model)? {
         Some(open) => Ok((trainer, open)),
         None => Err(SweepError::Folder {
             place: journal,
@@ -200,7 +200,7 @@ fn train(
             }
             Err(error) => return Err(error.into()),
         };
-        journal.push(&record)?;
+        journal.push(&record, &trainer.expert_counts())?;
         let branch_point = match &job.kind {
             Kind::Trunk { snapshots, .. } => snapshots.binary_search(&update).is_ok(),
             _ => false,

@@ -2,6 +2,7 @@
 
 use crate::support::{PLAN, finish, folder, make, results};
 use lehr::Split;
+use lehr_train::sweep::curves::expert_tokens;
 use lehr_train::sweep::folder::Lock;
 use lehr_train::sweep::{Kind, Outcome, Progress, State, SweepError, Thinning, curve, work};
 use std::time::Duration;
@@ -15,10 +16,11 @@ fn every_run_has_the_bits_of_the_run_trained_from_the_start() {
     for job in &folder.graph().jobs {
         branches += usize::from(matches!(job.kind, Kind::Branch { .. }));
         let mut trainer = make(&job.config, 1).unwrap();
-        let (mut training, mut validation) = (Vec::new(), Vec::new());
+        let (mut training, mut validation, mut counted) = (Vec::new(), Vec::new(), 0);
         for update in 1..=job.last() {
             let report = trainer.update(job.schedule.lr(update)).unwrap();
             training.push((update, report.loss.to_bits()));
+            counted += trainer.expert_counts().iter().flatten().sum::<u64>();
             if update % 10 == 0 || update == job.last() {
                 validation.push((update, trainer.evaluate().unwrap().to_bits()));
             }
@@ -30,6 +32,9 @@ fn every_run_has_the_bits_of_the_run_trained_from_the_start() {
             assert_eq!(found, expected, "{} {split:?}", job.id);
             assert_eq!(*curve.schedule(), job.schedule);
         }
+        let tokens = expert_tokens(&folder, job).unwrap();
+        assert_eq!(tokens.iter().map(|row| row.tokens).sum::<u64>(), counted, "{}", job.id);
+        assert_eq!(tokens.is_empty(), job.config.model.experts.is_none());
     }
     assert_eq!(branches, 10);
 }

@@ -1,5 +1,6 @@
 //! A small sweep over the real engine.
 
+use lehr_train::expert_tokens::file_beside;
 use lehr_train::sweep::folder::Settings;
 use lehr_train::sweep::local::{Event, Executor};
 use lehr_train::sweep::plan::PlanFile;
@@ -188,7 +189,9 @@ pub fn results(folder: &Folder) -> Vec<(String, Vec<u8>, String)> {
             State::Done { .. } => "done".to_owned(),
             other => format!("{other:?}"),
         };
-        (id.clone(), std::fs::read(folder.points(id)).unwrap_or_default(), state)
+        let mut bytes = std::fs::read(folder.points(id)).unwrap_or_default();
+        bytes.extend(std::fs::read(file_beside(&folder.points(id))).unwrap_or_default());
+        (id.clone(), bytes, state)
     };
     folder.graph().jobs.iter().map(|job| result(&job.id)).collect()
 }

@@ -2,8 +2,9 @@
 
 use crate::failure::Failure;
 use crate::load::file_source;
-use crate::output::{Output, data, say};
+use crate::output::{Output, check_target, data, say};
 use crate::store::Replacement;
+use crate::verb::train::write_experts;
 use lehr::{Curve, Split};
 use lehr_io::run_store::{MANIFEST, POINTS};
 use lehr_train::sweep::{Folder, Job, State, SweepError, Thinning, curve};
@@ -35,6 +36,9 @@ pub struct Args {
     /// Takes only runs whose name fits a pattern with * and ? (repeat, or separate with commas).
     #[arg(long, value_name = "GLOB", value_delimiter = ',')]
     run: Vec<String>,
+    /// Writes the tokens that each expert of the mixtures got between validations (CSV: run, step, layer, expert, tokens).
+    #[arg(long, value_name = "FILE")]
+    experts: Option<PathBuf>,
     /// Writes diverged runs, too, up to where they diverged.
     #[arg(long)]
     diverged: bool,
@@ -110,7 +114,15 @@ fn curves(args: &Args, folder: &Folder, job: &Job) -> Result<Option<(Curve, Opti
 
 /// Writes all finished runs of a sweep to a store, with validation and training losses.
 pub fn everything(dir: PathBuf, store: PathBuf) -> Result<Document, Failure> {
-    write(&Args { dir, output: store, split: Which::Both, thin: None, run: Vec::new(), diverged: false })
+    write(&Args {
+        dir,
+        output: store,
+        split: Which::Both,
+        thin: None,
+        run: Vec::new(),
+        experts: None,
+        diverged: false,
+    })
 }
 
 /// Runs the verb.
@@ -133,6 +145,7 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
 
 /// Writes the store.
 fn write(args: &Args) -> Result<Document, Failure> {
+    check_target(args.experts.as_deref())?;
     let folder = Folder::open(&args.dir)?;
     let name = args.output.to_string_lossy().into_owned();
     let replacement = Replacement::begin(&args.output)?;
@@ -159,5 +172,12 @@ fn write(args: &Args) -> Result<Document, Failure> {
         writer.copy(&old, before, &|id| folder.graph().job(id).is_none())?;
     }
     replacement.commit(writer)?;
+    if let Some(file) = &args.experts {
+        let mut tokens = Vec::new();
+        for id in &runs {
+            tokens.push((id.clone(), lehr_train::sweep::curves::expert_tokens(&folder, folder.job(id)?)?));
+        }
+        write_experts(file, &tokens)?;
+    }
     Ok(Document { store: name, runs, points, left_out })
 }
