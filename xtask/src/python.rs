@@ -71,20 +71,7 @@ pub fn record_exports(arguments: &[&str]) -> io::Result<()> {
 
 /// `cargo xtask bench-train`: the engine's release build and PyTorch in turns, in an environment of its own.
 pub fn bench_train(arguments: &[&str]) -> io::Result<()> {
-    let folder = root().join("target/python-torch");
-    let python = folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
-    if !python.exists() {
-        run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
-        run(Command::new(&python).args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "torch",
-            "numpy",
-            "safetensors",
-        ]))?;
-    }
+    let python = environment_of("requirements-torch.txt", "python-torch")?;
     let bench =
         ["bench", "--package", "lehr-train", "--bench", "speed", "--no-run", "--message-format", "json"];
     let built =

@@ -32,6 +32,11 @@ impl Failure {
         }
     }
 
+    /// Exit code 130: the user ended it, as Ctrl-C does.
+    pub fn interrupted(message: impl std::fmt::Display) -> Self {
+        Self { code: 130, message: message.to_string(), hint: None }
+    }
+
     /// Exit code 0 without a word: the reader of our output went away.
     pub fn quiet() -> Self {
         Self { code: 0, message: String::new(), hint: None }

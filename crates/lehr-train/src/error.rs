@@ -35,7 +35,7 @@ pub enum TrainError {
         /// What is needed, and what to do.
         expected: String,
     },
-    /// The loss or the gradient is not finite any more. A sweep records this as a result and goes on.
+    /// The loss or the gradient is not finite any more, or the loss above 3·ln V, thrice that of guessing. A sweep records this as a result and goes on.
     #[error("the run diverged at update {update}: {quantity} is {value}")]
     Diverged {
         /// The update (1 … T).

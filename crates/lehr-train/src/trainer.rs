@@ -24,7 +24,8 @@ pub trait Trainer: Send {
     /// Does update `completed() + 1` at rate `lr` on that update's batch.
     ///
     /// # Errors
-    /// [`TrainError::Diverged`] when the loss or the gradient is not finite; the weights are then unchanged.
+    /// [`TrainError::Diverged`] when the loss or the gradient is not finite, or the loss above 3·ln V, thrice that of guessing
+    /// among V tokens; the weights are then unchanged.
     fn update(&mut self, lr: f64) -> Result<UpdateReport, TrainError>;
 
     /// Root mean square norm of the gradients of the next update's sequences, each taken alone; nothing is trained. With

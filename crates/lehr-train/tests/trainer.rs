@@ -306,3 +306,13 @@ fn the_norm_of_single_gradients_is_that_of_batches_of_one_and_leaves_training_al
         assert_eq!(losses(&mut one, 5), losses(&mut trainer(&config, 1), 5));
     }
 }
+
+#[test]
+fn a_loss_far_above_guessing_is_divergence_even_where_it_is_a_number() {
+    let mut config = config(false);
+    config.optimiser.clip = 0.0;
+    let mut trainer = trainer(&config, 1);
+    let error = (0..200).find_map(|_| trainer.update(3.0).err()).expect("a rate of 3 does not train");
+    let TrainError::Diverged { quantity, value, .. } = error else { panic!("{error}") };
+    assert!(quantity == "loss" && value.is_finite() && value > 3.0 * 32f64.ln(), "{quantity} {value}");
+}

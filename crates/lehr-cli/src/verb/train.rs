@@ -18,6 +18,7 @@ use outline::Outline;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Trains a small language model and keeps its loss curve in a run store, which every verb reads.
@@ -333,7 +334,7 @@ fn train(
         caveats.push(Caveat::blocking(
             "diverged",
             format!(
-                "the run diverged at update {} of {}: its {} is not finite; the {} points before are in the store",
+                "the run diverged at update {} of {}: its {} is not finite or more than thrice that of guessing; the {} points before are in the store",
                 divergence.update,
                 outline.updates,
                 divergence.quantity,
@@ -390,7 +391,26 @@ fn advance(args: &Args, session: &mut Session, show: &mut show::Show) -> Result<
             .map_err(|error| Failure::new(format_args!("{}: {error}", folder.display())))?;
     }
     let total = session.plan().schedule.total().0;
+    // A second Ctrl-C ends the process at once; the snapshot before is whole.
+    let interrupted = Arc::new(AtomicUsize::new(0));
+    let seen = interrupted.clone();
+    let handler = move || {
+        if seen.fetch_add(1, Ordering::Relaxed) > 0 {
+            std::process::exit(130);
+        }
+    };
+    ctrlc::set_handler(handler)
+        .map_err(|error| Failure::new(format_args!("Ctrl-C cannot be caught: {error}")))?;
     loop {
+        if interrupted.load(Ordering::Relaxed) > 0 {
+            session.save()?;
+            show.finish();
+            return Err(Failure::interrupted(format_args!(
+                "interrupted; {} of {total} updates are kept",
+                session.completed()
+            ))
+            .hint("the same command with --resume goes on from there"));
+        }
         match session.advance()? {
             Advance::End => return Ok(None),
             Advance::Diverged { update, quantity } => return Ok(Some(Divergence { update, quantity })),

@@ -100,6 +100,32 @@ fn a_killed_run_goes_on_to_the_same_bits() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn ctrl_c_keeps_what_was_trained() {
+    let folder = place();
+    let long = ["--schedule", "wsd:peak=3e-3,total=2000,warmup=4,ratio=0.25", "--run", "long"];
+    let long = words(folder.path(), &long);
+    let mut child = command().args(&long).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let journal = folder.path().join("store/.train/long/points.journal");
+    let since = Instant::now();
+    while !journal.exists() {
+        assert!(since.elapsed() < Duration::from_secs(120), "not begun");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    std::thread::sleep(Duration::from_millis(200));
+    let sent = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut said).unwrap();
+    assert!(said.contains("of 2000 updates are kept") && said.contains("--resume"), "{said}");
+    // No snapshot was due within its first minute: the interruption wrote one.
+    let document = lehr(&[&long[..], &["--resume".to_owned(), "--json".into()]].concat()).expect(0).json();
+    assert!(document["resumed_at"].as_u64().unwrap() > 0, "{document}");
+    assert_eq!(document["completed"].as_u64(), Some(2000));
+}
+
 #[test]
 fn a_branch_ends_where_the_whole_run_ends() {
     let folder = place();

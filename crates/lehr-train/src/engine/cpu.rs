@@ -177,6 +177,9 @@ impl Trainer for CpuTrainer {
         let sums = self.pass(true);
         let tokens = (batches.rows() * batches.context()) as f64;
         let loss = self.finite("loss", sums.loss / tokens)?;
+        if loss > 3.0 * (self.network.vocabulary() as f64).ln() {
+            return Err(TrainError::Diverged { update: self.completed + 1, quantity: "loss", value: loss });
+        }
         let pool = self.pool.clone();
         let mut gradients: Vec<&mut [f32]> =
             self.lanes.iter_mut().map(|lane| lane.gradient.as_mut_slice()).collect();

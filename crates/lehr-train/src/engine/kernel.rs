@@ -85,6 +85,13 @@ pub fn swiglu<R: Real>(gate_up: &[R], f: usize, out: &mut [R]) {
     );
 }
 
+#[inline(always)]
+fn swiglu_slopes<R: Real>(g: R, u: R, da: R) -> (R, R) {
+    let sigma = R::ONE / (R::ONE + (-g).exp());
+    let silu = g * sigma;
+    (da * u * (sigma + silu * (R::ONE - sigma)), da * silu)
+}
+
 /// Replaces `gate_up` by its gradient, given the gradient of [`swiglu`]'s output.
 ///
 /// # Formula
@@ -97,12 +104,19 @@ pub fn swiglu_backward<R: Real>(gate_up: &mut [R], f: usize, da: &[R]) {
         || {
             for (row, da) in gate_up.chunks_exact_mut(2 * f).zip(da.chunks_exact(f)) {
                 let (gate, up) = row.split_at_mut(f);
+                let (gates, gate) = gate.as_chunks_mut::<LANES>();
+                let (ups, up) = up.as_chunks_mut::<LANES>();
+                let (das, da) = da.as_chunks::<LANES>();
+                // Two slices that change at once are vectorised only by way of arrays of their own.
+                for ((gate, up), da) in gates.iter_mut().zip(ups).zip(das) {
+                    let (mut dg, mut du) = (*gate, *up);
+                    for i in 0..LANES {
+                        (dg[i], du[i]) = swiglu_slopes(dg[i], du[i], da[i]);
+                    }
+                    (*gate, *up) = (dg, du);
+                }
                 for ((g, u), &da) in gate.iter_mut().zip(up).zip(da) {
-                    let sigma = R::ONE / (R::ONE + (-*g).exp());
-                    let silu = *g * sigma;
-                    let dg = da * *u * (sigma + silu * (R::ONE - sigma));
-                    *u = da * silu;
-                    *g = dg;
+                    (*g, *u) = swiglu_slopes(*g, *u, da);
                 }
             }
         },

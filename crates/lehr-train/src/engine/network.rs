@@ -155,6 +155,11 @@ impl<R: Real> Network<R> {
         }
     }
 
+    /// Number of different tokens.
+    pub fn vocabulary(&self) -> usize {
+        self.vocabulary
+    }
+
     /// Forward over `rows` (each T + 1 tokens); with `gradient`, backward, too, adding the gradient of
     /// share·(Σ loss) + auxiliary losses. `count(layer, expert, tokens)` is told how many tokens each expert got.
     pub fn pass(

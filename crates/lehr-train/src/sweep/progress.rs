@@ -28,11 +28,11 @@ pub enum State {
         /// Seconds of training.
         seconds: f64,
     },
-    /// The loss or its gradient was not finite any more: a result.
+    /// The loss or its gradient was not finite any more, or the loss above 3·ln V, thrice that of guessing: a result.
     Diverged {
         /// The update at which it happened, of the run or of its trunk.
         update: u64,
-        /// What was not finite.
+        /// What was.
         quantity: String,
         /// The trunk, when it happened before the branch point.
         #[serde(default)]
@@ -133,7 +133,7 @@ impl Progress {
                 State::Done { .. } => ("done", job.last(), None),
                 State::Diverged { update, quantity, trunk } => {
                     let whose = trunk.as_ref().map_or(String::new(), |trunk| format!(" in {trunk}"));
-                    let problem = format!("{quantity} not finite at update {update}{whose}");
+                    let problem = format!("{quantity} out of bounds at update {update}{whose}");
                     ("diverged", (update - 1).max(job.first()), Some(problem))
                 }
                 State::Failed { problem } => ("failed", written, Some(problem.clone())),

@@ -1,6 +1,6 @@
 //! The function that a fit minimises, its gradient and its Gauss–Newton matrix.
 
-use super::dataset::Dataset;
+use super::dataset::{Dataset, PreparedRun};
 use super::options::{Criterion, FitOptions, Residual, Weighting};
 use super::pointwise;
 use crate::law::{Law, Role, Scale};
@@ -222,7 +222,23 @@ pub struct Scratch {
 /// Value given where the law cannot be evaluated (not finite, or a loss that is not positive).
 pub const INFEASIBLE: f64 = 1e12;
 
+/// The points of the law that make up one measured loss, and the share of each.
+fn samples_of(run: &PreparedRun, i: usize) -> (&[u32], f64) {
+    let samples = &run.samples[run.starts[i] as usize..run.starts[i + 1] as usize];
+    (samples, 1.0 / samples.len() as f64)
+}
+
 impl<'a> Objective<'a> {
+    /// Residual of one measured loss against what the law predicts at its points, and its slope in the prediction.
+    fn residual_of(&self, run: &PreparedRun, i: usize, loss: &[f64]) -> (f64, f64) {
+        let (samples, share) = samples_of(run, i);
+        let predicted = samples.iter().map(|&j| loss[j as usize]).sum::<f64>() * share;
+        match self.residual {
+            Residual::Log => (predicted.ln() - run.target[i], 1.0 / predicted),
+            Residual::Raw => (predicted - run.target[i], 1.0),
+        }
+    }
+
     /// Puts the parts together.
     #[must_use]
     pub fn new(law: &'a dyn Law, data: &'a Dataset, plan: &'a Plan, options: &FitOptions) -> Self {
@@ -285,13 +301,8 @@ impl<'a> Objective<'a> {
             }
             let mut sum = 0.0;
             for i in 0..run.loss.len() {
-                let samples = &run.samples[run.starts[i] as usize..run.starts[i + 1] as usize];
-                let share = 1.0 / samples.len() as f64;
-                let predicted = samples.iter().map(|&j| scratch.loss[j as usize]).sum::<f64>() * share;
-                let (r, slope) = match self.residual {
-                    Residual::Log => (predicted.ln() - run.target[i], 1.0 / predicted),
-                    Residual::Raw => (predicted - run.target[i], 1.0),
-                };
+                let (samples, share) = samples_of(run, i);
+                let (r, slope) = self.residual_of(run, i, &scratch.loss);
                 let (rho, psi, _) = self.criterion.evaluate(r);
                 sum += rho;
                 if with_gradient {
@@ -396,13 +407,8 @@ impl<'a> Objective<'a> {
                 continue;
             }
             for i in 0..run.loss.len() {
-                let samples = &run.samples[run.starts[i] as usize..run.starts[i + 1] as usize];
-                let share = 1.0 / samples.len() as f64;
-                let predicted = samples.iter().map(|&j| scratch.loss[j as usize]).sum::<f64>() * share;
-                let (r, slope) = match self.residual {
-                    Residual::Log => (predicted.ln() - run.target[i], 1.0 / predicted),
-                    Residual::Raw => (predicted - run.target[i], 1.0),
-                };
+                let (samples, share) = samples_of(run, i);
+                let (r, slope) = self.residual_of(run, i, &scratch.loss);
                 let (rho, psi, weight) = self.criterion.evaluate(r);
                 value += run.weight * rho;
                 scratch.row.fill(0.0);

@@ -87,7 +87,7 @@ fn reason(args: &Args, job: &Job, state: &State) -> Option<String> {
         State::Done { .. } => None,
         State::Diverged { .. } if args.diverged => None,
         State::Diverged { update, quantity, .. } => {
-            Some(format!("diverged: {quantity} not finite at update {update} (--diverged writes it)"))
+            Some(format!("diverged: {quantity} out of bounds at update {update} (--diverged writes it)"))
         }
         State::Failed { problem } => Some(format!("failed: {problem}")),
         State::Waiting | State::Begun { .. } => Some("not finished".to_owned()),

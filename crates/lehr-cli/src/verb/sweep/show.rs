@@ -305,7 +305,7 @@ impl<'a> Live<'a> {
                 let line = match state {
                     State::Done { seconds, .. } => format!("done {} in {}", job.id, duration(*seconds)),
                     State::Diverged { update, quantity, .. } => {
-                        format!("diverged {}: {quantity} not finite at update {update}", job.id)
+                        format!("diverged {}: {quantity} out of bounds at update {update}", job.id)
                     }
                     State::Failed { problem } => format!("failed {}: {problem}", job.id),
                     State::Waiting | State::Begun { .. } => return,
