@@ -234,7 +234,7 @@ def main():
         return json.loads(done.stdout.strip().splitlines()[-1])
 
     threads = arguments.threads
-    print("| case | side | tokens/s, median of rounds (each round) | lehr ÷ side | memory, MiB | max |Δ loss| | share of sgemm peak |")
+    print("| case | side | tokens/s, median of rounds (each round) | lehr ÷ side | memory, MiB | max \\|Δ loss\\| | share of sgemm peak |")
     print("|---|---|---|---|---|---|---|")
     for case in arguments.cases.split(","):
         model, rows = cases()[case]
