@@ -86,8 +86,9 @@ pub fn bench_train(arguments: &[&str]) -> io::Result<()> {
     run(Command::new(python).arg(root().join("tools/bench_train.py")).arg(binary).args(arguments))
 }
 
-/// `cargo xtask bench-import`: the readers against those of Python, with the `python3` that has them installed.
+/// `cargo xtask bench-import`: the readers against those of Python, in an environment of its own.
 pub fn bench_import(arguments: &[&str]) -> io::Result<()> {
+    let python = environment_of("requirements-import.txt", "python-import")?;
     let cargo = || {
         let mut command = Command::new(env!("CARGO"));
         command.current_dir(root()).args(["build", "--release", "--locked"]);
@@ -96,7 +97,7 @@ pub fn bench_import(arguments: &[&str]) -> io::Result<()> {
     run(cargo().args(["--package", "lehr-io", "--example", "read_speed"]))?;
     run(cargo().args(["--package", "lehr-cli"]))?;
     let built = root().join("target/release");
-    run(Command::new("python3")
+    run(Command::new(python)
         .arg(root().join("tools/bench_import.py"))
         .arg(built.join("examples/read_speed"))
         .arg(built.join("lehr"))
