@@ -288,7 +288,9 @@ pub fn transfer(sources: &[(&str, &[Optimum], &[Result<PowerLaw, String>])]) -> 
     Box::new(TransferPicture {
         title: "The optimal annealing ratio against peak rate and horizon".to_owned(),
         subtitle: None,
-        caption: None,
+        caption: sources.iter().flat_map(|(_, optima, _)| *optima).any(|o| o.limit.is_some()).then(|| {
+            "pale: the smallest or largest ratio measured; the optimum lies there or beyond".to_owned()
+        }),
         coverage: 0.9,
         panels,
     })

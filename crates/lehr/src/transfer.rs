@@ -295,7 +295,8 @@ pub fn power_law(optima: &[Optimum], variables: &[&str], level: f64) -> Result<P
     }
     let determined = varying(&inside, variables);
     if let Some(constant) = variables.iter().find(|variable| !determined.contains(variable)) {
-        return Err(TransferError::Constant((*constant).to_owned()));
+        let name = if *constant == "n8" { "N" } else { constant };
+        return Err(TransferError::Constant(name.to_owned()));
     }
     let rows: Vec<Vec<f64>> =
         used.iter().map(|o| std::iter::once(1.0).chain(design(o, variables)).collect()).collect();

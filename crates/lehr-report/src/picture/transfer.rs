@@ -16,7 +16,7 @@ pub struct Optimum {
     pub ratio: f64,
     /// Its interval.
     pub interval: Option<(f64, f64)>,
-    /// Whether it is the smallest or largest ratio measured, and so a limit: drawn hollow.
+    /// Whether it is the smallest or largest ratio measured, and so a limit: drawn pale.
     pub limit: bool,
 }
 
@@ -180,7 +180,7 @@ impl Picture for TransferPicture {
         let panels: Vec<Panel> =
             self.panels.iter().enumerate().map(|(i, panel)| panel.panel(range, i == 0)).collect();
         let mut legend = vec![
-            (Sign::Points, Ink::Measured, "optimum (hollow: a limit)".to_owned()),
+            (Sign::Points, Ink::Measured, "optimum (pale: a limit)".to_owned()),
             (Sign::Line, Ink::Main, "power law".to_owned()),
         ];
         if self.panels.iter().any(|panel| !panel.lower.is_empty()) {
