@@ -317,6 +317,32 @@ mod tests {
             assert_eq!(plain_item(item), None, "{item:?}");
         }
         assert_eq!(item_of(&other[0]).unwrap().0, "train/loss");
+        // Whatever the bytes: what the short way finds, the long way finds, too.
+        let mut state = 1_u64;
+        let mut taken = 0;
+        for _ in 0..200_000 {
+            let mut random = |below: u64| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (state >> 33) % below
+            };
+            let mut item = plain[random(3) as usize].clone();
+            for _ in 0..random(4) {
+                let at = random(item.len() as u64) as usize;
+                match random(3) {
+                    0 => item[at] = random(256) as u8,
+                    1 => item.insert(at, random(256) as u8),
+                    _ => drop(item.remove(at)),
+                }
+            }
+            if let Some((name, value)) = plain_item(&item)
+                && std::str::from_utf8(name).is_ok()
+            {
+                let (wanted, found) = item_of(&item).unwrap();
+                assert_eq!((wanted.as_bytes(), found), (name, value), "{item:?}");
+                taken += 1;
+            }
+        }
+        assert!(taken > 10_000, "{taken}");
         // A length that reaches beyond the end.
         assert_eq!(plain_item(&[0x0a, 9, b'a']), None);
     }
