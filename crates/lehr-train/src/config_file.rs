@@ -26,8 +26,6 @@ pub struct TrainFile {
     pub seed: u64,
     /// Updates between two validations; 0: only after the last update.
     pub validate_every: u64,
-    /// Updates between two measurements of the gradient noise, each of which costs one more update's time; 0: none.
-    pub noise_every: u64,
     /// The learning-rate schedule as text, as `lehr schedule` prints it: `wsd:peak=3e-3,total=1000,warmup=50,ratio=0.2`.
     pub schedule: Option<String>,
 }
@@ -41,7 +39,6 @@ impl Default for TrainFile {
             batch: 16,
             seed: 0,
             validate_every: 50,
-            noise_every: 0,
             schedule: None,
         }
     }
@@ -253,7 +250,7 @@ impl TrainFile {
             batch: self.batch,
             seed: self.seed,
             validate_every: self.validate_every,
-            noise_every: self.noise_every,
+            noise_every: 0,
         };
         run.check()?;
         Ok(run)

@@ -2,6 +2,7 @@
 
 use crate::config::{ModelConfig, OptimiserConfig};
 use crate::error::TrainError;
+use lehr::{Arch, BranchPoint, LossKind, ParamCount, Params, RunMeta, Split, Tokens};
 use serde::{Deserialize, Serialize};
 
 /// Everything that decides a run's losses, except its sequence of rates.
@@ -34,6 +35,28 @@ impl RunConfig {
     #[must_use]
     pub fn validates_at(&self, update: u64, total: u64) -> bool {
         update == total || (self.validate_every > 0 && update.is_multiple_of(self.validate_every))
+    }
+
+    /// What the run store says about a run, of losses of a split. N counts parameters outside embedding and head.
+    #[must_use]
+    pub fn meta(&self, run: &str, dataset: &str, branch: Option<BranchPoint>, split: Split) -> RunMeta {
+        let count = self.model.parameters();
+        RunMeta {
+            arch: match &self.model.experts {
+                None => Arch::Dense,
+                Some(experts) => Arch::Moe { experts: experts.count, top_k: experts.top_k },
+            },
+            params: Some(Params(count.non_embedding)),
+            active_params: (count.active != count.non_embedding).then_some(Params(count.active)),
+            counted: ParamCount::NonEmbedding,
+            tokens_per_step: Some(Tokens(u64::from(self.batch) * u64::from(self.model.context))),
+            dataset: Some(dataset.to_owned()),
+            split,
+            loss_kind: LossKind::Instant,
+            branch,
+            seed: Some(self.seed),
+            ..RunMeta::named(run)
+        }
     }
 
     /// Whether the gradient noise is measured before this update.

@@ -15,7 +15,7 @@ use crate::run_config::RunConfig;
 use crate::sweep::SweepError;
 use crate::sweep::journal::{self, Journal, Record, read};
 use crate::trainer::Trainer;
-use lehr::{Arch, BranchPoint, Curve, LossKind, ParamCount, Params, RunMeta, Schedule, Split, Steps, Tokens};
+use lehr::{BranchPoint, Curve, RunMeta, Schedule, Split, Steps};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -51,27 +51,10 @@ impl Plan {
         self.config.validates_at(update, self.schedule.total().0)
     }
 
-    /// The run's metadata, of losses of a split. N counts parameters outside embedding and head.
+    /// The run's metadata, of losses of a split.
     #[must_use]
     pub fn meta(&self, split: Split) -> RunMeta {
-        let model = &self.config.model;
-        let count = model.parameters();
-        RunMeta {
-            arch: match &model.experts {
-                None => Arch::Dense,
-                Some(experts) => Arch::Moe { experts: experts.count, top_k: experts.top_k },
-            },
-            params: Some(Params(count.non_embedding)),
-            active_params: (count.active != count.non_embedding).then_some(Params(count.active)),
-            counted: ParamCount::NonEmbedding,
-            tokens_per_step: Some(Tokens(u64::from(self.config.batch) * u64::from(model.context))),
-            dataset: Some(self.dataset.clone()),
-            split,
-            loss_kind: LossKind::Instant,
-            branch: self.branch.clone(),
-            seed: Some(self.config.seed),
-            ..RunMeta::named(&self.run)
-        }
+        self.config.meta(&self.run, &self.dataset, self.branch.clone(), split)
     }
 }
 
@@ -365,7 +348,6 @@ fn difference(before: &Plan, now: &Plan) -> Option<&'static str> {
         ("batch", a.batch != b.batch),
         ("seed", a.seed != b.seed),
         ("validate_every", a.validate_every != b.validate_every),
-        ("noise_every", a.noise_every != b.noise_every),
         ("schedule", before.schedule != now.schedule),
         ("number of threads", before.lanes != now.lanes),
         ("branch point", before.branch != now.branch),

@@ -1,17 +1,8 @@
 //! `lehr reproduce`: from nothing to a report, at the size for tests.
 
-use crate::support::{Answer, command, lehr};
+use crate::support::{lehr, lehr_in};
 use serde_json::Value;
 use std::path::Path;
-
-fn lehr_in(folder: &Path, words: &[&str]) -> Answer {
-    let output = command().current_dir(folder).args(words).output().unwrap();
-    Answer {
-        code: output.status.code().unwrap_or(-1),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
-}
 
 /// Rows of the tables of a report whose first cell is not a heading or a rule.
 fn rows(report: &str) -> Vec<Vec<String>> {

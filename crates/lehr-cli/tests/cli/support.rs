@@ -42,7 +42,12 @@ pub fn command() -> Command {
 }
 
 pub fn lehr<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> Answer {
-    let output = command().args(arguments).output().unwrap();
+    lehr_in(&root(), arguments)
+}
+
+/// What the command answers in another folder.
+pub fn lehr_in<S: AsRef<std::ffi::OsStr>>(folder: &Path, arguments: &[S]) -> Answer {
+    let output = command().current_dir(folder).args(arguments).output().unwrap();
     Answer {
         code: output.status.code().unwrap_or(-1),
         out: String::from_utf8(output.stdout).unwrap(),

@@ -1,7 +1,6 @@
 //! `lehr sweep` as a person meets it: the guide, interruptions, refusals, and what other verbs make of its curves.
 
-use crate::support::{Answer, command, lehr, root};
-use std::path::Path;
+use crate::support::{command, lehr, lehr_in, root};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -30,15 +29,6 @@ fn place(plan: &str) -> tempfile::TempDir {
     std::fs::write(folder.path().join("plan.toml"), plan).unwrap();
     std::fs::write(folder.path().join("text.txt"), text()).unwrap();
     folder
-}
-
-fn lehr_in(folder: &Path, words: &[&str]) -> Answer {
-    let output = command().current_dir(folder).args(words).output().unwrap();
-    Answer {
-        code: output.status.code().unwrap_or(-1),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
 }
 
 #[test]

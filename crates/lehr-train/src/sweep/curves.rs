@@ -1,6 +1,5 @@
 //! The loss curves of a sweep's runs, from its journals.
 
-use crate::config::ModelConfig;
 use crate::error::TrainError;
 use crate::expert_tokens::{self, ExpertTokens};
 use crate::run_config::DataConfig;
@@ -8,7 +7,7 @@ use crate::sweep::error::SweepError;
 use crate::sweep::folder::Folder;
 use crate::sweep::graph::{Job, Kind};
 use crate::sweep::journal::{Record, read};
-use lehr::{Arch, BranchPoint, Curve, LossKind, ParamCount, Params, RunMeta, Split, Steps, Tokens};
+use lehr::{BranchPoint, Curve, LossKind, RunMeta, Split, Steps};
 
 /// Which training losses are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -62,32 +61,11 @@ pub fn expert_tokens(folder: &Folder, job: &Job) -> Result<Vec<ExpertTokens>, Sw
 /// What the run store says about a run.
 #[must_use]
 pub fn meta(folder: &Folder, job: &Job, split: Split) -> RunMeta {
-    let model = &job.config.model;
-    let parameters = model.parameters();
-    let sparse = parameters.active != parameters.non_embedding;
-    RunMeta {
-        arch: arch(model),
-        params: Some(Params(parameters.non_embedding)),
-        active_params: sparse.then_some(Params(parameters.active)),
-        counted: ParamCount::NonEmbedding,
-        tokens_per_step: Some(Tokens(job.tokens_per_update())),
-        dataset: Some(folder.settings.dataset.clone()),
-        split,
-        loss_kind: LossKind::Instant,
-        branch: match &job.kind {
-            Kind::Branch { trunk, at } => Some(BranchPoint { trunk: trunk.clone(), at: Steps(*at) }),
-            _ => None,
-        },
-        seed: Some(job.config.seed),
-        ..RunMeta::named(&job.id)
-    }
-}
-
-fn arch(model: &ModelConfig) -> Arch {
-    match &model.experts {
-        None => Arch::Dense,
-        Some(experts) => Arch::Moe { experts: experts.count, top_k: experts.top_k },
-    }
+    let branch = match &job.kind {
+        Kind::Branch { trunk, at } => Some(BranchPoint { trunk: trunk.clone(), at: Steps(*at) }),
+        _ => None,
+    };
+    job.config.meta(&job.id, &folder.settings.dataset, branch, split)
 }
 
 /// A run's curve, as the run trained from the start would have logged it; `None` where it has no point yet.

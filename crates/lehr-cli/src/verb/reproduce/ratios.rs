@@ -56,6 +56,11 @@ impl Group {
     }
 }
 
+/// The cell that a ratio was carried to.
+fn cell_of<'a>(cells: &'a [MeasuredOptimum], c: &Carried) -> Option<&'a MeasuredOptimum> {
+    cells.iter().find(|cell| cell.peak_lr == c.peak_lr && cell.total == c.total && cell.n8 == c.n8)
+}
+
 /// Ratios carried to the larger cells, where the ratios measured there reach the prediction: beyond them no cost is known.
 fn carried(cells: &[MeasuredOptimum], larger: Larger, variables: &[&str]) -> Result<Vec<Carried>, String> {
     if cells.iter().all(|cell| cell.at_edge) {
@@ -63,9 +68,7 @@ fn carried(cells: &[MeasuredOptimum], larger: Larger, variables: &[&str]) -> Res
     }
     let mut carried = carry_over(cells, larger, variables, LEVEL).map_err(|error| error.to_string())?;
     carried.retain(|c| {
-        let same =
-            |cell: &&MeasuredOptimum| cell.peak_lr == c.peak_lr && cell.total == c.total && cell.n8 == c.n8;
-        cells.iter().find(same).is_some_and(|cell| {
+        cell_of(cells, c).is_some_and(|cell| {
             let reached = cell.points[0].0..=cell.points[cell.points.len() - 1].0;
             reached.contains(&c.predicted)
         })
@@ -146,15 +149,11 @@ pub fn targets(curves: &[Curve]) -> Vec<Target> {
     let target = |group: Group| {
         let across = [("size", group.size_with_n), ("size", group.size), ("horizon", group.horizon)];
         let (across, carried) = across.into_iter().find_map(|(name, carried)| Some((name, carried.ok()?)))?;
-        let cell = |c: &Carried| {
-            let same = |cell: &&MeasuredOptimum| {
-                cell.peak_lr == c.peak_lr && cell.total == c.total && cell.n8 == c.n8
-            };
-            group.cells.iter().find(same).cloned()
-        };
         carried
             .iter()
-            .filter_map(|c| Some(Target { cell: cell(c)?, predicted: c.predicted, across }))
+            .filter_map(|c| {
+                Some(Target { cell: cell_of(&group.cells, c)?.clone(), predicted: c.predicted, across })
+            })
             .min_by(|a, b| a.cell.loss.total_cmp(&b.cell.loss))
     };
     groups(&measured_optima(curves))
