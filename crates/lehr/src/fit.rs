@@ -11,6 +11,7 @@ pub mod profile;
 pub mod resample;
 pub mod solver;
 pub mod starts;
+mod usual;
 
 pub use dataset::{Dataset, PreparedRun};
 pub use identifiability::{Identifiability, Undetermined};

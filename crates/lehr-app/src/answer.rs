@@ -1,0 +1,43 @@
+//! A value with what must be known before it is used, and what was done to get it.
+
+use lehr::Caveat;
+use lehr_io::Note;
+
+/// What a question returns: the typed answer, its caveats and notes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer<T> {
+    /// The answer itself; the document that `--json` prints is made of it.
+    pub value: T,
+    /// What to beware of, those of the data before those of the answer.
+    pub caveats: Vec<Caveat>,
+    /// What was done or assumed on the way.
+    pub notes: Vec<Note>,
+}
+
+impl<T> Answer<T> {
+    /// An answer that nothing need be said about.
+    #[must_use]
+    pub fn plain(value: T) -> Self {
+        Self { value, caveats: Vec::new(), notes: Vec::new() }
+    }
+
+    /// Whether a caveat blocks the use of the answer before a person has looked at it.
+    #[must_use]
+    pub fn blocked(&self) -> bool {
+        self.caveats.iter().any(|caveat| caveat.blocking)
+    }
+
+    /// The same caveats and notes around another value.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Answer<U> {
+        Answer { value: change(self.value), caveats: self.caveats, notes: self.notes }
+    }
+}
+
+/// Adds caveats; what concerns a whole directory comes with each of its runs and is kept once.
+pub fn add_caveats(caveats: &mut Vec<Caveat>, more: impl IntoIterator<Item = Caveat>) {
+    for caveat in more {
+        if !caveats.contains(&caveat) {
+            caveats.push(caveat);
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! A law's coefficients from curves, with everything needed to judge them.
+
+use crate::answer::{Answer, add_caveats};
+use crate::desk::Desk;
+use crate::documents::Document;
+use crate::failure::Failure;
+use crate::reading::Reading;
+use lehr::features::Momentum;
+use lehr::fit::{FIT_FORMAT, Fit, FitOptions, fit_point, profile, resample};
+use lehr::{Curve, Law};
+use serde::Serialize;
+use std::path::Path;
+
+/// Most points a run that are held while runs are read for a fit, unless it needs every row.
+const HELD: usize = 1000;
+
+/// How many points of a run to hold: all, where the fit is over all rows or the momentum over logged rows.
+#[must_use]
+pub fn held_points(options: &FitOptions) -> Option<usize> {
+    let logged = options.definition.is_some_and(|d| d.momentum == Momentum::LoggedRows);
+    // Twice the points fitted, so that choosing among them costs nothing that is seen.
+    options.points_per_curve.filter(|_| !logged).map(|points| HELD.max(2 * points))
+}
+
+/// What to fit to what.
+#[derive(Debug, Clone)]
+pub struct FitRequest {
+    /// The runs.
+    pub reading: Reading,
+    /// The law.
+    pub law: &'static dyn Law,
+    /// How to fit it.
+    pub options: FitOptions,
+    /// Profile every coefficient.
+    pub profile: bool,
+    /// Refit so many block-bootstrap resamples.
+    pub bootstrap: Option<u64>,
+}
+
+/// A fit and what was asked for besides.
+#[derive(Debug, Clone, Serialize)]
+pub struct FitAnswer {
+    /// The fit, as its file holds it.
+    #[serde(flatten)]
+    pub fit: Fit,
+    /// How far each coefficient can be moved before the fit gets worse, if asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub profiles: Vec<profile::Profile>,
+    /// Block-bootstrap refits, if asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bootstrap: Option<resample::Uncertainty>,
+    /// The curves that were fitted.
+    #[serde(skip)]
+    pub curves: Vec<Curve>,
+}
+
+impl Document for FitAnswer {
+    const SCHEMA: &'static str = "lehr.fit/1";
+}
+
+impl Desk {
+    /// Fits a law to runs.
+    ///
+    /// # Errors
+    /// [`Failure`] for logs that cannot be read and data that determine nothing.
+    pub fn fit(&self, request: &FitRequest) -> Result<Answer<FitAnswer>, Failure> {
+        let runs = self.runs(&request.reading.clone().held(held_points(&request.options)))?;
+        let mut answer = self.fit_curves(request.law, runs.curves, request)?;
+        add_caveats(&mut answer.value.fit.caveats, runs.caveats);
+        answer.caveats = answer.value.fit.caveats.clone();
+        answer.notes = runs.notes;
+        Ok(answer)
+    }
+
+    fn fit_curves(
+        &self,
+        law: &'static dyn Law,
+        curves: Vec<Curve>,
+        request: &FitRequest,
+    ) -> Result<Answer<FitAnswer>, Failure> {
+        let options = &request.options;
+        let fit = self.work("fitting", || Ok(lehr::fit::fit(law, &curves, options)?))?;
+        let point = if request.profile || request.bootstrap.is_some() {
+            Some(self.work("refitting", || Ok(fit_point(law, &curves, options)?))?)
+        } else {
+            None
+        };
+        let profiles = match &point {
+            Some(point) if request.profile => {
+                self.work("profiling", || Ok(profile::profiles(law, point, options, 24)))?
+            }
+            _ => Vec::new(),
+        };
+        let bootstrap = match (&point, request.bootstrap) {
+            (Some(point), Some(count)) => Some(self.work("resampling", || {
+                Ok(resample::bootstrap(law, &curves, point, options, count.max(2)))
+            })?),
+            _ => None,
+        };
+        Ok(Answer::plain(FitAnswer { fit, profiles, bootstrap, curves }))
+    }
+
+    /// Reads a fit that [`FitAnswer`]'s document or [`to_file`] wrote.
+    ///
+    /// # Errors
+    /// [`Failure`] for a file that is no fit, or one of another format.
+    pub fn read_fit(&self, path: &Path) -> Result<Fit, Failure> {
+        parse_fit(&path.display().to_string(), &self.files().text(path)?)
+    }
+}
+
+/// The text of a fit file.
+///
+/// # Errors
+/// [`Failure`] for a fit that JSON cannot hold.
+pub fn to_file(fit: &Fit) -> Result<String, Failure> {
+    Ok(serde_json::to_string_pretty(fit)? + "\n")
+}
+
+/// A fit from the text of its file; `name` is the file's, for errors.
+///
+/// # Errors
+/// [`Failure`] with the line, for a text that is no fit or one of another format.
+pub fn parse_fit(name: &str, text: &str) -> Result<Fit, Failure> {
+    let hint = "a fit is what `lehr fit PATH… -o fit.json` writes";
+    let value: serde_json::Value = serde_json::from_str(text).map_err(|error| {
+        Failure::new(format_args!("{name}, line {}: not a fit: {error}", error.line())).hint(hint)
+    })?;
+    match value.get("format").and_then(serde_json::Value::as_u64) {
+        Some(format) if format == u64::from(FIT_FORMAT) => {}
+        Some(format) => {
+            return Err(Failure::new(format_args!(
+                "{name}: a fit of format {format}; this version reads format {FIT_FORMAT}"
+            ))
+            .hint("fit again with this version"));
+        }
+        None => {
+            return Err(Failure::new(format_args!("{name}: not a fit: it has no 'format'")).hint(hint));
+        }
+    }
+    // Not from the value: the text keeps the place of a fault.
+    serde_json::from_str(text)
+        .map_err(|error| Failure::new(format_args!("{name}: not a fit: {error}")).hint(hint))
+}

@@ -1,0 +1,168 @@
+//! The loss at every update under a schedule.
+
+use crate::answer::Answer;
+use crate::desk::Desk;
+use crate::documents::Document;
+use crate::failure::Failure;
+use crate::pictures::{self, Picture};
+use crate::reading::Reading;
+use crate::target::Plan;
+use lehr::fit::Fit;
+use lehr::forecast::{Forecast, Setting, default_points, forecast};
+use lehr::{Caveat, Curve, Schedule};
+use serde::Serialize;
+use std::fmt::Write as _;
+
+/// What to forecast.
+#[derive(Debug, Clone)]
+pub struct ForecastRequest {
+    /// The fit.
+    pub fit: Fit,
+    /// The schedule.
+    pub plan: Plan,
+    /// What else the run is.
+    pub setting: Setting,
+    /// Updates to forecast at; empty: spread over the run, from where the fit begins to speak.
+    pub at: Vec<u64>,
+    /// Level of the interval; `None`: that of the fit.
+    pub level: Option<f64>,
+    /// Measured runs to show beside it.
+    pub measured: Option<Reading>,
+}
+
+/// Loss with its interval.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct LossEstimate {
+    /// Nats per token.
+    pub loss: f64,
+    /// Lower end.
+    pub lower: f64,
+    /// Upper end.
+    pub upper: f64,
+}
+
+/// A forecast.
+#[derive(Debug, Clone, Serialize)]
+pub struct ForecastAnswer {
+    /// The schedule as text.
+    pub schedule: String,
+    /// Updates.
+    pub update: Vec<u64>,
+    /// Rate of each.
+    pub lr: Vec<f64>,
+    /// Loss at each, nats per token.
+    pub loss: Vec<f64>,
+    /// Lower end of the interval.
+    pub lower: Vec<f64>,
+    /// Upper end of the interval.
+    pub upper: Vec<f64>,
+    /// At the last of them.
+    #[serde(rename = "final")]
+    pub last: LossEstimate,
+    /// Level of the intervals.
+    pub level: f64,
+    /// What to beware of.
+    pub caveats: Vec<Caveat>,
+    /// The schedule itself.
+    #[serde(skip)]
+    pub plan: Schedule,
+    /// The forecast as the library gives it.
+    #[serde(skip)]
+    pub forecast: Forecast,
+    /// The measured runs.
+    #[serde(skip)]
+    pub measured: Vec<Curve>,
+}
+
+impl Document for ForecastAnswer {
+    const SCHEMA: &'static str = "lehr.forecast/1";
+}
+
+impl ForecastAnswer {
+    /// Update, rate, loss and interval as CSV.
+    #[must_use]
+    pub fn csv(&self) -> String {
+        let mut csv = String::from("update,lr,loss,lower,upper\n");
+        for i in 0..self.update.len() {
+            // Writing to a string cannot fail.
+            let _ = writeln!(
+                csv,
+                "{},{:e},{:.6},{:.6},{:.6}",
+                self.update[i], self.lr[i], self.loss[i], self.lower[i], self.upper[i]
+            );
+        }
+        csv
+    }
+
+    /// The forecast with its schedule, drawn.
+    #[must_use]
+    pub fn picture(&self, fit: &Fit) -> Picture {
+        pictures::forecast(fit, &self.plan, &self.forecast, &self.measured)
+    }
+}
+
+/// A level of an interval.
+///
+/// # Errors
+/// [`Failure`] for a number that is not between 0 and 1.
+pub fn check_level(level: f64) -> Result<(), Failure> {
+    if level > 0.0 && level < 1.0 {
+        Ok(())
+    } else {
+        Err(Failure::usage(format_args!("[[level]] {level} is not between 0 and 1")))
+    }
+}
+
+impl Desk {
+    /// Forecasts the loss of a run from its schedule.
+    ///
+    /// # Errors
+    /// [`Failure`] for schedules that are none, updates outside them, and laws that give no finite loss.
+    pub fn forecast(&self, request: &ForecastRequest) -> Result<Answer<ForecastAnswer>, Failure> {
+        let mut fit = request.fit.clone();
+        if let Some(level) = request.level {
+            check_level(level)?;
+            fit.options.level = level;
+        }
+        let mut notes = Vec::new();
+        let plan = request.plan.schedule(&fit, &mut notes)?;
+        let total = plan.total().0;
+        self.check_horizon(total)?;
+        let mut points = if request.at.is_empty() { default_points(total, 160) } else { request.at.clone() };
+        points.sort_unstable();
+        points.dedup();
+        if request.at.is_empty() {
+            let first = fit.first_update();
+            points.retain(|&t| t >= first || t == total);
+        }
+        let found = self.work("forecasting", || Ok(forecast(&fit, &plan, &request.setting, &points)?))?;
+        let measured = match &request.measured {
+            None => Vec::new(),
+            Some(reading) => {
+                let runs = self.runs(reading)?;
+                notes.extend(runs.notes);
+                runs.curves
+            }
+        };
+        let value = ForecastAnswer {
+            schedule: plan.to_string(),
+            lr: found.update.iter().map(|&t| plan.lr(t)).collect(),
+            update: found.update.clone(),
+            loss: found.loss.clone(),
+            lower: found.lower.clone(),
+            upper: found.upper.clone(),
+            last: LossEstimate {
+                loss: found.r#final.value,
+                lower: found.r#final.lower,
+                upper: found.r#final.upper,
+            },
+            level: found.level,
+            caveats: found.caveats.clone(),
+            plan,
+            forecast: found,
+            measured,
+        };
+        let caveats = value.caveats.clone();
+        Ok(Answer { value, caveats, notes })
+    }
+}

@@ -1,0 +1,291 @@
+//! Answers → pictures: fills the report crate's pictures.
+
+use lehr::fit::Fit;
+use lehr::fit::dataset::prepare;
+use lehr::forecast::Forecast;
+use lehr::measured::MeasuredOptimum;
+use lehr::recommend::{Recommendation, Target};
+use lehr::transfer::{Optimum, PowerLaw};
+use lehr::validate::Contender;
+use lehr::{Curve, Law, Schedule};
+use lehr_report::{
+    ComparisonEntry, ComparisonPicture, FitPicture, FitView, ForecastPicture, Horizontal, MeasuredLoss,
+    Phase, RecommendationPicture, Rival, Rule, RunFit, TickFormat, TransferPanel, TransferPicture, power, si,
+};
+
+/// Any picture.
+pub type Picture = Box<dyn lehr_report::Picture + Send + Sync>;
+
+/// A picture and the height that it wants, where it wants another than the usual one.
+pub struct Drawing {
+    /// The picture.
+    pub picture: Picture,
+    /// Height in points.
+    pub height: Option<f64>,
+}
+
+impl From<Picture> for Drawing {
+    fn from(picture: Picture) -> Self {
+        Self { picture, height: None }
+    }
+}
+
+impl std::fmt::Debug for Drawing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Drawing").field("height", &self.height).finish_non_exhaustive()
+    }
+}
+
+fn fitted_on(fit: &Fit) -> String {
+    format!("{} law fitted on {} runs", fit.law, fit.runs.len())
+}
+
+/// The forecast with its schedule.
+#[must_use]
+pub fn forecast(fit: &Fit, schedule: &Schedule, forecast: &Forecast, measured: &[Curve]) -> Picture {
+    let f = &forecast.r#final;
+    let total = schedule.total().0;
+    // Every corner of the schedule is drawn: warm-up and start of annealing lie between evenly spread points.
+    let mut rate_at = lehr::forecast::default_points(total, 600);
+    rate_at.push(1);
+    let mut corner = 0;
+    for segment in schedule.segments().into_iter().flatten() {
+        corner += segment.updates.0;
+        rate_at.extend([corner, (corner + 1).min(total)]);
+    }
+    rate_at.sort_unstable();
+    rate_at.dedup();
+    let phases = match schedule {
+        Schedule::Wsd(wsd) => {
+            let start = wsd.anneal_start().0;
+            [
+                ("warm-up", 0, wsd.warmup.0, false),
+                ("stable", wsd.warmup.0, start, false),
+                ("annealing", start, total, true),
+            ]
+            .into_iter()
+            .filter(|(_, from, to, _)| to > from)
+            .map(|(name, from, to, marked)| Phase {
+                name: name.to_owned(),
+                from: from as f64,
+                to: to as f64,
+                marked,
+            })
+            .collect()
+        }
+        _ => Vec::new(),
+    };
+    let measured = measured
+        .iter()
+        .map(|curve| {
+            let every = curve.step().len().div_ceil(120);
+            let kept = (0..curve.step().len()).filter(|i| i % every == 0);
+            let (x, loss) = kept.map(|i| (curve.step()[i] as f64, curve.loss()[i])).unzip();
+            Rival { name: curve.meta().id.clone(), x, loss, rate: Vec::new() }
+        })
+        .collect();
+    Box::new(ForecastPicture {
+        title: format!(
+            "Forecast loss {:.4} at update {}",
+            f.value,
+            forecast.update[forecast.update.len() - 1]
+        ),
+        subtitle: Some(format!("{schedule}")),
+        caption: Some(format!(
+            "{}; {:.0} % interval from refits with runs left out",
+            fitted_on(fit),
+            forecast.level * 100.0
+        )),
+        horizontal: Horizontal::Updates,
+        log_x: false,
+        loss_range: None,
+        x: forecast.update.iter().map(|&t| t as f64).collect(),
+        loss: forecast.loss.clone(),
+        lower: forecast.lower.clone(),
+        upper: forecast.upper.clone(),
+        coverage: forecast.level,
+        rate: rate_at.iter().map(|&t| schedule.lr(t)).collect(),
+        rate_x: rate_at.iter().map(|&t| t as f64).collect(),
+        phases,
+        measured,
+        rivals: Vec::new(),
+    })
+}
+
+/// Loss against the annealing ratio.
+#[must_use]
+pub fn recommendation(
+    fit: &Fit,
+    target: &Target,
+    found: &Recommendation,
+    measured: &[MeasuredOptimum],
+) -> Picture {
+    let t = 1.645;
+    let measured = measured
+        .iter()
+        .flat_map(|cell| {
+            // Measured losses are drawn as differences to their own lowest: another evaluation set shifts them all.
+            cell.points.iter().map(|&(ratio, loss)| MeasuredLoss {
+                name: "measured, shifted to the same lowest loss".to_owned(),
+                ratio,
+                loss: loss - cell.loss + found.loss.value,
+            })
+        })
+        .collect();
+    let rules = found
+        .rules
+        .iter()
+        .map(|(name, rule)| Rule {
+            name: name.clone(),
+            ratio: name.strip_suffix('%').and_then(|p| p.parse::<f64>().ok()).map(|p| p / 100.0),
+            loss: rule.loss,
+            regret_mnat: rule.regret * 1e3,
+        })
+        .collect();
+    Box::new(RecommendationPicture {
+        title: format!("Anneal over the last {:.0} % of the run", found.ratio * 100.0),
+        subtitle: Some(format!(
+            "peak rate {}, {} updates, {} annealing to {}",
+            target.peak_lr, target.total, target.shape, target.final_lr
+        )),
+        caption: Some(format!(
+            "{}; band: {:.0} % interval of the difference to the recommended ratio",
+            fitted_on(fit),
+            found.level * 100.0
+        )),
+        ratio: found.curve.iter().map(|p| p.ratio).collect(),
+        loss: found.curve.iter().map(|p| p.loss).collect(),
+        lower: found.curve.iter().map(|p| p.loss - t * p.difference_sd).collect(),
+        upper: found.curve.iter().map(|p| p.loss + t * p.difference_sd).collect(),
+        coverage: found.level,
+        best_ratio: found.ratio,
+        best_loss: found.loss.value,
+        ratio_interval: Some(found.interval),
+        plateau: Some(found.plateau),
+        tolerance_mnat: found.tolerance * 1e3,
+        rules,
+        measured,
+    })
+}
+
+/// Held-out errors of laws, with the interval of each difference to the best.
+#[must_use]
+pub fn comparison(entries: &[(String, Contender)]) -> Drawing {
+    let entries: Vec<ComparisonEntry> = entries
+        .iter()
+        .filter_map(|(name, c)| {
+            let v = c.validation.as_ref().ok()?;
+            let value = v.test.mape * 100.0;
+            let half = c.margin_se * 1.645 * 100.0;
+            Some(ComparisonEntry {
+                name: name.clone(),
+                value,
+                interval: (half.is_finite() && half > 0.0).then_some(((value - half).max(0.0), value + half)),
+                note: Some(format!("{} coefficients", v.n_coefficients)),
+            })
+        })
+        .collect();
+    let picture = ComparisonPicture {
+        title: "Error on runs that the fits did not see".to_owned(),
+        subtitle: None,
+        caption: Some("intervals: 90 %, of the difference to the best law, paired over runs".to_owned()),
+        metric: "held-out MAPE (%)".to_owned(),
+        coverage: 0.9,
+        entries,
+    };
+    Drawing { height: Some(picture.natural_height()), picture: Box::new(picture) }
+}
+
+/// What the law misses of each run, the worst first.
+#[must_use]
+pub fn residuals(fit: &Fit, law: &dyn Law, curves: &[Curve]) -> Drawing {
+    let theta: Vec<f64> = fit.coefficients.iter().map(|c| c.value).collect();
+    let mut runs: Vec<RunFit> = curves
+        .iter()
+        .map(|curve| {
+            let run = prepare(law, curve, &fit.definition, &fit.options, false);
+            let mut loss = vec![0.0; run.features.points()];
+            law.predict(&theta, &run.features, &mut loss);
+            let mut fitted = Vec::new();
+            run.observe(&loss, &mut fitted);
+            let x = run.step.iter().map(|&t| t as f64).collect();
+            RunFit { name: curve.meta().id.clone(), x, measured: run.loss, fitted }
+        })
+        .collect();
+    runs.sort_by(|a, b| b.rmse_mnat().total_cmp(&a.rmse_mnat()));
+    let picture = FitPicture {
+        title: format!("What the {} law misses of each run", fit.law),
+        subtitle: Some("measured minus law after the warm-up, the worst run first".to_owned()),
+        caption: None,
+        view: FitView::Residuals,
+        runs,
+    };
+    Drawing { height: Some(picture.natural_height()), picture: Box::new(picture) }
+}
+
+/// Optimal ratios against peak rate and horizon.
+#[must_use]
+pub fn transfer(sources: &[(&str, &[Optimum], &[Result<PowerLaw, String>])]) -> Picture {
+    let mut panels = Vec::new();
+    for (axis, variable, format) in
+        [("peak learning rate", "peak_lr", TickFormat::Power), ("horizon (updates)", "total", TickFormat::Si)]
+    {
+        let position = |o: &Optimum| if variable == "peak_lr" { o.peak_lr } else { o.total };
+        let Some((_, optima, laws)) = sources.first() else { continue };
+        let law = laws.iter().flatten().find(|law| law.variables == [variable]);
+        let (low, high) =
+            optima.iter().map(position).fold((f64::INFINITY, 0.0_f64), |(l, h), x| (l.min(x), h.max(x)));
+        let x: Vec<f64> = if law.is_some() {
+            (0..=40).map(|i| low * (high / low).powf(f64::from(i) / 40.0)).collect()
+        } else {
+            Vec::new()
+        };
+        let predicted: Vec<(f64, (f64, f64))> =
+            law.map_or_else(Vec::new, |law| x.iter().filter_map(|&x| law.predict(x, x, None, 0.9)).collect());
+        panels.push(TransferPanel {
+            axis: axis.to_owned(),
+            format,
+            optima: sources
+                .iter()
+                .flat_map(|(name, optima, _)| {
+                    optima.iter().map(|o| lehr_report::Optimum {
+                        group: if sources.len() > 1 {
+                            (*name).to_owned()
+                        } else if variable == "peak_lr" {
+                            format!("{} updates", si(o.total, 3))
+                        } else {
+                            format!("peak {}", power(o.peak_lr, 2))
+                        },
+                        x: position(o),
+                        ratio: o.ratio,
+                        limit: o.limit.is_some(),
+                        interval: (o.ln_sd > 0.0).then(|| {
+                            (
+                                (o.ratio.ln() - 1.645 * o.ln_sd).exp(),
+                                (o.ratio.ln() + 1.645 * o.ln_sd).exp().min(1.0),
+                            )
+                        }),
+                    })
+                })
+                .collect(),
+            ratio: predicted.iter().map(|p| p.0).collect(),
+            lower: predicted.iter().map(|p| p.1.0).collect(),
+            upper: predicted.iter().map(|p| p.1.1).collect(),
+            law: law.map_or_else(String::new, |law| {
+                let unit = if variable == "peak_lr" { "(η/10⁻³)" } else { "(T/10⁴)" };
+                format!("R = {:.2}·{unit}^{:.2}", law.lambda, law.exponents[0].value)
+            }),
+            x,
+            target: None,
+        });
+    }
+    Box::new(TransferPicture {
+        title: "The optimal annealing ratio against peak rate and horizon".to_owned(),
+        subtitle: None,
+        caption: sources.iter().flat_map(|(_, optima, _)| *optima).any(|o| o.limit.is_some()).then(|| {
+            "pale: the smallest or largest ratio measured; the optimum lies there or beyond".to_owned()
+        }),
+        coverage: 0.9,
+        panels,
+    })
+}

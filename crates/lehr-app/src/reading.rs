@@ -1,0 +1,132 @@
+//! Logs → curves: the part that every question about runs shares.
+
+use crate::answer::add_caveats;
+use crate::desk::Desk;
+use crate::failure::Failure;
+use crate::observer::Event;
+use lehr::fit::dataset::condense;
+use lehr::{Caveat, Curve};
+use lehr_io::{LoadedRun, Note, ReadOptions, Summary};
+use std::path::PathBuf;
+
+/// Which logs to read, and how.
+#[derive(Debug, Clone, Default)]
+pub struct Reading {
+    /// Logs, tables, directories of them (searched to the bottom), run stores; patterns with * ? ** are expanded.
+    pub paths: Vec<PathBuf>,
+    /// A manifest (CSV or TOML) that describes the runs; one next to the logs is found without this.
+    pub manifest: Option<PathBuf>,
+    /// How to read them.
+    pub options: ReadOptions,
+    /// About so many points a run are held (see [`condense`]); `None`: all.
+    pub held: Option<usize>,
+}
+
+impl Reading {
+    /// Paths alone, nothing mapped or chosen, every row held.
+    pub fn of<P: Into<PathBuf>>(paths: impl IntoIterator<Item = P>) -> Self {
+        Self { paths: paths.into_iter().map(Into::into).collect(), ..Self::default() }
+    }
+
+    /// The same with about so many points a run in memory.
+    #[must_use]
+    pub fn held(self, held: Option<usize>) -> Self {
+        Self { held, ..self }
+    }
+}
+
+/// Curves, and what there is to say about them.
+#[derive(Debug, Clone)]
+pub struct Runs {
+    /// The curves, in the order of the sources.
+    pub curves: Vec<Curve>,
+    /// What to beware of, of all runs.
+    pub caveats: Vec<Caveat>,
+    /// What was done with the data.
+    pub notes: Vec<Note>,
+    /// Runs of which fewer points are held than were logged.
+    pub condensed: usize,
+}
+
+/// The mapping of each kind of table, as a note.
+fn mapping_notes(summary: &Summary) -> impl Iterator<Item = Note> {
+    summary.mappings.iter().map(|(file, format, mapping, files)| {
+        let more = if *files > 1 { format!(" and {} more files", files - 1) } else { String::new() };
+        Note::new("mapping", format!("{format} {file}{more}"), mapping.to_string())
+    })
+}
+
+impl Desk {
+    /// Reads run after run and hands each to `visit`, so that any number of runs fits into memory.
+    ///
+    /// # Errors
+    /// [`Failure`] for a fault of a log, for what `visit` returns, and when the observer stops it.
+    pub fn for_each_run(
+        &self,
+        reading: &Reading,
+        visit: &mut dyn FnMut(LoadedRun) -> Result<(), Failure>,
+    ) -> Result<Summary, Failure> {
+        let manifest = reading.manifest.as_deref().map(|path| self.files().source(path)).transpose()?;
+        let manifest = manifest.or_else(|| reading.options.manifest.clone());
+        let options = ReadOptions { manifest, ..reading.options.clone() };
+        let sources = self.files().sources(&reading.paths)?;
+        let mut notes = Vec::new();
+        let result = lehr_io::for_each_run(
+            &sources,
+            &options,
+            &mut |progress| {
+                self.observer().hear(Event::Reading {
+                    files: progress.files,
+                    of_files: progress.of_files,
+                    runs: progress.runs,
+                });
+            },
+            &mut |run: LoadedRun| {
+                self.check_cancelled()?;
+                notes.extend(run.notes.iter().cloned());
+                visit(run)
+            },
+        );
+        self.observer().hear(Event::Done);
+        let mut summary = result?;
+        let mut all: Vec<Note> = mapping_notes(&summary).collect();
+        all.append(&mut notes);
+        all.append(&mut summary.notes);
+        summary.notes = all;
+        Ok(summary)
+    }
+
+    /// Reads all runs.
+    ///
+    /// # Errors
+    /// As [`Desk::for_each_run`].
+    pub fn runs(&self, reading: &Reading) -> Result<Runs, Failure> {
+        let mut runs = Runs { curves: Vec::new(), caveats: Vec::new(), notes: Vec::new(), condensed: 0 };
+        let summary = self.for_each_run(reading, &mut |run| {
+            add_caveats(&mut runs.caveats, run.caveats);
+            let rows = run.curve.step().len();
+            let curve = match reading.held {
+                Some(most) => condense(run.curve, most),
+                None => run.curve,
+            };
+            runs.condensed += usize::from(curve.step().len() < rows);
+            runs.curves.push(curve);
+            Ok(())
+        })?;
+        runs.notes = summary.notes;
+        if let Some(held) = reading.held
+            && runs.condensed > 0
+        {
+            runs.notes.push(Note::new(
+                "condensed",
+                format!(
+                    "{} run{} of more than {held} points",
+                    runs.condensed,
+                    if runs.condensed == 1 { "" } else { "s" }
+                ),
+                "held as about that many: means of neighbouring training losses, every k-th other loss ([[points]] all holds every row)",
+            ));
+        }
+        Ok(runs)
+    }
+}

@@ -1,0 +1,216 @@
+//! The share of the run to spend annealing, and what another share costs.
+
+use crate::answer::Answer;
+use crate::desk::Desk;
+use crate::documents::Document;
+use crate::export::{self, ExportAnswer, ExportRequest};
+use crate::failure::Failure;
+use crate::pictures::{self, Picture};
+use crate::reading::Reading;
+use crate::target::warmup;
+use lehr::fit::Fit;
+use lehr::forecast::Setting;
+use lehr::measured::{MeasuredOptimum, measured_optima};
+use lehr::recommend::{
+    BestShape, FreeSchedule, RatioLoss, RecommendOptions, Recommendation, Rule, Target,
+    optimise_free_schedule, optimise_shape, recommend_ratio,
+};
+use lehr::{Caveat, Shape, Steps};
+use lehr_io::export::Export;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// What to recommend for.
+#[derive(Debug, Clone)]
+pub struct RecommendRequest {
+    /// The fit.
+    pub fit: Fit,
+    /// Peak rate.
+    pub peak_lr: f64,
+    /// Horizon in updates.
+    pub total: u64,
+    /// Warm-up updates; `None`: as in the runs fitted.
+    pub warmup: Option<u64>,
+    /// How the rate falls.
+    pub shape: Shape,
+    /// Final rate.
+    pub final_lr: f64,
+    /// What else the run is.
+    pub setting: Setting,
+    /// Limits of the search.
+    pub options: RecommendOptions,
+    /// Also find the best power of the shape.
+    pub optimise_shape: bool,
+    /// Also find the best non-increasing schedule.
+    pub free_schedule: bool,
+    /// Measured runs to compare with.
+    pub measured: Option<Reading>,
+    /// Also write a trainer's configuration.
+    pub export: Option<ExportRequest>,
+}
+
+/// A measured optimum of the target's cell, and what the recommendation costs there.
+#[derive(Debug, Clone, Serialize)]
+pub struct MeasuredRegret {
+    /// The optimum.
+    pub measured: MeasuredOptimum,
+    /// Loss at the recommended ratio above the lowest, nats per token.
+    pub regret: f64,
+}
+
+/// A recommendation.
+#[derive(Debug, Clone, Serialize)]
+pub struct RecommendAnswer {
+    /// Annealing ratio.
+    pub ratio: f64,
+    /// Its interval.
+    pub interval: (f64, f64),
+    /// Ratios within the tolerance of the best.
+    pub plateau: (f64, f64),
+    /// The tolerance, nats per token.
+    pub tolerance: f64,
+    /// Loss at the end, nats per token.
+    pub loss: f64,
+    /// Its interval.
+    pub loss_interval: (f64, f64),
+    /// Last update before the annealing.
+    pub start_step: u64,
+    /// Updates spent annealing.
+    pub anneal_steps: u64,
+    /// Horizon in updates.
+    pub steps: u64,
+    /// Horizon in tokens, where the batch is known.
+    pub tokens: Option<u64>,
+    /// What common rules cost.
+    pub rules: BTreeMap<String, Rule>,
+    /// Loss against ratio.
+    pub curve: Vec<RatioLoss>,
+    /// Level of the intervals.
+    pub level: f64,
+    /// What to beware of.
+    pub caveats: Vec<Caveat>,
+    /// The best power of the shape, if asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shape: Option<BestShape>,
+    /// The best non-increasing schedule, if asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub free_schedule: Option<FreeSchedule>,
+    /// Measured optima of the target's cell.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub measured: Vec<MeasuredRegret>,
+    /// The trainer's configuration, if asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub export: Option<ExportAnswer>,
+    /// The target.
+    #[serde(skip)]
+    pub target: Target,
+    /// The recommendation as the library gives it.
+    #[serde(skip)]
+    pub found: Recommendation,
+    /// The export as the library gives it.
+    #[serde(skip)]
+    pub made: Option<Export>,
+}
+
+impl Document for RecommendAnswer {
+    const SCHEMA: &'static str = "lehr.recommend/1";
+}
+
+impl RecommendAnswer {
+    /// Loss against ratio, drawn.
+    #[must_use]
+    pub fn picture(&self, fit: &Fit) -> Picture {
+        let measured: Vec<MeasuredOptimum> = self.measured.iter().map(|m| m.measured.clone()).collect();
+        pictures::recommendation(fit, &self.target, &self.found, &measured)
+    }
+}
+
+impl Desk {
+    /// Recommends the annealing ratio of a run.
+    ///
+    /// # Errors
+    /// [`Failure`] for targets that make no schedule, laws that do not see one, and a trainer that cannot express it.
+    pub fn recommend(&self, request: &RecommendRequest) -> Result<Answer<RecommendAnswer>, Failure> {
+        let fit = &request.fit;
+        let options = &request.options;
+        if !(options.tolerance.is_finite() && options.tolerance >= 0.0) {
+            return Err(Failure::usage(format_args!(
+                "[[tolerance]] {} is not a number of at least 0",
+                options.tolerance * 1e3
+            )));
+        }
+        self.check_horizon(request.total)?;
+        let mut notes = Vec::new();
+        let target = Target {
+            peak_lr: request.peak_lr,
+            total: Steps(request.total),
+            warmup: warmup(request.warmup, fit, request.total, &mut notes),
+            shape: request.shape,
+            final_lr: request.final_lr,
+            setting: request.setting.clone(),
+        };
+        let found = self.work("searching", || Ok(recommend_ratio(fit, &target, options)?))?;
+        let shape = if request.optimise_shape {
+            Some(self.work("searching", || Ok(optimise_shape(fit, &target, options, &found)?))?)
+        } else {
+            None
+        };
+        let free_schedule = if request.free_schedule {
+            Some(self.work("searching", || Ok(optimise_free_schedule(fit, &target, &found)?))?)
+        } else {
+            None
+        };
+        let measured = match &request.measured {
+            None => Vec::new(),
+            Some(reading) => {
+                let runs = self.runs(reading)?;
+                notes.extend(runs.notes);
+                measured_optima(&runs.curves)
+                    .into_iter()
+                    .filter(|m| (m.peak_lr / request.peak_lr - 1.0).abs() < 1e-3 && m.total == request.total)
+                    .map(|m| MeasuredRegret { regret: m.regret(found.ratio), measured: m })
+                    .collect()
+            }
+        };
+        let best = target.schedule(Steps(found.anneal_steps)).map_err(Failure::usage)?;
+        let made = request.export.as_ref().map(|export| export.make(&best)).transpose()?;
+        let export = match &made {
+            Some(made) => Some(ExportAnswer {
+                loss_cost: Some(export::cost(made, fit, &target.setting, &best)?),
+                ..ExportAnswer::from(made)
+            }),
+            None => None,
+        };
+        let mut caveats = found.caveats.clone();
+        if free_schedule.is_some() || shape.is_some() {
+            caveats.push(Caveat::note(
+                "free-shape",
+                "the best shape and the free schedule are where the law is trusted furthest from its data: try them on a small run before a large one",
+            ));
+        }
+        let value = RecommendAnswer {
+            ratio: found.ratio,
+            interval: found.interval,
+            plateau: found.plateau,
+            tolerance: found.tolerance,
+            loss: found.loss.value,
+            loss_interval: (found.loss.lower, found.loss.upper),
+            start_step: found.start_step,
+            anneal_steps: found.anneal_steps,
+            steps: request.total,
+            tokens: found.tokens,
+            rules: found.rules.clone(),
+            curve: found.curve.clone(),
+            level: found.level,
+            caveats: caveats.clone(),
+            shape,
+            free_schedule,
+            measured,
+            export,
+            target,
+            found,
+            made,
+        };
+        Ok(Answer { value, caveats, notes })
+    }
+}
