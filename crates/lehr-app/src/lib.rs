@@ -37,6 +37,8 @@ pub mod recommend;
 pub mod schedule;
 pub mod store;
 pub mod target;
+#[cfg(feature = "train")]
+mod training;
 pub mod transfer;
 pub mod validate;
 pub mod writing;

@@ -1,10 +1,8 @@
 //! A schedule as a trainer's configuration: the configuration to stdout or a file, what the trainer will do to stderr.
 
-use crate::failure::Failure;
-use crate::output::say;
-use lehr::{Schedule, Steps};
-use lehr_io::export::{Contents, Export, ExportError, ExportOptions, TARGETS, export};
-use serde_json::{Value, json};
+use crate::output::Output;
+use lehr_app::export::ExportRequest;
+use lehr_io::export::{Export, TARGETS};
 
 /// `--export` and what belongs to it.
 #[derive(Debug, clap::Args)]
@@ -24,52 +22,21 @@ pub fn targets() -> String {
 }
 
 impl ExportArgs {
-    /// The configuration, if one was asked for.
-    pub fn make(&self, schedule: &Schedule) -> Result<Option<Export>, Failure> {
-        let Some(target) = &self.export else { return Ok(None) };
-        let options = ExportOptions { from_step: self.from_step.map(Steps) };
-        export(target, schedule, &options).map(Some).map_err(|error| match error {
-            ExportError::Target(_) => Failure::usage(error),
-            ExportError::Inexpressible { .. } => Failure::new(error)
-                .hint("--export torch gives a LambdaLR that most trainers accept in place of their own"),
-            ExportError::FromStep { .. } => Failure::new(error),
-        })
-    }
-}
-
-/// The bytes of the configuration.
-pub fn bytes(made: &Export) -> &[u8] {
-    match &made.contents {
-        Contents::Text(text) => text.as_bytes(),
-        Contents::Bytes(bytes) => bytes,
+    /// The library's request, if a configuration was asked for.
+    pub fn request(&self) -> Option<ExportRequest> {
+        let target = self.export.clone()?;
+        Some(ExportRequest { target, from_step: self.from_step })
     }
 }
 
 /// Says what the trainer will really do.
-pub fn talk(made: &Export) {
+pub fn talk(made: &Export, output: &Output) {
     let status = if made.executed { "" } else { " (from documentation, not executed)" };
     for (i, note) in made.notes.iter().enumerate() {
         if i == 0 {
-            say(format_args!("{}{status}: {note}", made.target));
+            output.say(format_args!("{}{status}: {note}", made.target));
         } else {
-            say(format_args!("note: {note}"));
+            output.say(format_args!("note: {note}"));
         }
     }
-}
-
-/// The export as a JSON object.
-pub fn value(made: &Export) -> Value {
-    let text = match &made.contents {
-        Contents::Text(text) => Some(text),
-        Contents::Bytes(_) => None,
-    };
-    json!({
-        "target": made.target,
-        "text": text,
-        "file_name": made.file_name,
-        "deviation": made.deviation,
-        "notes": made.notes,
-        "executed": made.executed,
-        "promised_rates": made.promised_rates,
-    })
 }

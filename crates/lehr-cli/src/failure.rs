@@ -1,75 +1,33 @@
-//! Why the command ends without success, what to do about it, and the exit code.
+//! How a question without an answer ends the command: `error:`, `hint:`, the exit code.
 
 use anstyle::{AnsiColor, Style};
+use lehr_app::FailureKind;
+use lehr_app::failure::{flag, worded};
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-/// The end of a run that did not succeed: `error:` and, where there is a way out, `hint:`.
-#[derive(Debug)]
-pub struct Failure {
-    code: u8,
-    message: String,
-    hint: Option<String>,
-}
+pub use lehr_app::Failure;
 
-impl Failure {
-    /// Exit code 1: there is no answer.
-    pub fn new(message: impl std::fmt::Display) -> Self {
-        Self { code: 1, message: message.to_string(), hint: None }
+/// Writes the failure to stderr, its options worded as flags, and gives the exit code.
+pub fn report(failure: &Failure) -> ExitCode {
+    let code = match failure.kind() {
+        FailureKind::Quiet => return ExitCode::SUCCESS,
+        FailureKind::Request => 2,
+        FailureKind::Caveat => 3,
+        FailureKind::Interrupted => 130,
+        _ => 1,
+    };
+    let paint = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let (red, cyan) = if paint {
+        (AnsiColor::Red.on_default().bold(), AnsiColor::Cyan.on_default().bold())
+    } else {
+        (Style::new(), Style::new())
+    };
+    let mut err = std::io::stderr().lock();
+    // Nothing can be said about a stderr that cannot be written.
+    drop(writeln!(err, "{red}error:{red:#} {}", worded(failure.message(), flag)));
+    if let Some(remedy) = failure.remedy() {
+        drop(writeln!(err, "{cyan}hint:{cyan:#} {}", worded(remedy, flag)));
     }
-
-    /// Exit code 2: the command line does not fit together.
-    pub fn usage(message: impl std::fmt::Display) -> Self {
-        Self { code: 2, message: message.to_string(), hint: None }
-    }
-
-    /// Exit code 3: an answer was printed, with a blocking caveat.
-    pub fn caveat(message: impl std::fmt::Display) -> Self {
-        Self {
-            code: 3,
-            message: message.to_string(),
-            hint: Some("add --accept-caveats to use the answer all the same".to_owned()),
-        }
-    }
-
-    /// Exit code 130: the user ended it, as Ctrl-C does.
-    pub fn interrupted(message: impl std::fmt::Display) -> Self {
-        Self { code: 130, message: message.to_string(), hint: None }
-    }
-
-    /// Exit code 0 without a word: the reader of our output went away.
-    pub fn quiet() -> Self {
-        Self { code: 0, message: String::new(), hint: None }
-    }
-
-    /// Adds what to do about it.
-    pub fn hint(mut self, hint: impl std::fmt::Display) -> Self {
-        self.hint = Some(hint.to_string());
-        self
-    }
-
-    /// Writes the message to stderr and gives the exit code.
-    pub fn report(self) -> ExitCode {
-        if self.code != 0 {
-            let paint = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-            let (red, cyan) = if paint {
-                (AnsiColor::Red.on_default().bold(), AnsiColor::Cyan.on_default().bold())
-            } else {
-                (Style::new(), Style::new())
-            };
-            let mut err = std::io::stderr().lock();
-            // Nothing can be said about a stderr that cannot be written.
-            drop(writeln!(err, "{red}error:{red:#} {}", self.message));
-            if let Some(hint) = self.hint {
-                drop(writeln!(err, "{cyan}hint:{cyan:#} {hint}"));
-            }
-        }
-        ExitCode::from(self.code)
-    }
-}
-
-impl From<std::io::Error> for Failure {
-    fn from(error: std::io::Error) -> Self {
-        if error.kind() == std::io::ErrorKind::BrokenPipe { Self::quiet() } else { Self::new(error) }
-    }
+    ExitCode::from(code)
 }

@@ -2,10 +2,11 @@
 
 use crate::failure::Failure;
 use crate::load::count;
+use crate::output::Output;
 use clap::{Args, ValueEnum};
 use lehr::features::{FeatureDefinition, Momentum};
 use lehr::fit::{Criterion, FitOptions, Residual, Weighting};
-use lehr::{Law, law};
+use lehr_app::Desk;
 
 /// How to fit.
 #[derive(Debug, Clone, Args)]
@@ -86,6 +87,14 @@ fn number(flag: &str, text: &str) -> Result<f64, Failure> {
 }
 
 impl FitArgs {
+    /// The desk with as many threads as asked for.
+    pub fn desk(&self, output: &Output) -> Result<Desk, Failure> {
+        match self.threads {
+            Some(threads) => output.desk().threads(threads),
+            None => Ok(output.desk()),
+        }
+    }
+
     /// The library's options.
     pub fn options(&self) -> Result<FitOptions, Failure> {
         let mut options = if self.published {
@@ -186,29 +195,6 @@ impl FitArgs {
             };
             options.definition = Some(FeatureDefinition { momentum, ..Default::default() });
         }
-        if let Some(threads) = self.threads {
-            // A second pool in one process cannot happen: every verb comes through here once.
-            rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().map_err(Failure::new)?;
-        }
         Ok(options)
     }
-}
-
-/// Most points a run that are held while runs are read for a fit, unless it needs every row.
-const HELD: usize = 1000;
-
-/// How many points of a run to hold: all, where the fit is over all rows or the momentum over logged rows.
-pub fn held_points(options: &FitOptions) -> Option<usize> {
-    let logged = options.definition.is_some_and(|d| d.momentum == Momentum::LoggedRows);
-    // Twice the points fitted, so that choosing among them costs nothing that is seen.
-    options.points_per_curve.filter(|_| !logged).map(|points| HELD.max(2 * points))
-}
-
-/// The law of that name.
-pub fn law_named(name: &str) -> Result<&'static dyn Law, Failure> {
-    law::by_name(name).ok_or_else(|| {
-        let known: Vec<&str> = law::all().iter().map(|law| law.name()).collect();
-        Failure::usage(format_args!("there is no law '{name}'"))
-            .hint(format_args!("the laws are {}; `lehr laws` describes them", known.join(", ")))
-    })
 }

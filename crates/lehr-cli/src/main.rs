@@ -57,35 +57,42 @@ enum Verb {
     },
 }
 
-fn run(cli: Cli) -> Result<(), Failure> {
-    let output = Output::new(cli.json, cli.accept_caveats);
-    match cli.verb {
-        Verb::Laws(args) => verb::laws::run(args, &output),
-        Verb::Quickstart(args) => verb::quickstart::run(&args, &output),
-        Verb::Import(args) => verb::import::run(args, &output),
-        Verb::Inspect(args) => verb::inspect::run(args, &output),
-        Verb::Fit(args) => verb::fit::run(args, &output),
-        Verb::Validate(args) => verb::validate::run(args, &output),
-        Verb::Compare(args) => verb::compare::run(args, &output),
-        Verb::Forecast(args) => verb::forecast::run(args, &output),
-        Verb::Recommend(args) => verb::recommend::run(args, &output),
-        Verb::Transfer(args) => verb::transfer::run(args, &output),
-        Verb::Train(args) => verb::train::run(*args, &output),
-        Verb::Sweep(args) => verb::sweep::run(*args, &output),
-        Verb::Reproduce(args) => verb::reproduce::run(args, &output),
-        Verb::Schedule(args) => verb::schedule::run(args, &output),
+/// Runs one command line of words, without the program's name, as `output` says.
+pub(crate) fn run_words(words: &[String], output: &Output) -> Result<(), Failure> {
+    let line = std::iter::once("lehr").chain(words.iter().map(String::as_str));
+    let cli = Cli::try_parse_from(line).map_err(Failure::usage)?;
+    run(cli.verb, output)
+}
+
+fn run(verb: Verb, output: &Output) -> Result<(), Failure> {
+    match verb {
+        Verb::Laws(args) => verb::laws::run(args, output),
+        Verb::Quickstart(args) => verb::quickstart::run(&args, output),
+        Verb::Import(args) => verb::import::run(args, output),
+        Verb::Inspect(args) => verb::inspect::run(args, output),
+        Verb::Fit(args) => verb::fit::run(args, output),
+        Verb::Validate(args) => verb::validate::run(args, output),
+        Verb::Compare(args) => verb::compare::run(args, output),
+        Verb::Forecast(args) => verb::forecast::run(args, output),
+        Verb::Recommend(args) => verb::recommend::run(args, output),
+        Verb::Transfer(args) => verb::transfer::run(args, output),
+        Verb::Train(args) => verb::train::run(*args, output),
+        Verb::Sweep(args) => verb::sweep::run(*args, output),
+        Verb::Reproduce(args) => verb::reproduce::run(args, output),
+        Verb::Schedule(args) => verb::schedule::run(args, output),
         Verb::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "lehr", &mut script);
-            output::data(&String::from_utf8_lossy(&script))
+            output.data(&String::from_utf8_lossy(&script))
         }
     }
 }
 
 fn main() -> ExitCode {
     // A usage error exits with 2 inside `parse`.
-    match run(Cli::parse()) {
+    let cli = Cli::parse();
+    match run(cli.verb, &Output::new(cli.json, cli.accept_caveats)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
+        Err(failure) => failure::report(&failure),
     }
 }

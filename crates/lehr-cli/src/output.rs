@@ -1,81 +1,86 @@
-//! Data to stdout, talk to stderr.
+//! Data to stdout, what is said beside it to stderr.
 
 use crate::failure::Failure;
-use crate::plot::Picture;
 use comfy_table::{ContentLineStyle, LineStyle, TableStyle};
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lehr::Caveat;
+use lehr_app::documents::{self, Document};
+use lehr_app::failure::{flag, worded};
+use lehr_app::pictures::{Drawing, Picture};
+use lehr_app::{Answer, Desk, Event, Files, Observer, writing};
+use lehr_io::Note;
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-/// Caveats of one kind that are said one by one.
+pub use lehr_app::writing::{check_picture, check_target, write_file};
+
+/// Caveats and notes of one kind that are said one by one.
 const MOST_OF_A_KIND: usize = 3;
 
+/// Where text goes: a stream of the process, or a buffer that keeps it.
+#[derive(Debug, Clone)]
+enum Channel {
+    Stdout,
+    Stderr,
+    Kept(Arc<Mutex<Vec<u8>>>),
+}
+
+impl Channel {
+    fn write(&self, bytes: &[u8]) -> std::io::Result<()> {
+        match self {
+            Self::Stdout => {
+                let mut out = std::io::stdout().lock();
+                out.write_all(bytes)?;
+                out.flush()
+            }
+            Self::Stderr => std::io::stderr().lock().write_all(bytes),
+            Self::Kept(kept) => {
+                kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend_from_slice(bytes);
+                Ok(())
+            }
+        }
+    }
+
+    fn is_terminal(&self) -> bool {
+        match self {
+            Self::Stdout => std::io::stdout().is_terminal(),
+            Self::Stderr => std::io::stderr().is_terminal(),
+            Self::Kept(_) => false,
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Kept(kept) => {
+                let kept = kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                String::from_utf8_lossy(&kept).into_owned()
+            }
+            _ => String::new(),
+        }
+    }
+}
+
 /// How the user wants to be answered.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Output {
     /// One JSON document instead of tables.
     pub json: bool,
     accept_caveats: bool,
+    out: Channel,
+    err: Channel,
 }
 
 /// Writes data to stdout, with a line end.
 pub fn data(text: &str) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    if !text.ends_with('\n') {
-        out.write_all(b"\n")?;
-    }
-    out.flush()?;
-    Ok(())
+    Output::new(false, false).data(text)
 }
 
-/// Writes data to stdout as it is.
-pub fn bytes(data: &[u8]) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(data)?;
-    out.flush()?;
-    Ok(())
-}
-
-/// Writes a line of talk to stderr.
+/// Writes a line to stderr.
 pub fn say(text: impl std::fmt::Display) {
-    // Nothing can be said about a stderr that cannot be written.
-    drop(writeln!(std::io::stderr().lock(), "{text}"));
-}
-
-/// Whether a file can be made at this path, before any work is done for it.
-pub fn check_target(path: Option<&std::path::Path>) -> Result<(), Failure> {
-    let Some(path) = path else { return Ok(()) };
-    if path.is_dir() {
-        return Err(
-            Failure::usage(format_args!("{} is a directory", path.display())).hint("name a file to write")
-        );
-    }
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() && !parent.is_dir() => {
-            Err(Failure::new(format_args!("{}: there is no directory {}", path.display(), parent.display()))
-                .hint("make it first, or name another"))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Writes a file whole or not at all: beside it first, then renamed.
-pub fn write_file(path: &std::path::Path, bytes: &[u8]) -> Result<(), Failure> {
-    let at = |error: std::io::Error| Failure::new(format_args!("{}: {error}", path.display()));
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    if name.is_empty() {
-        return Err(Failure::usage(format_args!("{} is not the name of a file", path.display())));
-    }
-    name.push(format!(".{}.tmp", std::process::id()));
-    let beside = path.with_file_name(name);
-    let written = std::fs::write(&beside, bytes).and_then(|()| std::fs::rename(&beside, path));
-    if written.is_err() {
-        // What was begun is of no use to anyone; the first error is the one to tell.
-        drop(std::fs::remove_file(&beside));
-    }
-    written.map_err(at)
+    Output::new(false, false).say(text);
 }
 
 /// An empty table in the house style: no vertical lines, one rule under the header.
@@ -95,19 +100,62 @@ pub fn table<I: IntoIterator<Item = S>, S: Into<String>>(header: I) -> comfy_tab
 impl Output {
     /// As the global flags say.
     pub fn new(json: bool, accept_caveats: bool) -> Self {
-        Self { json, accept_caveats }
+        Self { json, accept_caveats, out: Channel::Stdout, err: Channel::Stderr }
     }
 
-    /// Prints one JSON document.
+    /// Keeps what is written instead of writing it; blocking caveats are accepted.
+    pub fn kept() -> Self {
+        let keep = || Channel::Kept(Arc::default());
+        Self { json: false, accept_caveats: true, out: keep(), err: keep() }
+    }
+
+    /// What was kept of data and of what was said.
+    pub fn texts(&self) -> (String, String) {
+        (self.out.text(), self.err.text())
+    }
+
+    /// Writes data, with a line end.
+    pub fn data(&self, text: &str) -> Result<(), Failure> {
+        self.bytes(text.as_bytes())?;
+        if text.ends_with('\n') { Ok(()) } else { self.bytes(b"\n") }
+    }
+
+    /// Writes data as it is.
+    pub fn bytes(&self, data: &[u8]) -> Result<(), Failure> {
+        Ok(self.out.write(data)?)
+    }
+
+    /// Writes a line beside the data, its options worded as flags.
+    pub fn say(&self, text: impl std::fmt::Display) {
+        let line = worded(&text.to_string(), flag) + "\n";
+        // Nothing can be said about a stderr that cannot be written.
+        drop(self.err.write(line.as_bytes()));
+    }
+
+    /// A desk that reads the disk and shows its progress on a terminal.
+    pub fn desk(&self) -> Desk {
+        let desk = Desk::new(Files::Disk);
+        match self.err {
+            Channel::Kept(_) => desk,
+            _ => desk.observed(Arc::new(Bar::default())),
+        }
+    }
+
+    /// Prints one JSON value.
     pub fn json(&self, value: &impl serde::Serialize) -> Result<(), Failure> {
-        data(&serde_json::to_string_pretty(value).map_err(Failure::new)?)
+        self.data(&serde_json::to_string_pretty(value)?)
+    }
+
+    /// Prints one JSON document, its name and version first.
+    pub fn answer(&self, document: &impl Document) -> Result<(), Failure> {
+        self.data(&documents::text(document)?)
     }
 
     /// Prints one JSON document with its name and version first: `{"schema": "lehr.forecast/1", …}`.
     pub fn document(&self, schema: &str, value: &impl serde::Serialize) -> Result<(), Failure> {
         let mut document = serde_json::Map::new();
         document.insert("schema".to_owned(), schema.into());
-        match serde_json::to_value(value).map_err(Failure::new)? {
+        match serde_json::to_value(value)? {
             serde_json::Value::Object(fields) => document.extend(fields),
             other => {
                 document.insert("value".to_owned(), other);
@@ -118,23 +166,68 @@ impl Output {
 
     /// A spinner on stderr that appears after a second, on a terminal only.
     pub fn wait(&self, what: &'static str) -> ProgressBar {
-        let bar = if std::io::stderr().is_terminal() {
+        let bar = if self.err.is_terminal() {
             ProgressBar::new_spinner().with_message(what)
         } else {
             ProgressBar::hidden()
         };
-        bar.enable_steady_tick(std::time::Duration::from_secs(1));
+        bar.enable_steady_tick(Duration::from_secs(1));
         bar
     }
 
     /// The picture drawn for the terminal, coloured only where stdout is one.
     pub fn drawing(&self, picture: &Picture) -> Option<String> {
-        let terminal = std::io::stdout().is_terminal();
         let style = lehr_report::TerminalStyle {
-            colour: terminal && std::env::var_os("NO_COLOR").is_none(),
+            colour: self.out.is_terminal() && std::env::var_os("NO_COLOR").is_none(),
             ..lehr_report::TerminalStyle::default()
         };
         (!self.json).then(|| picture.terminal(&style))
+    }
+
+    /// Writes a picture into a file and says so.
+    pub fn draw(&self, path: &Path, drawing: impl Into<Drawing>) -> Result<(), Failure> {
+        writing::write_drawing(path, &drawing.into())?;
+        self.say(format_args!("wrote {}", path.display()));
+        Ok(())
+    }
+
+    /// Writes a file and says so.
+    pub fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+        write_file(path, bytes)?;
+        self.say(format_args!("wrote {}", path.display()));
+        Ok(())
+    }
+
+    /// Says notes on stderr (not with `--json`); of more than three of one kind, the first and how many more.
+    pub fn notes(&self, notes: &[Note]) {
+        if self.json {
+            return;
+        }
+        let (mappings, others): (Vec<&Note>, Vec<&Note>) = notes.iter().partition(|n| n.code == "mapping");
+        for note in mappings {
+            self.say(format_args!("note: {note}"));
+        }
+        let mut by_code: BTreeMap<&str, Vec<&Note>> = BTreeMap::new();
+        for note in others {
+            by_code.entry(&note.code).or_default().push(note);
+        }
+        for (code, notes) in by_code {
+            let shown = if notes.len() > MOST_OF_A_KIND { 1 } else { notes.len() };
+            for note in &notes[..shown] {
+                self.say(format_args!("note: {note}"));
+            }
+            if notes.len() > shown {
+                self.say(format_args!(
+                    "note: … and {} more such notes ({code}; `lehr inspect --json` has all)",
+                    notes.len() - shown
+                ));
+            }
+        }
+    }
+
+    /// The end of every answer: its caveats, see [`Output::caveats`].
+    pub fn close<T>(&self, answer: &Answer<T>) -> Result<(), Failure> {
+        self.caveats(&answer.caveats)
     }
 
     /// Says the caveats on stderr (they are in the JSON document otherwise) and fails with exit code 3 when one of
@@ -147,11 +240,11 @@ impl Output {
                 *count += 1;
                 if *count <= MOST_OF_A_KIND {
                     let word = if caveat.blocking { "CAVEAT" } else { "caveat" };
-                    say(format_args!("{word}: {}", caveat.message));
+                    self.say(format_args!("{word}: {}", caveat.message));
                 }
             }
             for (code, count) in seen.into_iter().filter(|(_, count)| *count > MOST_OF_A_KIND) {
-                say(format_args!(
+                self.say(format_args!(
                     "caveat: … and {} more of the kind '{code}' (--json has all)",
                     count - MOST_OF_A_KIND
                 ));
@@ -162,6 +255,52 @@ impl Output {
                 Err(Failure::caveat(format_args!("blocking caveat '{}': {}", caveat.code, caveat.message)))
             }
             _ => Ok(()),
+        }
+    }
+}
+
+/// Shows progress on stderr: a bar while files are read, a spinner while something is computed; after a second, on a
+/// terminal only.
+#[derive(Default)]
+struct Bar(Mutex<Option<(ProgressBar, Instant)>>);
+
+impl Observer for Bar {
+    fn hear(&self, event: Event) {
+        if !std::io::stderr().is_terminal() {
+            return;
+        }
+        let mut now = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match event {
+            Event::Reading { files, of_files, runs } => {
+                let (bar, since) = now.get_or_insert_with(|| {
+                    (ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden()), Instant::now())
+                });
+                if bar.is_hidden() {
+                    if since.elapsed() < Duration::from_secs(1) {
+                        return;
+                    }
+                    bar.set_draw_target(ProgressDrawTarget::stderr());
+                    if let Ok(style) =
+                        ProgressStyle::with_template("reading {bar:30} {pos}/{len} files, {msg}")
+                    {
+                        bar.set_style(style);
+                    }
+                }
+                bar.set_length(of_files as u64);
+                bar.set_position(files as u64);
+                bar.set_message(format!("{runs} runs"));
+            }
+            Event::Begun(what) => {
+                let bar = ProgressBar::new_spinner().with_message(what);
+                bar.enable_steady_tick(Duration::from_secs(1));
+                *now = Some((bar, Instant::now()));
+            }
+            Event::Done => {
+                if let Some((bar, _)) = now.take() {
+                    bar.finish_and_clear();
+                }
+            }
+            _ => {}
         }
     }
 }

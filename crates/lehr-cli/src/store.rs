@@ -1,127 +1,18 @@
-//! Writing a run store: one writer at a time, both files replaced as a whole.
+//! Run stores, as the verbs that train use them.
 
 use crate::failure::Failure;
-use crate::load::file_source;
-use crate::output::say;
-use lehr_io::run_store::{FORMAT, MANIFEST, POINTS, StoreManifest, StoreWriter};
-use std::fs::{File, TryLockError};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use lehr_app::store;
+use std::path::Path;
 
-/// A failure that names a path.
-fn at(path: &Path) -> impl Fn(std::io::Error) -> Failure {
-    let path = path.to_path_buf();
-    move |error| Failure::new(format_args!("{}: {error}", path.display()))
-}
-
-/// Holds the store against a second writer until it is dropped; the system lets go of it when a process dies.
-fn lock(store: &Path) -> Result<File, Failure> {
-    let path = store.join(".lock");
-    let file = File::options().create(true).append(true).open(&path).map_err(at(&path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            Err(Failure::new(format_args!("{}: another lehr is writing to this store", store.display()))
-                .hint("wait until it is done and try again"))
-        }
-        Err(TryLockError::Error(error)) => Err(at(&path)(error)),
-    }
-}
-
-/// The store as it is: its manifest, if there is a store.
-fn existing(store: &Path) -> Result<Option<StoreManifest>, Failure> {
-    let name = store.to_string_lossy();
-    let manifest_path = store.join(MANIFEST);
-    let manifest = match std::fs::read_to_string(&manifest_path) {
-        Ok(text) => Some(text),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => return Err(at(&manifest_path)(error)),
-    };
-    let points_path = store.join(POINTS);
-    let points = points_path.exists().then(|| file_source(&points_path, 1, false)).transpose()?;
-    let current = StoreManifest::current(&name, manifest.as_deref(), points.as_ref())?;
-    match current {
-        Some((manifest, is_copy)) => {
-            if is_copy {
-                say(format_args!(
-                    "note: {name}: the manifest was behind an interrupted write and is brought up to date"
-                ));
-            }
-            if points.is_none() && !manifest.runs.is_empty() {
-                return Err(Failure::new(format_args!(
-                    "{name}: {POINTS} is missing, but the manifest names {} runs",
-                    manifest.runs.len()
-                ))
-                .hint("restore the file, or write to a new store"));
-            }
-            Ok(Some(manifest))
-        }
-        None if manifest.is_some() || points.is_some() => Err(Failure::new(format_args!(
-            "{name} holds files that are no run store: {MANIFEST} does not say format = \"{FORMAT}\""
-        ))
-        .hint("name another directory for the store")),
-        None => Ok(None),
-    }
-}
-
-/// Puts bytes that are on the disk in the place of a file.
-fn commit(file: &File, temporary: &Path, path: &Path) -> Result<(), Failure> {
-    file.sync_all().map_err(at(temporary))?;
-    std::fs::rename(temporary, path).map_err(at(path))?;
-    // The new name itself must reach the disk too; not every system lets a directory be opened.
-    if let Some(directory) = path.parent().and_then(|parent| File::open(parent).ok()) {
-        directory.sync_all().map_err(at(path))?;
-    }
-    Ok(())
-}
-
-/// Removes an unfinished file, whatever happens.
-struct Temporary(PathBuf);
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        // It is gone already where the write succeeded.
-        drop(std::fs::remove_file(&self.0));
-    }
-}
-
-/// A store that is being replaced; it is as it was until [`Replacement::commit`].
-pub struct Replacement {
-    store: PathBuf,
-    before: Option<StoreManifest>,
-    temporary: Temporary,
-    _held: File,
-}
+/// A store that is being replaced.
+pub struct Replacement;
 
 impl Replacement {
-    /// Makes the store's directory and keeps other writers out of it.
-    pub fn begin(store: &Path) -> Result<Self, Failure> {
-        std::fs::create_dir_all(store).map_err(at(store))?;
-        let held = lock(store)?;
-        let before = existing(store)?;
-        let temporary = Temporary(store.join(format!("{POINTS}.new")));
-        Ok(Self { store: store.to_path_buf(), before, temporary, _held: held })
-    }
-
-    /// The store as it is, if there is one.
-    pub fn before(&self) -> Option<&StoreManifest> {
-        self.before.as_ref()
-    }
-
-    /// A writer of the next generation.
-    pub fn writer(&self) -> Result<StoreWriter<File>, Failure> {
-        let file = File::create(&self.temporary.0).map_err(at(&self.temporary.0))?;
-        let generation = self.before.as_ref().map_or(1, |manifest| manifest.generation + 1);
-        Ok(StoreWriter::new(&self.store.to_string_lossy(), file, generation)?)
-    }
-
-    /// Puts what was written in the store's place.
-    pub fn commit(self, writer: StoreWriter<File>) -> Result<(), Failure> {
-        let (file, manifest) = writer.finish()?;
-        commit(&file, &self.temporary.0, &self.store.join(POINTS))?;
-        let beside = Temporary(self.store.join(format!("{MANIFEST}.new")));
-        let mut file = File::create(&beside.0).map_err(at(&beside.0))?;
-        file.write_all(manifest.as_bytes()).map_err(at(&beside.0))?;
-        commit(&file, &beside.0, &self.store.join(MANIFEST))
+    /// See [`store::Replacement::begin`]; what it notes is said.
+    pub fn begin(path: &Path) -> Result<store::Replacement, Failure> {
+        let mut notes = Vec::new();
+        let begun = store::Replacement::begin(path, &mut notes)?;
+        notes.iter().for_each(|note| crate::output::say(format_args!("note: {note}")));
+        Ok(begun)
     }
 }

@@ -1,13 +1,9 @@
-//! The run to forecast or to recommend for, and the fit it is done with.
+//! The run to forecast or to recommend for.
 
-use crate::failure::Failure;
 use crate::load::positive;
-use crate::output::say;
 use clap::Args;
-use lehr::fit::{FIT_FORMAT, Fit};
 use lehr::forecast::Setting;
-use lehr::{Params, Shape, Steps, Tokens};
-use std::path::Path;
+use lehr::{Params, Shape, Tokens};
 
 /// What the target run is, besides its schedule.
 #[derive(Debug, Clone, Args)]
@@ -54,52 +50,4 @@ pub fn final_rate(text: &str) -> Result<f64, String> {
 /// A shape by name.
 pub fn shape(text: &str) -> Result<Shape, String> {
     text.parse::<Shape>().map_err(|error| error.to_string())
-}
-
-/// The warm-up: as given, else that of the runs fitted, said aloud.
-pub fn warmup(given: Option<u64>, fit: &Fit, total: u64) -> Steps {
-    Steps(given.unwrap_or_else(|| {
-        let mut warmups: Vec<u64> = fit.runs.iter().map(|run| run.warmup + 1).collect();
-        warmups.sort_unstable();
-        let usual = warmups.get(warmups.len() / 2).copied().unwrap_or(0);
-        if usual > total / 2 {
-            say(format_args!(
-                "note: warm-up {} updates, half the horizon, because that of the runs fitted ({usual}) leaves too little (--warmup says otherwise)",
-                total / 2
-            ));
-        } else {
-            say(format_args!(
-                "note: warm-up {usual} updates, as in the runs fitted (--warmup says otherwise)"
-            ));
-        }
-        usual.min(total / 2)
-    }))
-}
-
-/// Reads a fit.
-pub fn read_fit(path: &Path) -> Result<Fit, Failure> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::new(format_args!("{}: {error}", path.display())))?;
-    let hint = "a fit is what `lehr fit PATH… -o fit.json` writes";
-    let value: serde_json::Value = serde_json::from_str(&text).map_err(|error| {
-        Failure::new(format_args!("{}, line {}: not a fit: {error}", path.display(), error.line())).hint(hint)
-    })?;
-    match value.get("format").and_then(serde_json::Value::as_u64) {
-        Some(format) if format == u64::from(FIT_FORMAT) => {}
-        Some(format) => {
-            return Err(Failure::new(format_args!(
-                "{}: a fit of format {format}; this version reads format {FIT_FORMAT}",
-                path.display()
-            ))
-            .hint("fit again with this version"));
-        }
-        None => {
-            return Err(
-                Failure::new(format_args!("{}: not a fit: it has no 'format'", path.display())).hint(hint)
-            );
-        }
-    }
-    // Not from the value: the text keeps the place of a fault.
-    serde_json::from_str(&text)
-        .map_err(|error| Failure::new(format_args!("{}: not a fit: {error}", path.display())).hint(hint))
 }

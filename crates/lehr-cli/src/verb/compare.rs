@@ -1,15 +1,14 @@
 //! `lehr compare`: every law on the same split.
 
 use crate::failure::Failure;
-use crate::fit_args::{FitArgs, held_points, law_named};
-use crate::load::{LoadArgs, load_condensed};
-use crate::output::{Output, data, say, table};
+use crate::fit_args::FitArgs;
+use crate::load::LoadArgs;
+use crate::output::{Output, check_picture, table};
 use crate::verb::fit::percent;
 use crate::verb::validate::SplitArgs;
-use lehr::Law;
-use lehr::law;
-use lehr::validate::{Contender, compare};
-use serde::Serialize;
+use lehr::{Law, law};
+use lehr_app::compare::CompareRequest;
+use lehr_app::{laws, pictures};
 
 /// Compares laws by their error on runs that their fits did not see.
 #[derive(Debug, clap::Args)]
@@ -31,46 +30,28 @@ pub struct Args {
     pub plot: Option<std::path::PathBuf>,
 }
 
-/// A law's line of a comparison, for JSON.
-#[derive(Debug, Serialize)]
-pub struct Entry<'a> {
-    law: &'a str,
-    error: Option<&'a str>,
-    n_coefficients: Option<usize>,
-    train: Option<lehr::fit::Metrics>,
-    test: Option<lehr::fit::Metrics>,
-    margin: Option<f64>,
-    margin_se: Option<f64>,
-}
-
 /// Runs the verb.
 pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     let laws: Vec<&'static dyn Law> = if args.laws.is_empty() {
         law::all()
     } else {
-        args.laws.iter().map(|name| law_named(name)).collect::<Result<_, _>>()?
+        args.laws.iter().map(|name| laws::named(name)).collect::<Result<_, _>>()?
     };
-    let options = args.fit.options()?;
-    crate::plot::check_target(args.plot.as_deref())?;
-    let loaded = load_condensed(&args.load, held_points(&options), output)?;
-    let splits = args.split.splits(&loaded.curves)?;
-    let bar = output.wait("comparing laws");
-    let entries = compare(&laws, &loaded.curves, &splits, &options);
-    bar.finish_and_clear();
-    if entries.iter().all(|(_, c)| c.validation.is_err()) {
-        let reason = entries[0].1.validation.as_ref().err().cloned().unwrap_or_default();
-        return Err(Failure::new(format_args!("no law could be fitted: {reason}")));
-    }
+    let request = CompareRequest {
+        reading: args.load.reading()?,
+        laws,
+        options: args.fit.options()?,
+        splitting: args.split.splitting(),
+    };
+    check_picture(args.plot.as_deref())?;
+    let answer = args.fit.desk(output)?.compare(&request)?;
+    output.notes(&answer.notes);
     if let Some(path) = &args.plot {
-        crate::plot::comparison(path, &entries)?;
+        output.draw(path, pictures::comparison(&answer.value.contenders))?;
     }
     if output.json {
-        let list: Vec<Entry> = entries.iter().map(|(name, c)| entry(name, c)).collect();
-        output.document(
-            "lehr.compare/1",
-            &serde_json::json!({ "winner": entries[0].0, "laws": list, "caveats": loaded.caveats }),
-        )?;
-        return output.caveats(&loaded.caveats);
+        output.answer(&answer.value)?;
+        return output.close(&answer);
     }
     let mut rows = table([
         "law",
@@ -82,7 +63,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         "MAE mnat",
         "behind the best",
     ]);
-    for (name, contender) in &entries {
+    for (name, contender) in &answer.value.contenders {
         match &contender.validation {
             Ok(v) => {
                 let behind = if contender.margin == 0.0 {
@@ -107,25 +88,11 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
                     behind,
                 ]);
             }
-            Err(error) => say(format_args!("note: {name} left out: {error}")),
+            Err(error) => output.say(format_args!("note: {name} left out: {error}")),
         }
     }
-    data(&format!(
+    output.data(&format!(
         "{rows}\n\nmeans over runs held out; standard errors of the difference are paired over those runs\n"
     ))?;
-    output.caveats(&loaded.caveats)
-}
-
-/// A law's line of a comparison.
-pub fn entry<'a>(name: &'a str, contender: &'a Contender) -> Entry<'a> {
-    let validation = contender.validation.as_ref();
-    Entry {
-        law: name,
-        error: validation.err().map(String::as_str),
-        n_coefficients: validation.ok().map(|v| v.n_coefficients),
-        train: validation.ok().map(|v| v.train),
-        test: validation.ok().map(|v| v.test),
-        margin: contender.margin.is_finite().then_some(contender.margin),
-        margin_se: contender.margin_se.is_finite().then_some(contender.margin_se),
-    }
+    output.close(&answer)
 }

@@ -1,10 +1,12 @@
 //! `lehr fit`: a law's coefficients from curves, with everything needed to judge them.
 
 use crate::failure::Failure;
-use crate::fit_args::{FitArgs, held_points, law_named};
-use crate::load::{LoadArgs, load_condensed};
-use crate::output::{Output, check_target, data, say, table, write_file};
-use lehr::fit::{Fit, FitError, fit_point, profile, resample};
+use crate::fit_args::FitArgs;
+use crate::load::LoadArgs;
+use crate::output::{Output, check_picture, check_target, table};
+use lehr::fit::{Fit, resample};
+use lehr_app::fit::{self, FitAnswer, FitRequest};
+use lehr_app::{laws, pictures};
 use std::path::PathBuf;
 
 /// Fits a law of the loss curve.
@@ -39,92 +41,45 @@ pub struct Args {
     bootstrap: Option<u64>,
 }
 
-/// What went wrong in a fit, with the way out.
-pub fn failure(error: FitError) -> Failure {
-    let hint = match &error {
-        FitError::TooFewObservations { .. } => Some("give more runs, or hold coefficients with --fix"),
-        FitError::Plan(_) => Some("`lehr laws NAME` lists the coefficients with their ranges"),
-        FitError::NoSolution { .. } => {
-            Some("widen bounds with --bound, raise --starts, or try another --law")
-        }
-        FitError::DuplicateName(_) => Some("give the runs different names, or leave one out with --run"),
-        FitError::NoPoints { .. } => {
-            Some("leave the run out with --run, or begin earlier with --skip-warmup or --first-update")
-        }
-        FitError::NoTokens { .. } => {
-            Some("state it with --tokens-per-step or in the manifest, or fit chinchilla-steps")
-        }
-        FitError::NoCurves => None,
-    };
-    let failure = match error {
-        FitError::Plan(_) => Failure::usage(error),
-        _ => Failure::new(error),
-    };
-    match hint {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    }
-}
-
 /// Runs the verb.
 pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
-    let law = law_named(&args.law)?;
+    let law = laws::named(&args.law)?;
     let options = args.fit.options()?;
     check_target(args.output.as_deref())?;
-    crate::plot::check_target(args.plot.as_deref())?;
-    let loaded = load_condensed(&args.load, held_points(&options), output)?;
-    let bar = output.wait("fitting");
-    let mut fit = lehr::fit::fit(law, &loaded.curves, &options).map_err(failure)?;
-    bar.finish_and_clear();
-    fit.caveats.extend(loaded.caveats.iter().cloned());
-    let point = if args.profile || args.bootstrap.is_some() {
-        Some(fit_point(law, &loaded.curves, &options).map_err(failure)?)
-    } else {
-        None
+    check_picture(args.plot.as_deref())?;
+    let level = options.level;
+    let request = FitRequest {
+        reading: args.load.reading()?,
+        law,
+        options,
+        profile: args.profile,
+        bootstrap: args.bootstrap,
     };
-    let profiles = match &point {
-        Some(point) if args.profile => profile::profiles(law, point, &options, 24),
-        _ => Vec::new(),
-    };
-    let bootstrap = match (&point, args.bootstrap) {
-        (Some(point), Some(count)) => {
-            Some(resample::bootstrap(law, &loaded.curves, point, &options, count.max(2)))
-        }
-        _ => None,
-    };
+    let answer = args.fit.desk(output)?.fit(&request)?;
+    let FitAnswer { fit, profiles, bootstrap, curves } = &answer.value;
+    output.notes(&answer.notes);
     if let Some(path) = &args.output {
-        let text = serde_json::to_string_pretty(&fit).map_err(Failure::new)?;
-        write_file(path, format!("{text}\n").as_bytes())?;
-        say(format_args!("wrote {}", path.display()));
+        output.write(path, fit::to_file(fit)?.as_bytes())?;
     }
     if let Some(path) = &args.plot {
-        crate::plot::residuals(path, &fit, law, &loaded.curves)?;
+        output.draw(path, pictures::residuals(fit, law, curves))?;
     }
     if output.json {
-        let mut value = serde_json::to_value(&fit).map_err(Failure::new)?;
-        if let Some(object) = value.as_object_mut() {
-            if !profiles.is_empty() {
-                object.insert("profiles".to_owned(), serde_json::to_value(&profiles).map_err(Failure::new)?);
-            }
-            if let Some(bootstrap) = &bootstrap {
-                object.insert("bootstrap".to_owned(), serde_json::to_value(bootstrap).map_err(Failure::new)?);
-            }
-        }
-        output.document("lehr.fit/1", &value)?;
+        output.answer(&answer.value)?;
     } else {
-        data(&text(&fit, law))?;
-        if let Some(bootstrap) = &bootstrap {
+        output.data(&text(fit, law))?;
+        if let Some(bootstrap) = bootstrap {
             let mut rows = table(["coefficient", "value", "block bootstrap (lower bound)"]);
             for (i, c) in fit.coefficients.iter().enumerate().filter(|(_, c)| c.free) {
                 let log = law.coefficients()[i].scale == lehr::law::Scale::Log;
-                let interval = bootstrap.interval(options.level, log, c.value, |theta| theta[i]);
+                let interval = bootstrap.interval(level, log, c.value, |theta| theta[i]);
                 rows.add_row([c.name.clone(), short(c.value), interval.map_or_else(String::new, between)]);
             }
-            data(&format!("\n{rows}"))?;
+            output.data(&format!("\n{rows}"))?;
         }
         if !profiles.is_empty() {
             let mut rows = table(["coefficient", "profile interval (90 %)", "says"]);
-            for p in &profiles {
+            for p in profiles {
                 let end = |v: Option<f64>| v.map_or_else(|| "bound".to_owned(), short);
                 let says = match p.interval {
                     (Some(_), Some(_)) => "determined",
@@ -137,10 +92,10 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
                     says.to_owned(),
                 ]);
             }
-            data(&format!("\n{rows}"))?;
+            output.data(&format!("\n{rows}"))?;
         }
     }
-    output.caveats(&fit.caveats)
+    output.close(&answer)
 }
 
 /// Four significant digits.

@@ -1,12 +1,13 @@
 //! `lehr forecast`: the loss at every update under a schedule.
 
 use crate::failure::Failure;
-use crate::load::{LoadArgs, count, load, positive};
-use crate::output::{Output, check_target, data, say, table, write_file};
-use crate::plot;
-use crate::target::{SettingArgs, final_rate, rate, read_fit, shape, warmup};
-use lehr::forecast::{Forecast, ForecastError, default_points, forecast};
-use lehr::{AnnealingRatio, Schedule, Shape, Steps, Wsd};
+use crate::load::{count, positive};
+use crate::output::{Output, check_picture, check_target, table};
+use crate::target::{SettingArgs, final_rate, rate, shape};
+use lehr::{Schedule, Shape};
+use lehr_app::Reading;
+use lehr_app::forecast::{ForecastAnswer, ForecastRequest};
+use lehr_app::target::{Annealing, Plan};
 use std::path::PathBuf;
 
 /// Forecasts the loss of a run from its schedule.
@@ -77,137 +78,57 @@ pub struct PlanArgs {
 }
 
 impl PlanArgs {
-    fn schedule(&self, fit: &lehr::fit::Fit) -> Result<Schedule, Failure> {
+    fn plan(&self) -> Result<Plan, Failure> {
         if let Some(text) = &self.schedule {
-            return text.parse::<Schedule>().map_err(|error| {
+            return text.parse::<Schedule>().map(Plan::Schedule).map_err(|error| {
                 Failure::usage(error).hint("for example 'wsd:peak=1e-3,total=50k,warmup=300,ratio=0.2'")
             });
         }
         // clap has required both.
         let (Some(peak_lr), Some(total)) = (self.peak_lr, self.steps) else {
-            return Err(Failure::usage("--peak-lr and --steps are needed"));
+            return Err(Failure::usage("[[peak_lr]] and [[steps]] are needed"));
         };
-        let warmup = warmup(self.warmup, fit, total);
-        let anneal = if self.cosine {
-            total.saturating_sub(warmup.0)
-        } else {
-            let ratio = AnnealingRatio::new(self.ratio).map_err(Failure::usage)?;
-            (ratio.get() * total as f64).round() as u64
-        };
-        Wsd {
-            peak_lr,
-            total: Steps(total),
-            warmup,
-            warmup_lr: 0.0,
-            anneal: Steps(anneal),
-            shape: if self.cosine { Shape::Cosine } else { self.shape },
-            final_lr: self.final_lr,
-        }
-        .checked()
-        .map(Schedule::Wsd)
-        .map_err(Failure::usage)
-    }
-}
-
-/// What went wrong, with the way out.
-pub fn failure(error: ForecastError) -> Failure {
-    let hint = match &error {
-        ForecastError::Outside { .. } => Some("--at takes updates of the schedule"),
-        ForecastError::NotFinite { .. } => {
-            Some("another --law may describe it; see `lehr laws` for what each cannot do")
-        }
-        _ => None,
-    };
-    let failure = match error {
-        ForecastError::Outside { .. } | ForecastError::ZeroParams => Failure::usage(error),
-        _ => Failure::new(error),
-    };
-    match hint {
-        Some(hint) => failure.hint(hint),
-        None => failure,
+        let annealing =
+            if self.cosine { Annealing::WholeCosine } else { Annealing::Share(self.ratio, self.shape) };
+        Ok(Plan::Wsd { peak_lr, total, warmup: self.warmup, annealing, final_lr: self.final_lr })
     }
 }
 
 /// Runs the verb.
 pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
-    let mut fit = read_fit(&args.fit)?;
+    let desk = output.desk();
+    let fit = desk.read_fit(&args.fit)?;
     check_target(args.output.as_deref())?;
-    plot::check_target(args.plot.as_deref())?;
-    if let Some(level) = args.level {
-        if !(level > 0.0 && level < 1.0) {
-            return Err(Failure::usage(format_args!("--level {level} is not between 0 and 1")));
-        }
-        fit.options.level = level;
-    }
-    let schedule = args.plan.schedule(&fit)?;
-    let total = schedule.total().0;
-    let setting = args.setting.setting();
-    let mut points = if args.at.is_empty() { default_points(total, 160) } else { args.at.clone() };
-    points.sort_unstable();
-    points.dedup();
-    // What a law says about the warm-up is no forecast.
-    if args.at.is_empty() {
-        let first =
-            fit.runs.iter().map(|run| run.warmup).max().unwrap_or(0) as f64 * fit.options.warmup_factor;
-        points.retain(|&t| t as f64 >= first || t == total);
-    }
-    let forecast = forecast(&fit, &schedule, &setting, &points).map_err(failure)?;
-    let rates = schedule.rates();
-    if let Some(path) = &args.output {
-        let mut csv = String::from("update,lr,loss,lower,upper\n");
-        for i in 0..forecast.update.len() {
-            let t = forecast.update[i];
-            csv.push_str(&format!(
-                "{t},{:e},{:.6},{:.6},{:.6}\n",
-                rates[t as usize - 1],
-                forecast.loss[i],
-                forecast.lower[i],
-                forecast.upper[i]
-            ));
-        }
-        write_file(path, csv.as_bytes())?;
-        say(format_args!("wrote {}", path.display()));
-    }
-    let measured = if args.measured.is_empty() {
-        Vec::new()
-    } else {
-        load(&LoadArgs::of_paths(args.measured.clone()), output)?.curves
+    check_picture(args.plot.as_deref())?;
+    let request = ForecastRequest {
+        fit,
+        plan: args.plan.plan()?,
+        setting: args.setting.setting(),
+        at: args.at,
+        level: args.level,
+        measured: (!args.measured.is_empty()).then(|| Reading::of(args.measured)),
     };
-    let picture = plot::forecast(&fit, &schedule, &forecast, &measured);
+    let answer = desk.forecast(&request)?;
+    output.notes(&answer.notes);
+    if let Some(path) = &args.output {
+        output.write(path, answer.value.csv().as_bytes())?;
+    }
+    let picture = answer.value.picture(&request.fit);
+    let drawing = output.drawing(&picture);
     if let Some(path) = &args.plot {
-        plot::write(path, &picture)?;
+        output.draw(path, picture)?;
     }
     if output.json {
-        output.document("lehr.forecast/1", &json(&forecast, &schedule, &rates))?;
+        output.answer(&answer.value)?;
     } else {
-        data(&text(&forecast, &schedule, !args.at.is_empty(), output, &picture))?;
+        output.data(&text(&answer.value, !request.at.is_empty(), drawing))?;
     }
-    output.caveats(&forecast.caveats)
+    output.close(&answer)
 }
 
-fn json(forecast: &Forecast, schedule: &Schedule, rates: &[f64]) -> serde_json::Value {
-    serde_json::json!({
-        "schedule": schedule.to_string(),
-        "update": forecast.update,
-        "lr": forecast.update.iter().map(|&t| rates[t as usize - 1]).collect::<Vec<_>>(),
-        "loss": forecast.loss,
-        "lower": forecast.lower,
-        "upper": forecast.upper,
-        "final": { "loss": forecast.r#final.value, "lower": forecast.r#final.lower, "upper": forecast.r#final.upper },
-        "level": forecast.level,
-        "caveats": forecast.caveats,
-    })
-}
-
-fn text(
-    forecast: &Forecast,
-    schedule: &Schedule,
-    every: bool,
-    output: &Output,
-    picture: &plot::Picture,
-) -> String {
-    let mut out = format!("{schedule}\n\n");
-    if !every && let Some(drawing) = output.drawing(picture) {
+fn text(forecast: &ForecastAnswer, every: bool, drawing: Option<String>) -> String {
+    let mut out = format!("{}\n\n", forecast.plan);
+    if !every && let Some(drawing) = drawing {
         out.push_str(&drawing);
         out.push('\n');
     }
@@ -219,16 +140,16 @@ fn text(
         let t = forecast.update[i];
         rows.add_row([
             t.to_string(),
-            format!("{:.3e}", schedule.lr(t)),
+            format!("{:.3e}", forecast.plan.lr(t)),
             format!("{:.4}", forecast.loss[i]),
             format!("{:.4} … {:.4}", forecast.lower[i], forecast.upper[i]),
         ]);
     }
-    let f = &forecast.r#final;
+    let f = forecast.last;
     out.push_str(&format!(
         "{rows}\n\nloss at update {}: {:.4} nats per token ({:.4} … {:.4}, {:.0} %)\n",
         forecast.update[n - 1],
-        f.value,
+        f.loss,
         f.lower,
         f.upper,
         forecast.level * 100.0

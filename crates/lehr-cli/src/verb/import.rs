@@ -1,11 +1,9 @@
 //! `lehr import`: logs → run store.
 
 use crate::failure::Failure;
-use crate::load::{LoadArgs, add_caveats, file_source, for_each_run};
-use crate::output::{Output, say};
-use crate::store::Replacement;
-use lehr_io::run_store::POINTS;
-use serde::Serialize;
+use crate::load::LoadArgs;
+use crate::output::Output;
+use lehr_app::import::ImportRequest;
 use std::path::PathBuf;
 
 /// Reads logs once and keeps their runs in a run store, which every verb reads.
@@ -28,61 +26,25 @@ pub struct Args {
     replace: bool,
 }
 
-/// What `--json` prints.
-#[derive(Debug, Serialize)]
-struct Document {
-    store: String,
-    added: Vec<String>,
-    replaced: Vec<String>,
-    runs: usize,
-    points: u64,
-    notes: Vec<lehr_io::Note>,
-    caveats: Vec<lehr::Caveat>,
-}
-
+/// Runs the verb.
 pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
-    let store = args.output.as_path();
-    let name = store.to_string_lossy().into_owned();
-    let replacement = Replacement::begin(store)?;
-    let mut writer = replacement.writer()?;
-    let before = replacement.before();
-    let (mut added, mut replaced, mut points, mut caveats) = (Vec::new(), Vec::new(), 0, Vec::new());
-    let summary = for_each_run(&args.load, None, output, &mut |run| {
-        let id = run.curve.meta().id.clone();
-        let there = before.is_some_and(|manifest| manifest.runs.contains_key(&id));
-        if there && !args.replace {
-            return Err(Failure::new(format_args!("{name}: it has a run '{id}' already"))
-                .hint("--replace puts the new run in its place; --run GLOB leaves it out"));
-        }
-        writer.push(&run.curve, &run.file)?;
-        points += run.curve.step().len() as u64;
-        add_caveats(&mut caveats, run.caveats);
-        if there {
-            replaced.push(id)
-        } else {
-            added.push(id)
-        }
-        Ok(())
-    })?;
-    if let Some(manifest) = before {
-        let old = file_source(&store.join(POINTS), 1, false)?;
-        writer.copy(&old, manifest, &|id| !replaced.iter().any(|new| new == id))?;
-    }
-    let runs = writer.names().count();
-    replacement.commit(writer)?;
+    let request = ImportRequest { reading: args.load.reading()?, store: args.output, replace: args.replace };
+    let answer = output.desk().import(&request)?;
+    output.notes(&answer.notes);
     if output.json {
-        return output.document(
-            "lehr.import/1",
-            &Document { store: name, added, replaced, runs, points, notes: summary.notes, caveats },
-        );
+        return output.answer(&answer.value);
     }
-    for caveat in &caveats {
-        say(format_args!("caveat: {}", caveat.message));
+    for caveat in &answer.caveats {
+        output.say(format_args!("caveat: {}", caveat.message));
     }
-    crate::output::data(&format!(
-        "{name}: {} run{} added, {} replaced, {points} points; {runs} runs in all",
-        added.len(),
-        if added.len() == 1 { "" } else { "s" },
-        replaced.len()
+    let kept = &answer.value;
+    output.data(&format!(
+        "{}: {} run{} added, {} replaced, {} points; {} runs in all",
+        kept.store,
+        kept.added.len(),
+        if kept.added.len() == 1 { "" } else { "s" },
+        kept.replaced.len(),
+        kept.points,
+        kept.runs
     ))
 }

@@ -1,10 +1,9 @@
 //! `lehr laws`: which laws there are, and everything that is known about one.
 
 use crate::failure::Failure;
-use crate::output::{self, Output};
+use crate::output::{Output, table};
 use lehr::law::{self, Coefficient, Law, Scale};
-use lehr::testing;
-use serde_json::json;
+use lehr_app::laws;
 use std::fmt::Write;
 
 /// Lists the laws, or shows one with its coefficients, bounds, source and limits.
@@ -18,24 +17,13 @@ pub struct Args {
 /// Prints the list or one law.
 pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     match args.name {
-        None if output.json => {
-            let laws: Vec<_> = law::all().into_iter().map(brief).collect();
-            output.document("lehr.laws/1", &json!({ "laws": laws }))
-        }
-        None => output::data(&list()),
+        None if output.json => output.answer(&laws::list()),
+        None => output.data(&list()),
         Some(name) => {
-            let law = find(&name)?;
-            if output.json { output.document("lehr.law/1", &detail(law)) } else { output::data(&page(law)) }
+            let law = laws::named(&name)?;
+            if output.json { output.answer(&laws::page(law)) } else { output.data(&page(law)) }
         }
     }
-}
-
-fn find(name: &str) -> Result<&'static dyn Law, Failure> {
-    law::by_name(name).ok_or_else(|| {
-        let names: Vec<&str> = law::all().into_iter().map(Law::name).collect();
-        Failure::usage(format_args!("there is no law '{name}'"))
-            .hint(format_args!("the laws are {}; `lehr laws` shows their equations", names.join(", ")))
-    })
 }
 
 fn list() -> String {
@@ -52,7 +40,7 @@ fn list() -> String {
 }
 
 fn page(law: &dyn Law) -> String {
-    let mut table = output::table(["coefficient", "symbol", "unit", "bounds", "moved as", "start"]);
+    let mut table = table(["coefficient", "symbol", "unit", "bounds", "moved as", "start"]);
     for c in law.coefficients() {
         table.add_row([
             c.name.to_owned(),
@@ -89,30 +77,4 @@ fn fitted_to(law: &dyn Law) -> &'static str {
         (false, true) => "whole curves; every run must state its tokens per update",
         (false, false) => "whole curves",
     }
-}
-
-fn brief(law: &dyn Law) -> serde_json::Value {
-    json!({
-        "name": law.name(),
-        "aliases": law.aliases(),
-        "equation": law.equation(),
-        "n_coefficients": law.coefficients().len(),
-    })
-}
-
-fn detail(law: &dyn Law) -> serde_json::Value {
-    let linear: Vec<&str> = law.linear().iter().map(|&j| law.coefficients()[j].name).collect();
-    json!({
-        "name": law.name(),
-        "aliases": law.aliases(),
-        "equation": law.equation(),
-        "source": law.source(),
-        "limits": law.limits(),
-        "coefficients": law.coefficients(),
-        "linear": linear,
-        "final_only": law.final_only(),
-        "needs_tokens": law.needs_tokens(),
-        "zero_rate_padding_changes_the_loss": !testing::survives_padding(law),
-        "features": law.features(),
-    })
 }

@@ -1,11 +1,11 @@
 //! `lehr quickstart`: the main job on bundled runs, from curves to a recommendation.
 
 use crate::failure::Failure;
-use crate::output::{Output, data, say, write_file};
-use serde_json::json;
+use crate::output::{Output, write_file};
+use lehr_app::documents::Document;
+use serde::Serialize;
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::process::Command;
 
 /// Runs the main job on bundled runs: inspect, fit, compare, forecast, recommend, transfer.
 ///
@@ -66,18 +66,15 @@ const STEPS: [(&str, &[&str]); 6] = [
     ),
 ];
 
-/// Runs the verb. Each step is a process of its own, so that what it says can be kept.
+/// Runs the verb. Each step is parsed and run as its own command line, with what it says kept.
 pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
-    let tell = |text: &str| if output.json { Ok(()) } else { data(text) };
+    let tell = |text: &str| if output.json { Ok(()) } else { output.data(text) };
     let mut steps = Vec::new();
     let folder = args.dir.join("atlas");
-    std::fs::create_dir_all(&folder)
-        .map_err(|error| Failure::new(format_args!("{}: {error}", folder.display())))?;
+    std::fs::create_dir_all(&folder).map_err(Failure::at(&folder))?;
     for (name, bytes) in FILES {
         write_file(&args.dir.join(name), bytes)?;
     }
-    let program = std::env::current_exe()
-        .map_err(|error| Failure::new(format_args!("cannot find the running program: {error}")))?;
     let mut report = "# The main job on the bundled runs\n".to_owned();
     for (why, words) in STEPS {
         let place = |word: &&str| match word.strip_prefix("DIR/") {
@@ -87,35 +84,53 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
         let words: Vec<String> = words.iter().map(place).collect();
         let shown: Vec<String> =
             words.iter().map(|w| if w.contains(['*', ' ']) { format!("'{w}'") } else { w.clone() }).collect();
-        let command = format!("$ lehr {}", shown.join(" "));
-        tell(&format!("\n# {why}\n{command}\n"))?;
-        let answer = Command::new(&program)
-            .args(&words)
-            .arg("--accept-caveats")
-            .output()
-            .map_err(|error| Failure::new(format_args!("{command}: {error}")))?;
-        let (out, err) = (String::from_utf8_lossy(&answer.stdout), String::from_utf8_lossy(&answer.stderr));
+        let command = format!("lehr {}", shown.join(" "));
+        tell(&format!("\n# {why}\n$ {command}\n"))?;
+        let kept = Output::kept();
+        crate::run_words(&words, &kept).map_err(|failure| {
+            let told = Failure::new(format_args!("{command}: {failure}"));
+            match failure.remedy() {
+                Some(remedy) => told.hint(remedy),
+                None => told,
+            }
+        })?;
+        let (out, err) = kept.texts();
         tell(&out)?;
-        if !answer.status.success() {
-            say(&err);
-            return Err(Failure::new(format_args!("{command}: ended with {}", answer.status)));
-        }
         tell(&err)?;
-        steps.push(json!({ "why": why, "command": command.trim_start_matches("$ ") }));
         // Writing to a String cannot fail.
-        let _ = write!(report, "\n## {why}\n\n```console\n{command}\n{out}{err}```\n");
+        let _ = write!(report, "\n## {why}\n\n```console\n$ {command}\n{out}{err}```\n");
         for plot in words.iter().filter_map(|word| word.strip_suffix(".svg")) {
             let name = plot.rsplit(['/', '\\']).next().unwrap_or(plot);
             let _ = write!(report, "\n![{name}]({name}.svg)\n");
         }
+        steps.push(Step { why, command });
     }
-    write_file(&args.dir.join("report.md"), report.as_bytes())?;
+    let file = args.dir.join("report.md");
+    write_file(&file, report.as_bytes())?;
     if output.json {
-        let document = json!({ "schema": "lehr.quickstart/1", "folder": args.dir, "report": args.dir.join("report.md"), "steps": steps });
-        return data(&document.to_string());
+        return output.answer(&QuickstartAnswer { folder: args.dir.clone(), report: file, steps });
     }
-    data(&format!(
+    output.data(&format!(
         "\nThe runs, the fit, two pictures and report.md are in {}. With your own logs: lehr fit PATH… -o fit.json\n",
         args.dir.display()
     ))
+}
+
+/// One question and the command that answers it.
+#[derive(Debug, Serialize)]
+struct Step {
+    why: &'static str,
+    command: String,
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct QuickstartAnswer {
+    folder: PathBuf,
+    report: PathBuf,
+    steps: Vec<Step>,
+}
+
+impl Document for QuickstartAnswer {
+    const SCHEMA: &'static str = "lehr.quickstart/1";
 }

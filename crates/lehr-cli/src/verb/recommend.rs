@@ -1,20 +1,14 @@
 //! `lehr recommend`: the share of the run to spend annealing, and what another share costs.
 
-use crate::export::{self, ExportArgs};
+use crate::export::{ExportArgs, talk};
 use crate::failure::Failure;
-use crate::load::{LoadArgs, count, load, positive};
-use crate::output::{Output, bytes, check_target, data, say, table, write_file};
-use crate::plot;
-use crate::target::{SettingArgs, final_rate, rate, read_fit, shape, warmup};
-use lehr::fit::Fit;
-use lehr::forecast::forecast;
-use lehr::measured::{MeasuredOptimum, measured_optima};
-use lehr::recommend::{
-    RecommendError, RecommendOptions, Recommendation, Target, optimise_free_schedule, optimise_shape,
-    recommend_ratio,
-};
-use lehr::{Schedule, Shape, Steps};
-use lehr_io::export::Export;
+use crate::load::{count, positive};
+use crate::output::{Output, check_picture, check_target, table};
+use crate::target::{SettingArgs, final_rate, rate, shape};
+use lehr::Shape;
+use lehr::recommend::RecommendOptions;
+use lehr_app::recommend::{RecommendAnswer, RecommendRequest};
+use lehr_app::{Reading, documents, export};
 use std::path::PathBuf;
 
 /// Recommends the annealing ratio of a run.
@@ -79,189 +73,80 @@ pub struct Args {
     output: Option<PathBuf>,
 }
 
-fn failure(error: RecommendError) -> Failure {
-    match error {
-        RecommendError::Forecast(error) => crate::verb::forecast::failure(error),
-        RecommendError::Schedule(_) | RecommendError::EmptyRange { .. } => Failure::usage(error),
-        RecommendError::BlindLaw(_) => {
-            Failure::new(error).hint("fit a law that sees the schedule: --law noise-relaxation")
-        }
-    }
+/// Ratios as `0.1..0.5`.
+fn range(text: &str) -> Result<(f64, f64), Failure> {
+    text.split_once("..")
+        .and_then(|(a, b)| Some((a.trim().parse::<f64>().ok()?, b.trim().parse::<f64>().ok()?)))
+        .filter(|(a, b)| *a >= 0.0 && a <= b && *b <= 1.0)
+        .ok_or_else(|| {
+            Failure::usage(format_args!("[[ratio_range]] '{text}' is not of the form 0.1..0.5, within 0..1"))
+        })
 }
 
 /// Runs the verb.
 pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
-    let fit = read_fit(&args.fit)?;
+    let desk = output.desk();
+    let fit = desk.read_fit(&args.fit)?;
     check_target(args.output.as_deref())?;
-    plot::check_target(args.plot.as_deref())?;
-    let range = match &args.ratio_range {
-        None => (0.0, 1.0),
-        Some(text) => text
-            .split_once("..")
-            .and_then(|(a, b)| Some((a.trim().parse::<f64>().ok()?, b.trim().parse::<f64>().ok()?)))
-            .filter(|(a, b)| *a >= 0.0 && a <= b && *b <= 1.0)
-            .ok_or_else(|| {
-                Failure::usage(format_args!(
-                    "--ratio-range '{text}' is not of the form 0.1..0.5, within 0..1"
-                ))
-            })?,
-    };
-    if !(args.tolerance.is_finite() && args.tolerance >= 0.0) {
-        return Err(Failure::usage(format_args!(
-            "--tolerance {} is not a number of at least 0",
-            args.tolerance
-        )));
-    }
-    let options = RecommendOptions {
-        range,
-        max_anneal_steps: args.max_anneal_steps,
-        tolerance: args.tolerance * 1e-3,
-        ..RecommendOptions::default()
-    };
-    let target = Target {
+    check_picture(args.plot.as_deref())?;
+    let request = RecommendRequest {
+        fit,
         peak_lr: args.peak_lr,
-        total: Steps(args.steps),
-        warmup: warmup(args.warmup, &fit, args.steps),
+        total: args.steps,
+        warmup: args.warmup,
         shape: args.shape,
         final_lr: args.final_lr,
         setting: args.setting.setting(),
+        options: RecommendOptions {
+            range: args.ratio_range.as_deref().map_or(Ok((0.0, 1.0)), range)?,
+            max_anneal_steps: args.max_anneal_steps,
+            tolerance: args.tolerance * 1e-3,
+            ..RecommendOptions::default()
+        },
+        optimise_shape: args.optimise_shape,
+        free_schedule: args.free_schedule,
+        measured: (!args.measured.is_empty()).then(|| Reading::of(args.measured)),
+        export: args.export.request(),
     };
-    let bar = output.wait("searching");
-    let found = recommend_ratio(&fit, &target, &options).map_err(failure)?;
-    let best_shape = if args.optimise_shape {
-        Some(optimise_shape(&fit, &target, &options, &found).map_err(failure)?)
-    } else {
-        None
-    };
-    let free = if args.free_schedule {
-        Some(optimise_free_schedule(&fit, &target, &found).map_err(failure)?)
-    } else {
-        None
-    };
-    bar.finish_and_clear();
-    let measured: Vec<MeasuredOptimum> = if args.measured.is_empty() {
-        Vec::new()
-    } else {
-        measured_optima(&load(&LoadArgs::of_paths(args.measured.clone()), output)?.curves)
-            .into_iter()
-            .filter(|m| (m.peak_lr / args.peak_lr - 1.0).abs() < 1e-3 && m.total == args.steps)
-            .collect()
-    };
-    let picture = plot::recommendation(&fit, &target, &found, &measured);
+    let answer = desk.recommend(&request)?;
+    let found = &answer.value;
+    output.notes(&answer.notes);
+    let picture = found.picture(&request.fit);
+    let drawing = output.drawing(&picture);
     if let Some(path) = &args.plot {
-        plot::write(path, &picture)?;
-    }
-    let mut value = serde_json::json!({
-        "ratio": found.ratio,
-        "interval": found.interval,
-        "plateau": found.plateau,
-        "tolerance": found.tolerance,
-        "loss": found.loss.value,
-        "loss_interval": [found.loss.lower, found.loss.upper],
-        "start_step": found.start_step,
-        "anneal_steps": found.anneal_steps,
-        "steps": args.steps,
-        "tokens": found.tokens,
-        "rules": found.rules,
-        "curve": found.curve,
-        "level": found.level,
-        "caveats": found.caveats,
-    });
-    if let Some(object) = value.as_object_mut() {
-        if let Some(best) = &best_shape {
-            object.insert("shape".to_owned(), serde_json::to_value(best).map_err(Failure::new)?);
-        }
-        if let Some(free) = &free {
-            object.insert("free_schedule".to_owned(), serde_json::to_value(free).map_err(Failure::new)?);
-        }
-        if !measured.is_empty() {
-            let list: Vec<serde_json::Value> = measured
-                .iter()
-                .map(|m| serde_json::json!({ "measured": m, "regret": m.regret(found.ratio) }))
-                .collect();
-            object.insert("measured".to_owned(), list.into());
-        }
-    }
-    let best = target.schedule(Steps(found.anneal_steps)).map_err(Failure::usage)?;
-    let made = args.export.make(&best)?;
-    let cost = match &made {
-        Some(made) => Some(export_cost(made, &fit, &target, &best)?),
-        None => None,
-    };
-    if let (Some(object), Some(made)) = (value.as_object_mut(), &made) {
-        let mut written = export::value(made);
-        written["loss_cost"] = cost.into();
-        object.insert("export".to_owned(), written);
+        output.draw(path, picture)?;
     }
     if let Some(path) = &args.output {
-        write_file(
-            path,
-            format!("{}\n", serde_json::to_string_pretty(&value).map_err(Failure::new)?).as_bytes(),
-        )?;
-        say(format_args!("wrote {}", path.display()));
+        output.write(path, documents::text(found)?.as_bytes())?;
     }
     if output.json {
-        output.document("lehr.recommend/1", &value)?;
-    } else {
-        let mut out = text(&found, &target, output, &picture);
-        if let Some(best) = &best_shape {
-            out.push_str(&format!(
-                "\nbest power of the shape: β = {:.2} at r = {:.3}, loss {:.4}: gains {:.2} ± {:.2} mnat over {}\n",
-                best.beta, best.ratio, best.loss, best.gain * 1e3, best.gain_sd * 1e3, target.shape
+        output.answer(found)?;
+        return output.close(&answer);
+    }
+    let text = text(found, drawing);
+    // With --export stdout carries the configuration alone.
+    match &found.made {
+        None => output.data(&text)?,
+        Some(made) => {
+            output.say(&text);
+            talk(made, output);
+            let cost = found.export.as_ref().and_then(|export| export.loss_cost).unwrap_or_default();
+            output.say(format_args!(
+                "note: by the fit, {} ends {:+.2} mnat from the schedule asked for",
+                made.target,
+                1e3 * cost
             ));
-        }
-        if let Some(free) = &free {
-            out.push_str(&format!(
-                "\nbest non-increasing schedule: loss {:.4}, gains {:.2} ± {:.2} mnat over the best {} WSD\n  {}\n",
-                free.loss, free.gain * 1e3, free.gain_sd * 1e3, target.shape, free.schedule
-            ));
-        }
-        for m in &measured {
-            out.push_str(&format!(
-                "\nmeasured in this cell: r* = {:.3} ({:.3} … {:.3}); the recommendation costs {:.2} mnat there\n",
-                m.ratio, m.interval.0, m.interval.1, m.regret(found.ratio) * 1e3
-            ));
-        }
-        // With --export stdout carries the configuration alone.
-        match &made {
-            None => data(&out)?,
-            Some(made) => {
-                say(&out);
-                export::talk(made);
-                say(format_args!(
-                    "note: by the fit, {} ends {:+.2} mnat from the schedule asked for",
-                    made.target,
-                    1e3 * cost.unwrap_or_default()
-                ));
-                bytes(export::bytes(made))?;
-            }
+            output.bytes(export::bytes(made))?;
         }
     }
-    let mut caveats = found.caveats.clone();
-    if free.is_some() || best_shape.is_some() {
-        caveats.push(lehr::Caveat::note(
-            "free-shape",
-            "the best shape and the free schedule are where the law is trusted furthest from its data: try them on a small run before a large one",
-        ));
-    }
-    output.caveats(&caveats)
+    output.close(&answer)
 }
 
-/// The final loss under the trainer's rates minus that under the rates asked for, by the fit (nats per token).
-fn export_cost(made: &Export, fit: &Fit, target: &Target, wanted: &Schedule) -> Result<f64, Failure> {
-    // Both as plain rates, so that nothing but the rates differs.
-    let end = |rates: Vec<f64>| {
-        let schedule = Schedule::sampled(rates).map_err(Failure::new)?;
-        let forecast = forecast(fit, &schedule, &target.setting, &[target.total.0]);
-        forecast.map(|forecast| forecast.r#final.value).map_err(crate::verb::forecast::failure)
-    };
-    Ok(end(made.promised_rates.clone())? - end(wanted.rates())?)
-}
-
-fn text(found: &Recommendation, target: &Target, output: &Output, picture: &plot::Picture) -> String {
+fn text(found: &RecommendAnswer, drawing: Option<String>) -> String {
+    let target = &found.target;
     let percent = (found.level * 100.0).round();
     let mut out = String::new();
-    if let Some(drawing) = output.drawing(picture) {
+    if let Some(drawing) = drawing {
         out.push_str(&drawing);
         out.push('\n');
     }
@@ -284,8 +169,8 @@ fn text(found: &Recommendation, target: &Target, output: &Output, picture: &plot
     ]);
     rows.add_row([
         "loss at the end".to_owned(),
-        format!("{:.4}", found.loss.value),
-        format!("{:.4} … {:.4} nats per token ({percent} %)", found.loss.lower, found.loss.upper),
+        format!("{:.4}", found.loss),
+        format!("{:.4} … {:.4} nats per token ({percent} %)", found.loss_interval.0, found.loss_interval.1),
     ]);
     if let Some(tokens) = found.tokens {
         rows.add_row(["tokens".to_owned(), format!("{:.3e}", tokens as f64), String::new()]);
@@ -304,5 +189,23 @@ fn text(found: &Recommendation, target: &Target, output: &Output, picture: &plot
         ]);
     }
     out.push_str(&format!("{rows}\n"));
+    if let Some(best) = &found.shape {
+        out.push_str(&format!(
+            "\nbest power of the shape: β = {:.2} at r = {:.3}, loss {:.4}: gains {:.2} ± {:.2} mnat over {}\n",
+            best.beta, best.ratio, best.loss, best.gain * 1e3, best.gain_sd * 1e3, target.shape
+        ));
+    }
+    if let Some(free) = &found.free_schedule {
+        out.push_str(&format!(
+            "\nbest non-increasing schedule: loss {:.4}, gains {:.2} ± {:.2} mnat over the best {} WSD\n  {}\n",
+            free.loss, free.gain * 1e3, free.gain_sd * 1e3, target.shape, free.schedule
+        ));
+    }
+    for m in &found.measured {
+        out.push_str(&format!(
+            "\nmeasured in this cell: r* = {:.3} ({:.3} … {:.3}); the recommendation costs {:.2} mnat there\n",
+            m.measured.ratio, m.measured.interval.0, m.measured.interval.1, m.regret * 1e3
+        ));
+    }
     out
 }

@@ -7,11 +7,11 @@ mod ratios;
 mod validation;
 
 use crate::failure::Failure;
-use crate::load::{LoadArgs, load_condensed};
 use crate::output::{Output, data, say, write_file};
 use crate::verb::sweep;
 use findings::Findings;
 use lehr::{Caveat, Curve};
+use lehr_app::Reading;
 use lehr_train::sweep::{Folder, State};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -146,7 +146,8 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
             (store, Some(trained), Some(sweep))
         }
     };
-    let loaded = load_condensed(&LoadArgs::of_paths(vec![store.clone()]), Some(1000), output)?;
+    let loaded = output.desk().runs(&Reading::of([store.clone()]).held(Some(1000)))?;
+    output.notes(&loaded.notes);
     caveats.extend(loaded.caveats);
     let curves = loaded.curves;
     let bar = output.wait("analysing");

@@ -1,15 +1,17 @@
 //! `lehr schedule`: what a schedule does at every update, and which schedule a log followed.
 
-use crate::export::{self, ExportArgs};
+use crate::export::{ExportArgs, talk, targets};
 use crate::failure::Failure;
-use crate::output::{self, Output, say, table};
+use crate::output::{Output, table, write_file};
 use clap::{ArgGroup, Args as ClapArgs};
-use lehr::schedule::{RecogniseOptions, Recognised, recognise};
+use lehr::schedule::RecogniseOptions;
 use lehr::{Schedule, Steps};
+use lehr_app::export::{self, ExportAnswer};
+use lehr_app::schedule::{self, ScheduleAnswer};
+use lehr_app::{Answer, documents};
 use lehr_io::export::Export;
-use serde_json::{Value, json};
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Arguments of `lehr schedule`.
 #[derive(Debug, ClapArgs)]
@@ -20,7 +22,7 @@ use std::path::{Path, PathBuf};
         lehr schedule --cosine peak=3e-4,total=24k,warmup=2160,final=10% --rates > rates.csv\n  \
         lehr schedule --two-stage peak=3e-4,drop=0.9e-4,at=8000,total=16k,warmup=2160 --json\n  \
         lehr schedule --from-log log.csv --warmup 2160\n  \
-        lehr schedule --wsd peak=3e-4,total=1000,warmup=100,ratio=0.2 --export torch > schedule.py\n\n{}", export::targets())
+        lehr schedule --wsd peak=3e-4,total=1000,warmup=100,ratio=0.2 --export torch > schedule.py\n\n{}", targets())
 )]
 pub struct Args {
     /// Warm-up, stable, annealing: peak, total, warmup, ratio (or anneal, in updates), shape, final, start.
@@ -77,54 +79,50 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
-    let (schedule, recognised) = source(&args)?;
-    if let Some(found) = &recognised
-        && !output.json
-    {
-        for note in &found.notes {
-            say(format_args!("note: {note}"));
-        }
+    let answer = source(&args, output)?;
+    for note in answer.notes.iter().filter(|_| !output.json) {
+        output.say(format_args!("note: {}", note.message));
     }
-    if let Some(made) = args.export.make(&schedule)? {
-        return write_export(&made, &args, output);
+    let schedule = &answer.value.schedule;
+    if let Some(request) = args.export.request() {
+        return write_export(&request.make(schedule)?, &args, output);
     }
-    let description = || describe(&schedule, recognised.as_ref());
     if let Some(path) = &args.output {
         let text = match path.extension().and_then(|extension| extension.to_str()) {
-            Some("csv") => csv(&schedule),
-            Some("json") => serde_json::to_string_pretty(&description()).map_err(Failure::new)? + "\n",
+            Some("csv") => schedule::csv(schedule),
+            Some("json") => documents::text(&answer.value)?,
             _ => {
                 return Err(Failure::usage(format_args!("'{}' says no format", path.display()))
                     .hint("end the name in .csv (the rate of every update) or .json (the description)"));
             }
         };
-        return output::write_file(path, text.as_bytes());
+        return write_file(path, text.as_bytes());
     }
     if args.rates {
-        return output::data(&csv(&schedule));
+        return output.data(&schedule::csv(schedule));
     }
     if output.json {
-        return output.document("lehr.schedule/1", &description());
+        return output.answer(&answer.value);
     }
-    output::data(&human(&schedule, recognised.as_ref()))
+    output.data(&human(&answer.value))
 }
 
 /// The configuration alone goes to stdout or the file; what the trainer will really do goes to stderr.
 fn write_export(made: &Export, args: &Args, output: &Output) -> Result<(), Failure> {
     if !output.json {
-        export::talk(made);
+        talk(made, output);
     }
     if let Some(path) = &args.output {
-        output::write_file(path, export::bytes(made))?;
+        write_file(path, export::bytes(made))?;
     }
     match (output.json, &args.output) {
-        (true, _) => output.document("lehr.export/1", &export::value(made)),
+        (true, _) => output.answer(&ExportAnswer::from(made)),
         (false, Some(_)) => Ok(()),
-        (false, None) => output::bytes(export::bytes(made)),
+        (false, None) => output.bytes(export::bytes(made)),
     }
 }
 
-fn source(args: &Args) -> Result<(Schedule, Option<Recognised>), Failure> {
+fn source(args: &Args, output: &Output) -> Result<Answer<ScheduleAnswer>, Failure> {
     if let Some(path) = &args.from_log {
         let options = RecogniseOptions {
             total: args.total.map(Steps),
@@ -133,9 +131,7 @@ fn source(args: &Args) -> Result<(Schedule, Option<Recognised>), Failure> {
             offset: args.offset,
             ..RecogniseOptions::default()
         };
-        let found = recognise(&read_log(path)?, &options)
-            .map_err(|error| Failure::new(format_args!("{}: {error}", path.display())))?;
-        return Ok((found.schedule.clone(), Some(found)));
+        return output.desk().recognise(path, &options);
     }
     let families = [
         ("wsd:", &args.wsd),
@@ -154,92 +150,12 @@ fn source(args: &Args) -> Result<(Schedule, Option<Recognised>), Failure> {
         Failure::usage("no schedule was given")
             .hint("for example --wsd peak=3e-4,total=24k,warmup=2k,ratio=0.2")
     })?;
-    text.parse().map(|schedule| (schedule, None)).map_err(Failure::usage)
+    let schedule: Schedule = text.parse().map_err(Failure::usage)?;
+    Ok(Answer::plain(ScheduleAnswer::of(schedule, None)))
 }
 
-/// Rows of (step, lr) from a CSV file with a header.
-fn read_log(path: &Path) -> Result<Vec<(u64, f64)>, Failure> {
-    let place = path.display();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::new(format_args!("cannot read '{place}': {error}")))?;
-    let mut lines = text.lines().enumerate();
-    let header: Vec<String> = lines
-        .next()
-        .map(|(_, line)| line.split(',').map(|name| name.trim().to_ascii_lowercase()).collect())
-        .unwrap_or_default();
-    let column = |names: &[&str]| {
-        header.iter().position(|name| names.contains(&name.as_str())).ok_or_else(|| {
-            Failure::new(format_args!(
-                "{place}:1: no column '{}'; found: {}",
-                names[0],
-                if header.is_empty() { "nothing (the file is empty)".to_owned() } else { header.join(", ") }
-            ))
-            .hint(format_args!("accepted names: {}", names.join(", ")))
-        })
-    };
-    let step = column(&["step", "update", "iteration", "iter", "global_step"])?;
-    let lr = column(&["lr", "learning_rate", "learning-rate", "rate"])?;
-    let mut rows = Vec::new();
-    for (i, line) in lines.filter(|(_, line)| !line.trim().is_empty()) {
-        let cells: Vec<&str> = line.split(',').map(str::trim).collect();
-        let cell = |index: usize| cells.get(index).copied().unwrap_or_default();
-        // A row without a rate (a validation row, say) is none of the schedule's.
-        if cell(lr).is_empty() {
-            continue;
-        }
-        let bad = |name: &str, found: &str, expected: &str| {
-            Failure::new(format_args!("{place}:{}: {name} is '{found}'; expected {expected}", i + 1))
-        };
-        let t =
-            cell(step).parse::<u64>().map_err(|_| bad("step", cell(step), "a whole number of updates"))?;
-        let y = cell(lr).parse::<f64>().map_err(|_| bad("lr", cell(lr), "a rate"))?;
-        rows.push((t, y));
-    }
-    Ok(rows)
-}
-
-fn csv(schedule: &Schedule) -> String {
-    let mut text = String::from("step,lr\n");
-    for (i, rate) in schedule.rates().into_iter().enumerate() {
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "{},{rate:e}", i + 1);
-    }
-    text
-}
-
-fn describe(schedule: &Schedule, recognised: Option<&Recognised>) -> Value {
-    let total = schedule.total();
-    let phases: Vec<Value> = schedule
-        .phases()
-        .iter()
-        .map(|span| {
-            json!({
-                "phase": span.phase, "first": span.first, "last": span.last, "updates": span.updates(),
-                "first_lr": span.first_lr, "last_lr": span.last_lr, "shape": span.shape, "sum": span.sum,
-            })
-        })
-        .collect();
-    let mut value = json!({
-        "family": schedule.family(),
-        "text": schedule.to_string(),
-        "total": total,
-        "peak_lr": schedule.peak_lr(),
-        "first_lr": schedule.lr(1),
-        "final_lr": schedule.lr(total.0),
-        "forward_effect": schedule.sum(total),
-        "phases": phases,
-        "schedule": schedule,
-    });
-    if let Some(found) = recognised {
-        value["recognised"] = json!({
-            "residual": found.residual, "tolerance": found.tolerance, "exact": found.exact, "offset": found.offset,
-            "known_from": found.known_from, "warmup_known": found.warmup_known, "notes": found.notes,
-        });
-    }
-    value
-}
-
-fn human(schedule: &Schedule, recognised: Option<&Recognised>) -> String {
+fn human(answer: &ScheduleAnswer) -> String {
+    let schedule = &answer.schedule;
     let total = schedule.total();
     let mut phases = table(["phase", "first", "last", "updates", "rate from", "to", "shape", "Σ η"]);
     let spans = schedule.phases();
@@ -268,7 +184,7 @@ fn human(schedule: &Schedule, recognised: Option<&Recognised>) -> String {
         schedule.lr(1),
         schedule.lr(total.0)
     );
-    if let Some(found) = recognised {
+    if let Some(found) = &answer.recognised {
         let _ = writeln!(
             text,
             "recognised with max |Δlr|/peak {:.2e}, rms {:.2e}{}",

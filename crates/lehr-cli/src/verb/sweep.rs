@@ -10,8 +10,8 @@ use lehr_train::sweep::folder::Settings;
 use lehr_train::sweep::local::{Event, Executor};
 use lehr_train::sweep::plan::PlanFile;
 use lehr_train::sweep::{
-    Folder, Graph, LocalExecutor, PlanError, Progress, SlurmExecutor, State, SweepError, estimate,
-    fingerprint, measure_speeds, work, worker,
+    Folder, Graph, LocalExecutor, Progress, SlurmExecutor, State, SweepError, estimate, fingerprint,
+    measure_speeds, work, worker,
 };
 use lehr_train::{Batches, Corpus, CpuTrainer, RunConfig, TrainError, Trainer};
 use std::collections::BTreeMap;
@@ -128,20 +128,6 @@ enum Action {
         #[arg(long)]
         detached: bool,
     },
-}
-
-impl From<SweepError> for Failure {
-    fn from(error: SweepError) -> Self {
-        let busy = matches!(error, SweepError::Busy { .. });
-        let failure = Self::new(&error);
-        if busy { failure.hint("wait for it, or look with `lehr sweep status DIR`") } else { failure }
-    }
-}
-
-impl From<PlanError> for Failure {
-    fn from(error: PlanError) -> Self {
-        Self::new(error).hint("docs/formats/sweep.md describes every key of a plan")
-    }
 }
 
 /// The engine of this machine for a configuration.

@@ -13,7 +13,7 @@ use lehr_train::config_file::{ModelChoice, at_line};
 use lehr_train::expert_tokens::{self, ExpertTokens};
 use lehr_train::session::{Advance, Existing, Plan, Session, branch_point};
 use lehr_train::sweep::Record;
-use lehr_train::{Corpus, CpuTrainer, RunConfig, TrainError, TrainFile, Trainer};
+use lehr_train::{Corpus, CpuTrainer, RunConfig, TrainFile, Trainer};
 use outline::Outline;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -118,14 +118,6 @@ pub struct Args {
     /// Says what the run would cost, and stops.
     #[arg(long)]
     dry_run: bool,
-}
-
-impl From<TrainError> for Failure {
-    fn from(error: TrainError) -> Self {
-        let key = matches!(error, TrainError::Config { .. });
-        let failure = Self::new(error);
-        if key { failure.hint("docs/formats/train.schema.json describes every key") } else { failure }
-    }
 }
 
 /// What `--json` prints after training.

@@ -1,14 +1,13 @@
 //! `lehr validate`: fit on some runs, judge on runs that the fit did not see.
 
 use crate::failure::Failure;
-use crate::fit_args::{FitArgs, held_points, law_named};
-use crate::load::{LoadArgs, load_condensed};
-use crate::output::{Output, data, table};
+use crate::fit_args::FitArgs;
+use crate::load::LoadArgs;
+use crate::output::{Output, table};
 use crate::verb::fit::percent;
-use lehr::Curve;
-use lehr::validate::{
-    LeaveOut, SplitOf, ValidateError, Validation, measure_coverage, split_by_name, splits, validate,
-};
+use lehr::validate::{LeaveOut, Validation};
+use lehr_app::laws;
+use lehr_app::validate::{Splitting, ValidateRequest};
 
 /// How runs are split into fitted and judged ones.
 #[derive(Debug, Clone, clap::Args)]
@@ -41,35 +40,18 @@ pub enum LeaveOutArg {
 }
 
 impl SplitArgs {
-    /// The splits of these curves; one run left out at a time by default.
-    pub fn splits(&self, curves: &[Curve]) -> Result<Vec<SplitOf>, Failure> {
+    /// How to split; one run left out at a time by default.
+    pub fn splitting(&self) -> Splitting {
         if !self.train.is_empty() {
-            return Ok(vec![split_by_name(curves, &self.train, &self.test).map_err(failure)?]);
+            return Splitting::Named { train: self.train.clone(), test: self.test.clone() };
         }
-        let what = match self.leave_out.unwrap_or(LeaveOutArg::Run) {
+        Splitting::LeaveOut(match self.leave_out.unwrap_or(LeaveOutArg::Run) {
             LeaveOutArg::Run => LeaveOut::Run,
             LeaveOutArg::Schedule => LeaveOut::Schedule,
             LeaveOutArg::PeakLr => LeaveOut::PeakRate,
             LeaveOutArg::Horizon => LeaveOut::Horizon,
             LeaveOutArg::Size => LeaveOut::Size,
-        };
-        splits(curves, what).map_err(failure)
-    }
-}
-
-/// What went wrong, with the way out.
-pub fn failure(error: ValidateError) -> Failure {
-    match error {
-        ValidateError::Fit { error, .. } => crate::verb::fit::failure(error),
-        ValidateError::NoMatch { .. } => Failure::usage(error).hint(
-            "patterns know * and ?; a name without its folder is enough: --train 'cosine_*,constant_24000'",
-        ),
-        ValidateError::Empty { .. } => {
-            Failure::usage(error).hint("let --train name some of the runs, not all")
-        }
-        ValidateError::NothingToLeaveOut { .. } => {
-            Failure::usage(error).hint("use --leave-out run or --train")
-        }
+        })
     }
 }
 
@@ -96,31 +78,21 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
-    let law = law_named(&args.law)?;
-    let options = args.fit.options()?;
-    let loaded = load_condensed(&args.load, held_points(&options), output)?;
-    let splits = args.split.splits(&loaded.curves)?;
-    let bar = output.wait("validating");
-    let validation = validate(law, &loaded.curves, &splits, &options).map_err(failure)?;
-    let covered = if args.coverage {
-        Some(measure_coverage(law, &loaded.curves, &splits, &options).map_err(failure)?)
-    } else {
-        None
+    let request = ValidateRequest {
+        law: laws::named(&args.law)?,
+        options: args.fit.options()?,
+        reading: args.load.reading()?,
+        splitting: args.split.splitting(),
+        coverage: args.coverage,
     };
-    bar.finish_and_clear();
+    let answer = args.fit.desk(output)?.validate(&request)?;
+    output.notes(&answer.notes);
     if output.json {
-        let mut value = serde_json::to_value(&validation).map_err(Failure::new)?;
-        if let (Some(object), Some(covered)) = (value.as_object_mut(), &covered) {
-            object.insert("coverage".to_owned(), serde_json::to_value(covered).map_err(Failure::new)?);
-        }
-        if let Some(object) = value.as_object_mut() {
-            object.insert("caveats".to_owned(), serde_json::to_value(&loaded.caveats).map_err(Failure::new)?);
-        }
-        output.document("lehr.validate/1", &value)?;
-        return output.caveats(&loaded.caveats);
+        output.answer(&answer.value)?;
+        return output.close(&answer);
     }
-    let mut out = text(&validation, splits.len());
-    if let Some(c) = &covered {
+    let mut out = text(&answer.value.validation, answer.value.splits);
+    if let Some(c) = &answer.value.coverage {
         out.push_str(&format!(
             "\nintervals of {:.0} %: {} of {} last losses held out lie inside ({:.1} %), {:.1} % of all points; half-width ±{}\n",
             c.level * 100.0,
@@ -131,8 +103,8 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
             percent(c.mean_half_width),
         ));
     }
-    data(&out)?;
-    output.caveats(&loaded.caveats)
+    output.data(&out)?;
+    output.close(&answer)
 }
 
 fn text(validation: &Validation, splits: usize) -> String {

@@ -3,12 +3,12 @@
 use super::findings::{Block, Findings, Table, mnat};
 use crate::failure::Failure;
 use crate::plot::Picture;
-use crate::verb::compare::entry;
 use crate::verb::fit::percent;
 use lehr::fit::{FitOptions, Metrics};
 use lehr::schedule::Family;
 use lehr::validate::{Contender, SplitOf, Validation, compare};
 use lehr::{Caveat, Curve, Schedule, Shape, law};
+use lehr_app::compare::CompareLine;
 use lehr_report::{ComparisonEntry, ComparisonPicture};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -162,7 +162,7 @@ pub fn transfer(curves: &[Curve], store: &str) -> Result<Findings, Failure> {
                 "split": split.name,
                 "fitted": split.train.len(),
                 "judged": split.test.len(),
-                "laws": entries.iter().map(|(name, c)| entry(name, c)).collect::<Vec<_>>(),
+                "laws": entries.iter().map(|(name, c)| CompareLine::of(name, c)).collect::<Vec<_>>(),
             }));
         }
     }

@@ -4,11 +4,11 @@
 use super::findings::{Block, Findings, Table, mnat};
 use super::ratios::{Target, targets};
 use crate::failure::Failure;
-use crate::load::{LoadArgs, load_condensed};
 use crate::output::Output;
 use crate::verb::sweep;
 use lehr::Curve;
 use lehr::measured::final_loss;
+use lehr_app::Reading;
 use lehr_train::sweep::plan::PlanFile;
 use lehr_train::sweep::{Folder, Grid, Job};
 use serde::Serialize;
@@ -88,7 +88,7 @@ pub fn validate(
     super::write_plan(&path, &text)?;
     let (_, _) = sweep::train(&path, &folder, jobs, output)?;
     sweep::export::everything(folder, store.clone())?;
-    let runs = load_condensed(&LoadArgs::of_paths(vec![store]), Some(1000), output)?.curves;
+    let runs = output.desk().runs(&Reading::of([store]).held(Some(1000)))?.curves;
     let validated: Vec<Validated> = targets
         .iter()
         .filter_map(|(target, job)| {
