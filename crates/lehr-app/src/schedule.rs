@@ -30,6 +30,16 @@ pub struct RecognisedFrom {
     pub notes: Vec<String>,
 }
 
+/// A run of updates in one phase, and how many they are.
+#[derive(Debug, Clone, Serialize)]
+pub struct PhaseLine {
+    /// The span.
+    #[serde(flatten)]
+    pub span: PhaseSpan,
+    /// Number of updates.
+    pub updates: u64,
+}
+
 /// A schedule, described.
 #[derive(Debug, Clone, Serialize)]
 pub struct ScheduleAnswer {
@@ -48,7 +58,7 @@ pub struct ScheduleAnswer {
     /// S = Σ η over the run (rate · updates).
     pub forward_effect: f64,
     /// Its phases.
-    pub phases: Vec<PhaseSpan>,
+    pub phases: Vec<PhaseLine>,
     /// The schedule itself.
     pub schedule: Schedule,
     /// How it was recognised, if it was.
@@ -73,7 +83,11 @@ impl ScheduleAnswer {
             first_lr: schedule.lr(1),
             final_lr: schedule.lr(total.0),
             forward_effect: schedule.sum(total),
-            phases: schedule.phases(),
+            phases: schedule
+                .phases()
+                .into_iter()
+                .map(|span| PhaseLine { updates: span.updates(), span })
+                .collect(),
             schedule,
             recognised: found.map(|found| RecognisedFrom {
                 residual: found.residual,
