@@ -87,15 +87,17 @@ impl Desk {
     pub fn compare(&self, request: &CompareRequest) -> Result<Answer<CompareAnswer>, Failure> {
         let options = &request.options;
         let runs = self.runs(&request.reading.clone().held(held_points(options)))?;
-        let splits = request.splitting.splits(&runs.curves)?;
-        let contenders =
-            self.work("comparing laws", || Ok(compare(&request.laws, &runs.curves, &splits, options)))?;
+        let noting = |failure: Failure| failure.noting(&runs.notes);
+        let splits = request.splitting.splits(&runs.curves).map_err(noting)?;
+        let contenders = self
+            .work("comparing laws", || Ok(compare(&request.laws, &runs.curves, &splits, options)))
+            .map_err(noting)?;
         let Some((winner, _)) = contenders.first() else {
             return Err(Failure::usage("no law is named; expected at least one"));
         };
         if contenders.iter().all(|(_, c)| c.validation.is_err()) {
             let reason = contenders[0].1.validation.as_ref().err().cloned().unwrap_or_default();
-            return Err(Failure::new(format_args!("no law could be fitted: {reason}")));
+            return Err(noting(Failure::new(format_args!("no law could be fitted: {reason}"))));
         }
         let value = CompareAnswer {
             winner: winner.clone(),

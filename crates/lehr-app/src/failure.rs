@@ -4,7 +4,7 @@ use lehr::fit::FitError;
 use lehr::forecast::ForecastError;
 use lehr::recommend::RecommendError;
 use lehr::validate::ValidateError;
-use lehr_io::ReadError;
+use lehr_io::{Note, ReadError};
 use lehr_io::export::ExportError;
 
 /// Of which kind a failure is; the command turns it into its exit code.
@@ -33,11 +33,12 @@ pub struct Failure {
     kind: FailureKind,
     message: String,
     remedy: Option<String>,
+    notes: Vec<Note>,
 }
 
 impl Failure {
     fn of(kind: FailureKind, message: impl std::fmt::Display) -> Self {
-        Self { kind, message: message.to_string(), remedy: None }
+        Self { kind, message: message.to_string(), remedy: None, notes: Vec::new() }
     }
 
     /// There is no answer.
@@ -77,6 +78,19 @@ impl Failure {
     pub fn at(path: &std::path::Path) -> impl Fn(std::io::Error) -> Self + use<> {
         let path = path.to_path_buf();
         move |error| Self::new(format_args!("{}: {error}", path.display()))
+    }
+
+    /// Adds what was done with the data before it failed, which often explains it.
+    #[must_use]
+    pub fn noting(mut self, notes: &[Note]) -> Self {
+        self.notes.extend_from_slice(notes);
+        self
+    }
+
+    /// What was done with the data before it failed.
+    #[must_use]
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
     }
 
     /// Its kind.

@@ -65,7 +65,9 @@ impl Desk {
     /// [`Failure`] for logs that cannot be read and data that determine nothing.
     pub fn fit(&self, request: &FitRequest) -> Result<Answer<FitAnswer>, Failure> {
         let runs = self.runs(&request.reading.clone().held(held_points(&request.options)))?;
-        let mut answer = self.fit_curves(request.law, runs.curves, request)?;
+        let mut answer = self
+            .fit_curves(request.law, runs.curves, request)
+            .map_err(|failure| failure.noting(&runs.notes))?;
         add_caveats(&mut answer.value.fit.caveats, runs.caveats);
         answer.caveats = answer.value.fit.caveats.clone();
         answer.notes = runs.notes;

@@ -166,7 +166,9 @@ impl Desk {
         check_level(request.level)?;
         // Last losses and coarse curves are all that is needed.
         let runs = self.runs(&request.reading.clone().held(Some(1000)))?;
-        let value = self.work("searching", || transfer(&runs.curves, request))?;
+        let value = self
+            .work("searching", || transfer(&runs.curves, request))
+            .map_err(|failure| failure.noting(&runs.notes))?;
         let caveats = value.caveats.clone();
         Ok(Answer { value, caveats, notes: runs.notes })
     }

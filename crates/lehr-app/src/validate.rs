@@ -83,19 +83,21 @@ impl Desk {
     pub fn validate(&self, request: &ValidateRequest) -> Result<Answer<ValidateAnswer>, Failure> {
         let options = &request.options;
         let runs = self.runs(&request.reading.clone().held(held_points(options)))?;
-        let splits = request.splitting.splits(&runs.curves)?;
-        let law = request.law;
-        let validation = self.work("validating", || Ok(validate(law, &runs.curves, &splits, options)?))?;
-        let coverage = if request.coverage {
-            Some(self.work("validating", || Ok(measure_coverage(law, &runs.curves, &splits, options)?))?)
-        } else {
-            None
+        let judge = || -> Result<ValidateAnswer, Failure> {
+            let splits = request.splitting.splits(&runs.curves)?;
+            let law = request.law;
+            let validation = self.work("validating", || Ok(validate(law, &runs.curves, &splits, options)?))?;
+            let coverage = if request.coverage {
+                Some(
+                    self.work("validating", || Ok(measure_coverage(law, &runs.curves, &splits, options)?))?,
+                )
+            } else {
+                None
+            };
+            let caveats = runs.caveats.clone();
+            Ok(ValidateAnswer { validation, coverage, caveats, splits: splits.len() })
         };
-        let caveats = runs.caveats;
-        Ok(Answer {
-            value: ValidateAnswer { validation, coverage, caveats: caveats.clone(), splits: splits.len() },
-            caveats,
-            notes: runs.notes,
-        })
+        let value = judge().map_err(|failure| failure.noting(&runs.notes))?;
+        Ok(Answer { value, caveats: runs.caveats, notes: runs.notes })
     }
 }

@@ -91,8 +91,12 @@ fn run(verb: Verb, output: &Output) -> Result<(), Failure> {
 fn main() -> ExitCode {
     // A usage error exits with 2 inside `parse`.
     let cli = Cli::parse();
-    match run(cli.verb, &Output::new(cli.json, cli.accept_caveats)) {
+    let output = Output::new(cli.json, cli.accept_caveats);
+    match run(cli.verb, &output) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure::report(&failure),
+        Err(failure) => {
+            output.notes(failure.notes());
+            failure::report(&failure)
+        }
     }
 }

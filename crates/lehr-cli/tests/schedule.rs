@@ -108,7 +108,7 @@ fn every_refusal_says_what_was_found_and_expected() {
         (vec!["--wsd", WSD, "-o", "rates.xlsx"], 2, "'rates.xlsx' says no format"),
         (vec!["--from-log", log], 1, "log.csv:3: lr is 'fast'; expected a rate"),
         (vec!["--from-log", bare], 1, "bare.csv:1: no column 'lr'; found: iteration, loss"),
-        (vec!["--from-log", "/nowhere/log.csv"], 1, "cannot read '/nowhere/log.csv'"),
+        (vec!["--from-log", "/nowhere/log.csv"], 1, "/nowhere/log.csv: No such file"),
     ] {
         let answer = lehr(&[&["schedule"], arguments.as_slice()].concat());
         assert_eq!(answer.code, Some(code), "{arguments:?}: {}", answer.stderr);
