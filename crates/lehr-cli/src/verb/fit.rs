@@ -110,7 +110,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
                 object.insert("bootstrap".to_owned(), serde_json::to_value(bootstrap).map_err(Failure::new)?);
             }
         }
-        output.document("lehr.fit/1", &value)?;
+        output.document("lehr.fit/2", &value)?;
     } else {
         data(&text(&fit, law))?;
         if let Some(bootstrap) = &bootstrap {
