@@ -188,7 +188,7 @@ impl From<FitError> for Failure {
             FitError::NoTokens { .. } => {
                 Some("state it with [[tokens_per_step]] or in the manifest, or fit chinchilla-steps")
             }
-            FitError::NoCurves => None,
+            FitError::NoCurves | FitError::AllUnsound(_) => None,
         };
         let failure = match error {
             FitError::Plan(_) => Self::usage(error),

@@ -55,7 +55,7 @@ pub struct FitAnswer {
 }
 
 impl Document for FitAnswer {
-    const SCHEMA: &'static str = "lehr.fit/1";
+    const SCHEMA: &'static str = "lehr.fit/2";
 }
 
 impl Desk {

@@ -44,6 +44,10 @@ pub struct FeatureDefinition {
     pub asmt: AsmtDefinition,
     /// Whether the terms of the convex bound are computed (O(T) a point).
     pub bound: bool,
+    /// B_ref: the batch in tokens against which laws with a batch term measure others. `None`: a fit puts its most
+    /// frequent batch here.
+    #[serde(default)]
+    pub reference_batch: Option<f64>,
 }
 
 /// The features of one run at the points where its loss is wanted. P points, K node intervals.
@@ -53,6 +57,8 @@ pub struct RunFeatures {
     pub n8: f64,
     /// Tokens per update; NaN if unknown.
     pub tokens_per_step: f64,
+    /// ln b, the natural logarithm of the tokens per update over B_ref; 0 if either is unknown.
+    pub ln_batch: f64,
     /// The points' updates, ascending, \[P\].
     pub update: Vec<f64>,
     /// The rate that each point's update used, \[P\].
@@ -127,6 +133,13 @@ impl RunFeatures {
         Self {
             n8: params.map_or(1.0, |n| n.0 as f64 / 1e8),
             tokens_per_step: tokens_per_step.map_or(f64::NAN, |b| b.0 as f64),
+            ln_batch: match (tokens_per_step, definition.reference_batch) {
+                // A batch equal to B_ref gives exactly 0.
+                (Some(batch), Some(reference)) if batch.0 as f64 != reference => {
+                    (batch.0 as f64 / reference).ln()
+                }
+                _ => 0.0,
+            },
             update: points.iter().map(|&t| t as f64).collect(),
             lr: points.iter().map(|&t| rates[t as usize - 1]).collect(),
             ln_forward_effect: forward_effect.iter().map(|s| s.ln()).collect(),

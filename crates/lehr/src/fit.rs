@@ -2,6 +2,8 @@
 
 mod caveats;
 pub mod dataset;
+pub mod differences;
+pub mod horizon;
 pub mod identifiability;
 pub mod metrics;
 pub mod objective;
@@ -10,16 +12,19 @@ mod pointwise;
 pub mod profile;
 pub mod resample;
 pub mod solver;
+mod sound;
 pub mod starts;
 mod usual;
 
 pub use dataset::{Dataset, PreparedRun};
+pub use differences::DifferenceError;
 pub use identifiability::{Identifiability, Undetermined};
 pub use metrics::Metrics;
 pub use objective::{Objective, Plan, PlanError, Scratch};
 pub use options::{Criterion, FitOptions, Residual, Weighting};
 pub use resample::{Refit, Uncertainty};
 pub use solver::{Outcome, Stop};
+pub use sound::{LeftOut, Unsound, left_out};
 
 use crate::caveat::Caveat;
 use crate::curve::{Arch, Curve, ParamCount, Split};
@@ -32,7 +37,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// Version of the serialised form of [`Fit`].
-pub const FIT_FORMAT: u32 = 1;
+pub const FIT_FORMAT: u32 = 2;
 
 /// A fitted law: its coefficients, what they were fitted on, how well, and how sure.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,6 +58,8 @@ pub struct Fit {
     pub metrics: Metrics,
     /// The runs, one by one.
     pub runs: Vec<RunFit>,
+    /// Runs given that were not fitted, and why.
+    pub left_out: Vec<LeftOut>,
     /// Which coefficients the data determine.
     pub identifiability: Identifiability,
     /// Refits with runs left out or resampled.
@@ -97,7 +104,7 @@ pub struct Solution {
     pub stop: Stop,
     /// Number of starts.
     pub starts: usize,
-    /// Starts that came within 1 % of the best objective before the finish.
+    /// Starts that came within 1 % of the best objective.
     pub starts_agreeing: usize,
     /// Evaluations of objective and gradient over all starts.
     pub evaluations: u64,
@@ -182,6 +189,9 @@ pub enum FitError {
         /// First update that takes part.
         first: u64,
     },
+    /// Every run diverged or never learned.
+    #[error("all {0} runs diverged or never learned; name the runs to fit all the same as kept")]
+    AllUnsound(usize),
     /// No start gave a finite objective.
     #[error("the {law} law has no finite objective on these curves from any of {starts} starts")]
     NoSolution {
@@ -209,6 +219,10 @@ pub struct PointFit {
     pub options: FitOptions,
 }
 
+/// Most Gauss–Newton steps of the starts that are not among the three best.
+const STEPS_OF_OTHER_STARTS: u64 = 40;
+/// Share of the objective by which another start must be lower to be taken in place of the three best.
+const CLEARLY_LOWER: f64 = 1e-3;
 /// Most runs that the starts search on; with more, an even selection of them.
 const MOST_RUNS_OF_STARTS: usize = 400;
 
@@ -269,14 +283,40 @@ pub fn fit_point(law: &dyn Law, curves: &[Curve], options: &FitOptions) -> Resul
             solver::gauss_newton(&objective, &outcome.z, options.max_iterations, scratch)
         })
         .collect();
+    // The other starts are finished too, but in fewer steps: L-BFGS stalls in the narrow valleys of several sizes, and a
+    // start is only said to agree or not once it has had the same chance.
+    let rest: Vec<Outcome> = outcomes
+        .par_iter()
+        .skip(3)
+        .filter(|outcome| outcome.value < objective::INFEASIBLE)
+        .map_init(Scratch::default, |scratch, outcome| {
+            solver::gauss_newton(&search, &outcome.z, STEPS_OF_OTHER_STARTS, scratch)
+        })
+        .collect();
+    let mut reached: Vec<f64> = rest.iter().map(|outcome| outcome.value).collect();
+    // Of a selection of the runs, starts can only be held against each other.
+    reached.extend(if stride > 1 {
+        outcomes.iter().take(3).map(|outcome| outcome.value).collect::<Vec<_>>()
+    } else {
+        finished.iter().map(|outcome| outcome.value).collect()
+    });
+    let lowest = reached.iter().copied().fold(f64::INFINITY, f64::min);
+    let agreeing = reached.iter().filter(|value| **value <= lowest * 1.01 + 1e-12).count();
+    let evaluations = evaluations + rest.iter().map(|outcome| outcome.evaluations).sum::<u64>();
     let best = finished
         .into_iter()
         .reduce(|best, other| if other.value < best.value { other } else { best })
         .ok_or(FitError::NoSolution { law: law.name(), starts: options.starts })?;
-    // Of a selection of the runs, the starts can only be held against each other.
-    let lowest = if stride > 1 { outcomes[0].value } else { best.value };
+    // A start that was not among the three best may end lower all the same.
+    let best = match rest.into_iter().reduce(|a, b| if b.value < a.value { b } else { a }) {
+        Some(other) if other.value < best.value * (1.0 - CLEARLY_LOWER) && stride == 1 => {
+            let mut scratch = Scratch::default();
+            let other = solver::gauss_newton(&objective, &other.z, options.max_iterations, &mut scratch);
+            if other.value < best.value { other } else { best }
+        }
+        _ => best,
+    };
     let (best, options) = weigh_priors(law, &data, &plan, options, best);
-    let agreeing = outcomes.iter().filter(|o| o.value <= lowest * 1.01 + 1e-12).count();
     let mut theta = vec![0.0; plan.theta.len()];
     plan.to_theta(&best.z, &mut theta);
     let solution = Solution {
@@ -343,6 +383,17 @@ pub fn evaluate(
 /// # Errors
 /// [`FitError`], one variant a reason. A poor fit is no error: it is an answer with caveats.
 pub fn fit(law: &dyn Law, curves: &[Curve], options: &FitOptions) -> Result<Fit, FitError> {
+    let left_out = left_out(curves, options);
+    let kept: Vec<Curve>;
+    let curves = if left_out.is_empty() {
+        curves
+    } else {
+        kept = sound::kept(curves, &left_out);
+        if kept.is_empty() {
+            return Err(FitError::AllUnsound(left_out.len()));
+        }
+        &kept
+    };
     let point = fit_point(law, curves, options)?;
     let options = &point.options;
     let definition = point.data.definition;
@@ -386,6 +437,7 @@ pub fn fit(law: &dyn Law, curves: &[Curve], options: &FitOptions) -> Result<Fit,
         solution: point.solution.clone(),
         metrics,
         runs,
+        left_out,
         identifiability,
         uncertainty,
         caveats: Vec::new(),

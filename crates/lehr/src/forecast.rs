@@ -3,11 +3,16 @@
 use crate::caveat::Caveat;
 use crate::features::RunFeatures;
 use crate::fit::{Fit, resample};
-use crate::law::Law;
+use crate::law::{Coefficient, Law};
 use crate::schedule::Schedule;
 use crate::units::{Params, Tokens};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+
+mod reach;
+
+pub(crate) use reach::Reach;
+pub use reach::{Axis, Widened, limits};
 
 /// A loss with its interval, nats per token.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -35,6 +40,8 @@ pub struct Forecast {
     pub r#final: Estimate,
     /// Level of the intervals.
     pub level: f64,
+    /// Why the interval of the last loss is wider than inside the data, largest first; empty inside.
+    pub widened: Vec<Widened>,
     /// What to know before using it.
     pub caveats: Vec<Caveat>,
 }
@@ -44,7 +51,7 @@ pub struct Forecast {
 pub struct Setting {
     /// N, counted as in the fit. `None`: that of the runs fitted, if they have one.
     pub params: Option<Params>,
-    /// Batch in tokens, if it is to be checked against the runs fitted.
+    /// Batch in tokens. `None`: the most frequent one of the runs fitted.
     pub tokens_per_step: Option<Tokens>,
     /// `dense` or `moe`, if it is to be checked against the runs fitted.
     pub arch: Option<String>,
@@ -116,10 +123,24 @@ fn check_parts(fit: &Fit, law: &dyn Law) -> Result<(), String> {
         if !found.value.is_finite() {
             return Err(format!("coefficient '{}' is {}", found.name, found.value));
         }
+        let range = range_of(fit, expected);
+        if !within(found.value, range, found.free) {
+            return Err(out_of_range("coefficient", found.name.as_str(), found.value, range));
+        }
     }
     let n = law.coefficients().len();
     if let Some(refit) = fit.uncertainty.refits.iter().find(|refit| refit.theta.len() != n) {
         return Err(format!("a refit has {} coefficients, the {} law {n}", refit.theta.len(), fit.law));
+    }
+    for refit in &fit.uncertainty.refits {
+        for ((&value, coefficient), found) in
+            refit.theta.iter().zip(law.coefficients()).zip(&fit.coefficients)
+        {
+            let range = range_of(fit, coefficient);
+            if !within(value, range, found.free) {
+                return Err(out_of_range("a refit's", coefficient.name, value, range));
+            }
+        }
     }
     if fit.runs.is_empty() {
         return Err("it names no run".to_owned());
@@ -129,6 +150,26 @@ fn check_parts(fit: &Fit, law: &dyn Law) -> Result<(), String> {
         return Err(format!("the level of its intervals is {level}, not between 0 and 1"));
     }
     Ok(())
+}
+
+/// The range of a coefficient in this fit: the law's, or the one its options put in place.
+fn range_of(fit: &Fit, coefficient: &Coefficient) -> (f64, f64) {
+    fit.options.bounds.get(coefficient.name).copied().unwrap_or((coefficient.lower, coefficient.upper))
+}
+
+/// Whether a value can come from a fit: inside the range to rounding if it was estimated. A value that was held may be
+/// one that no fit would find (a factor of 0 switches a term off), but not one of another order than the range.
+fn within(value: f64, (lower, upper): (f64, f64), free: bool) -> bool {
+    let slack = 1e-6 * (upper - lower);
+    if free {
+        (lower - slack..=upper + slack).contains(&value)
+    } else {
+        value.is_finite() && value >= lower.min(0.0) - slack && value <= upper.max(0.0) * 10.0 + slack
+    }
+}
+
+fn out_of_range(what: &str, name: &str, value: f64, (lower, upper): (f64, f64)) -> String {
+    format!("{what} {name} is {value:e}, outside {lower} … {upper}, the range of the fit: it was edited")
 }
 
 impl<'a> Ready<'a> {
@@ -158,32 +199,30 @@ impl<'a> Ready<'a> {
     }
 
     pub fn features(&self, schedule: &Schedule, points: &[u64], tokens: Option<Tokens>) -> RunFeatures {
-        let tokens = tokens.or_else(|| self.fit.runs.first().and_then(|run| run.tokens_per_step));
+        let tokens = tokens.or_else(|| self.batch());
         RunFeatures::new(schedule, points, self.params, tokens, &self.fit.definition)
+    }
+
+    /// The batch of a target that states none: the reference batch of the fit.
+    pub fn batch(&self) -> Option<Tokens> {
+        self.fit
+            .definition
+            .reference_batch
+            .map(|batch| Tokens(batch.round() as u64))
+            .or_else(|| self.fit.runs.iter().find_map(|run| run.tokens_per_step))
+    }
+
+    /// The batch taken for a target that states none, where the runs fitted have several and the law sees it.
+    fn assumed_batch(&self) -> Option<u64> {
+        let batches: BTreeSet<u64> =
+            self.fit.runs.iter().filter_map(|run| run.tokens_per_step).map(|b| b.0).collect();
+        (batches.len() > 1 && self.law.knows_batch()).then(|| self.batch()).flatten().map(|b| b.0)
     }
 
     pub fn predict(&self, theta: &[f64], features: &RunFeatures) -> Vec<f64> {
         let mut loss = vec![0.0; features.points()];
         self.law.predict(theta, features, &mut loss);
         loss
-    }
-
-    /// Factor on every half-width where the target leaves the data: 1 + ln k for an extrapolation by k in peak rate or
-    /// in N (the larger one).
-    ///
-    /// The scores come from runs inside the data; leaving out the lowest of five peak rates (k = 5) showed that they
-    /// are too narrow outside.
-    pub fn widening(&self, schedule: &Schedule) -> f64 {
-        let outside = |value: f64, seen: &mut dyn Iterator<Item = f64>| {
-            let (low, high) = seen.fold((f64::INFINITY, 0.0_f64), |(l, h), v| (l.min(v), h.max(v)));
-            if high > 0.0 { (value / high).max(low / value).max(1.0) } else { 1.0 }
-        };
-        let runs = &self.fit.runs;
-        let rate = outside(schedule.peak_lr(), &mut runs.iter().map(|run| run.peak_lr));
-        let size = self.params.map_or(1.0, |n| {
-            outside(n.0 as f64, &mut runs.iter().filter_map(|run| run.params).map(|p| p.0 as f64))
-        });
-        1.0 + rate.max(size).ln()
     }
 
     /// Relative half-width from the refits alone (jackknife or bootstrap), with the noise of a single run.
@@ -200,12 +239,14 @@ impl<'a> Ready<'a> {
 ///
 /// # Formula
 /// ```text
-/// interval = L̂·exp(±h),  h(t) = (1 + ln k)·max(q, t₀.₉₅·√(s_J² + s²))
+/// interval = L̂·exp(±h),  h₀(t) = max(q, t₀.₉₅·√(s_J² + s²))
+/// h = √((h₀·(1 + ln k_η + log₂ k_N + max(0, log₂(k_T/2))))² + (0.012·log₂ k_B)²)
 /// ```
 /// q: conformal quantile of the log errors that refits made on the runs they did not see (of each run the larger of
 /// its final error and the 90 % quantile along its later half); s_J: jackknife standard deviation of ln L̂(t) over those
-/// refits, which grows where the forecast leaves the data; s: root mean square final error of the runs fitted; k ≥ 1:
-/// by how much the target's peak rate or N lies outside the runs fitted.
+/// refits, which grows where the forecast leaves the data; s: root mean square final error of the runs fitted;
+/// k_η, k_N, k_T, k_B ≥ 1: by how much the target's peak rate, N, horizon and batch lie outside the runs fitted. The term
+/// in the batch is there with one batch only.
 ///
 /// # Errors
 /// [`ForecastError`], one variant a reason.
@@ -232,19 +273,24 @@ pub fn forecast(
         fit.uncertainty.refits.iter().map(|refit| ready.predict(&refit.theta, &features)).collect();
     let level = fit.options.level;
     let score = fit.uncertainty.half_width(level);
-    let widening = ready.widening(schedule);
+    let reach = Reach::new(&ready, schedule, setting);
+    let mut widened = Vec::new();
     let mut at = 0;
     let (mut lower, mut upper) = (Vec::with_capacity(points.len()), Vec::with_capacity(points.len()));
     for i in 0..points.len() {
         let spread = spread_of(fit, refits.iter().map(|loss| loss[i].ln()));
-        let half = widening * score.max(ready.refit_half_width(spread));
+        let inside = score.max(ready.refit_half_width(spread));
+        let half = reach.half_width(inside);
+        if i + 1 == points.len() {
+            widened = reach.widened(inside);
+        }
         lower.push(loss[i] * (-half).exp());
         upper.push(loss[i] * half.exp());
         at = i;
     }
     let r#final = Estimate { value: loss[at], lower: lower[at], upper: upper[at] };
     let caveats = caveats(&ready, schedule, setting);
-    Ok(Forecast { update: points.to_vec(), loss, lower, upper, r#final, level, caveats })
+    Ok(Forecast { update: points.to_vec(), loss, lower, upper, r#final, level, widened, caveats })
 }
 
 /// The spread of numbers given one a refit.
@@ -267,53 +313,8 @@ pub(crate) fn caveats(ready: &Ready, schedule: &Schedule, setting: &Setting) -> 
     let fit = ready.fit;
     let runs = &fit.runs;
     let mut out: Vec<Caveat> = fit.caveats.iter().filter(|c| c.blocking).cloned().collect();
-    let total = schedule.total().0 as f64;
-    let longest = runs.iter().map(|run| run.last_update).max().unwrap_or(1) as f64;
-    if total > 1.05 * longest {
-        out.push(Caveat::note(
-            "extrapolates-horizon",
-            format!("extrapolates ×{:.1} in updates: the longest run fitted has {longest}", total / longest),
-        ));
-    }
-    let peak = schedule.peak_lr();
-    let (low, high) = runs
-        .iter()
-        .fold((f64::INFINITY, 0.0_f64), |(low, high), run| (low.min(run.peak_lr), high.max(run.peak_lr)));
-    let one_rate = high <= low * 1.001;
-    if peak > high * 1.01 || peak < low * 0.99 {
-        let factor = if peak > high { peak / high } else { low / peak };
-        let message = format!(
-            "extrapolates ×{factor:.2} in peak rate: {peak} lies outside the runs fitted ({low} … {high})"
-        );
-        out.push(if one_rate {
-            Caveat::blocking(
-                "unseen-peak-rate",
-                format!(
-                    "{message}, which have one rate only; add one short run at another rate and fit again"
-                ),
-            )
-        } else {
-            Caveat::note("extrapolates-peak-rate", message)
-        });
-    }
-    if let Some(params) = ready.params {
-        let n = params.0 as f64;
-        let sizes = runs.iter().filter_map(|run| run.params).map(|p| p.0 as f64);
-        let (low, high) = sizes.fold((f64::INFINITY, 0.0_f64), |(low, high), n| (low.min(n), high.max(n)));
-        if n > high * 1.01 || n < low * 0.99 {
-            let factor = if n > high { n / high } else { low / n };
-            let message =
-                format!("extrapolates ×{factor:.1} in N: the runs fitted have {low:.3e} … {high:.3e}");
-            out.push(if high <= low * 1.001 {
-                Caveat::blocking(
-                    "unseen-size",
-                    format!("{message}, one size only, which says nothing about another; the forecast is for that size"),
-                )
-            } else {
-                Caveat::note("extrapolates-size", message)
-            });
-        }
-    } else if setting.params.is_some() {
+    out.extend(Reach::new(ready, schedule, setting).caveats(ready, schedule));
+    if ready.params.is_none() && setting.params.is_some() {
         out.push(Caveat::blocking(
             "unseen-size",
             "the runs fitted have no stated N: the forecast is for their size, not for the N given",
@@ -334,17 +335,13 @@ pub(crate) fn caveats(ready: &Ready, schedule: &Schedule, setting: &Setting) -> 
             ),
         ));
     }
-    if let Some(tokens) = setting.tokens_per_step {
-        let seen: BTreeSet<u64> = runs.iter().filter_map(|run| run.tokens_per_step).map(|b| b.0).collect();
-        if !seen.is_empty() && !seen.contains(&tokens.0) {
-            out.push(Caveat::note(
-                "unseen-batch",
-                format!(
-                    "no run fitted has a batch of {tokens} tokens (there are: {}): the laws count updates, and the noise level changes with the batch",
-                    seen.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
-                ),
-            ));
-        }
+    if setting.tokens_per_step.is_none()
+        && let Some(assumed) = ready.assumed_batch()
+    {
+        out.push(Caveat::note(
+            "assumed-batch",
+            format!("the runs fitted differ in batch and none was given: the forecast is for the most frequent, {assumed} tokens an update"),
+        ));
     }
     if let Some(arch) = &setting.arch
         && let Some(run) = runs.iter().find(|run| run.arch.family() != arch)

@@ -65,6 +65,8 @@ pub struct DataSummary {
     pub peak_lrs: Vec<f64>,
     /// Distinct N / 10⁸, ascending; empty if unknown for some run.
     pub sizes: Vec<f64>,
+    /// Distinct batches in tokens among the runs that state one, ascending.
+    pub batches: Vec<f64>,
     /// Smallest loss.
     pub min_loss: f64,
     /// Largest loss.
@@ -127,6 +129,10 @@ pub trait Law: Debug + Send + Sync {
     /// Whether the law reads tokens per update, so that every run must state them.
     fn needs_tokens(&self) -> bool {
         false
+    }
+    /// Whether runs of different batch belong into one fit: the law has terms in the batch, or counts tokens.
+    fn knows_batch(&self) -> bool {
+        self.needs_tokens()
     }
     /// Predicted loss at every point of the run: `loss[i]`, i < `run.points()`.
     fn predict(&self, theta: &[f64], run: &RunFeatures, loss: &mut [f64]);

@@ -2,9 +2,9 @@
 
 use crate::caveat::Caveat;
 use crate::features::RunFeatures;
-use crate::fit::Fit;
 use crate::fit::resample::Method;
-use crate::forecast::{Estimate, ForecastError, Ready, Setting, caveats, spread_of};
+use crate::fit::{Fit, differences};
+use crate::forecast::{Estimate, ForecastError, Reach, Ready, Setting, caveats, spread_of};
 use crate::schedule::{Schedule, ScheduleError, Shape, Wsd};
 use crate::units::Steps;
 use rayon::prelude::*;
@@ -170,6 +170,15 @@ impl Table {
     }
 }
 
+/// The share of a schedule's updates after its rate left the peak.
+fn shares_of(schedule: &Schedule) -> f64 {
+    differences::annealing_share(&schedule.rates(), schedule.total().0)
+}
+
+fn shares(schedules: &[Schedule]) -> Vec<f64> {
+    schedules.par_iter().map(shares_of).collect()
+}
+
 /// The lowest point of a curve given at ascending ratios, refined by a parabola in √r through its neighbours.
 pub(crate) fn lowest(ratios: &[f64], losses: &[f64]) -> f64 {
     let best = (0..losses.len()).fold(0, |best, i| if losses[i] < losses[best] { i } else { best });
@@ -190,8 +199,11 @@ pub(crate) fn lowest(ratios: &[f64], losses: &[f64]) -> f64 {
 /// Recommends the annealing ratio.
 ///
 /// # Formula
-/// r* minimises L̂(T; r) over a grid, refined by a parabola in √r. Its interval is r* ± t·s on the √r scale, s the
-/// jackknife standard deviation of √r* over the refits, cut to the range allowed.
+/// r* minimises L̂(T; r) over a grid, refined by a parabola in √r. A cost L̂(r) − L̂(r*) has the half-width
+/// max(t·s, k·L̂·h(d)): s the jackknife standard deviation of the difference over the refits, h what the refits got wrong
+/// about differences between measured schedules that are d apart ([`differences::half_width`]), k ≥ 1 for a target outside
+/// the data. The interval of r* holds every ratio whose cost h cannot tell from 0, and r* ± t·s on the √r scale, s the
+/// jackknife standard deviation of √r*; it is cut to the range allowed.
 ///
 /// # Errors
 /// [`RecommendError`], one variant a reason.
@@ -222,6 +234,7 @@ pub fn recommend_ratio(
     let schedules: Vec<Schedule> =
         anneals.iter().map(|&d| target.schedule(Steps(d))).collect::<Result<_, _>>()?;
     let ratios: Vec<f64> = anneals.iter().map(|&d| d as f64 / total as f64).collect();
+    let shares = shares(&schedules);
     let table = Table::new(&ready, target, &schedules);
     let losses = table.losses(&ready, &ready.theta);
     if let Some(loss) = losses.iter().find(|l| !(l.is_finite() && **l > 0.0)) {
@@ -234,9 +247,24 @@ pub fn recommend_ratio(
     let ratio = (total - start_step) as f64 / total as f64;
     let spread = spread_of(fit, refits.iter().map(|losses| lowest(&ratios, losses).sqrt()));
     let half = crate::fit::resample::student(fit.options.level, fit.uncertainty.degrees()) * spread.min(10.0);
+    let reach = Reach::new(&ready, &target.schedule(Steps(total - start_step))?, &target.setting);
+    let level = fit.options.level;
+    // Half-width of the loss difference to the recommended schedule, from measured differences where there are any.
+    let own = shares_of(&target.schedule(Steps(total - start_step))?);
+    let apart = |share: f64, loss: f64, spread: f64| {
+        let sampled = crate::fit::resample::student(level, fit.uncertainty.degrees()) * spread.min(10.0);
+        let measured =
+            differences::half_width(&fit.uncertainty.differences, level, differences::distance(share, own));
+        measured.map_or(sampled, |half| sampled.max(reach.difference_factor() * half * loss))
+    };
+    let lowest_of = losses.iter().copied().fold(f64::INFINITY, f64::min);
+    // Every ratio that cannot be told from the best.
+    let open = |i: &usize| losses[*i] - lowest_of <= apart(shares[*i], losses[*i], 0.0);
+    let first_open = (0..ratios.len()).find(open).map_or(ratio, |i| ratios[i]);
+    let last_open = (0..ratios.len()).rev().find(open).map_or(ratio, |i| ratios[i]);
     let interval = (
-        (ratio.sqrt() - half).max(0.0).powi(2).clamp(lower, ratio),
-        (ratio.sqrt() + half).powi(2).clamp(ratio, upper),
+        (ratio.sqrt() - half).max(0.0).powi(2).min(first_open).clamp(lower, ratio),
+        (ratio.sqrt() + half).powi(2).max(last_open).clamp(ratio, upper),
     );
 
     // The recommended schedule itself and the common rules, on the same footing.
@@ -252,7 +280,6 @@ pub fn recommend_ratio(
     let rule_refits: Vec<Vec<f64>> =
         fit.uncertainty.refits.iter().map(|refit| rule_table.losses(&ready, &refit.theta)).collect();
     let best = rule_losses[0];
-    let t = crate::fit::resample::student(fit.options.level, fit.uncertainty.degrees());
     let rules = named
         .iter()
         .enumerate()
@@ -260,7 +287,7 @@ pub fn recommend_ratio(
         .map(|(i, (name, schedule, _))| {
             let regret = rule_losses[i] - best;
             let sd = spread_of(fit, rule_refits.iter().map(|losses| losses[i] - losses[0]));
-            let half = t * sd.min(10.0);
+            let half = apart(shares_of(&rule_schedules[i]), rule_losses[i], sd);
             (
                 name.clone(),
                 Rule {
@@ -285,8 +312,8 @@ pub fn recommend_ratio(
     let first = (0..ratios.len()).find(tied).map_or(ratio, |i| ratios[i]).min(ratio);
     let last = (0..ratios.len()).rev().find(tied).map_or(ratio, |i| ratios[i]).max(ratio);
     let spread = spread_of(fit, rule_refits.iter().map(|losses| losses[0].ln()));
-    let half = ready.widening(&named[0].2)
-        * fit.uncertainty.half_width(fit.options.level).max(ready.refit_half_width(spread));
+    let half =
+        reach.half_width(fit.uncertainty.half_width(fit.options.level).max(ready.refit_half_width(spread)));
     let mut caveats = caveats(&ready, &named[0].2, &target.setting);
     if fit.uncertainty.method == Method::BlockBootstrap {
         caveats.push(Caveat::blocking(
@@ -305,8 +332,7 @@ pub fn recommend_ratio(
             ),
         ));
     }
-    let tokens =
-        target.setting.tokens_per_step.or_else(|| fit.runs.first().and_then(|run| run.tokens_per_step));
+    let tokens = target.setting.tokens_per_step.or_else(|| ready.batch());
     Ok(Recommendation {
         ratio,
         interval,

@@ -66,18 +66,22 @@ pub fn schedules() -> Vec<(&'static str, Schedule)> {
     ]
 }
 
-/// Features of [`schedules`] for a law, at 40 points each, for several N.
+/// Features of [`schedules`] for a law, at 40 points each, for several N and, unless the definition names another
+/// reference, batches from a half to eight times it.
 #[must_use]
 pub fn runs(definition: &FeatureDefinition) -> Vec<(&'static str, RunFeatures)> {
     let sizes = [25_000_000, 124_000_000, 100_000_000, 1_000_000_000, 400_000_000];
+    let batches = [500_000, 250_000, 1_000_000, 4_000_000, 500_000];
+    let definition =
+        &FeatureDefinition { reference_batch: definition.reference_batch.or(Some(500_000.0)), ..*definition };
     schedules()
         .into_iter()
-        .zip(sizes)
-        .map(|((name, schedule), size)| {
+        .zip(sizes.into_iter().zip(batches))
+        .map(|((name, schedule), (size, batch))| {
             let total = schedule.total().0;
             let points: Vec<u64> = (1..=40).map(|i| i * total / 40).collect();
             let features =
-                RunFeatures::new(&schedule, &points, Some(Params(size)), Some(Tokens(500_000)), definition);
+                RunFeatures::new(&schedule, &points, Some(Params(size)), Some(Tokens(batch)), definition);
             (name, features)
         })
         .collect()

@@ -34,6 +34,8 @@ pub enum LeaveOut {
     Horizon,
     /// One size at a time.
     Size,
+    /// One batch at a time.
+    Batch,
 }
 
 /// The errors of one run under a fit.
@@ -166,6 +168,12 @@ pub fn splits(curves: &[Curve], what: LeaveOut) -> Result<Vec<SplitOf>, Validate
         LeaveOut::Schedule => ("schedule", Box::new(schedule_key)),
         LeaveOut::PeakRate => ("peak rate", Box::new(|c: &Curve| format!("{:.4e}", c.schedule().peak_lr()))),
         LeaveOut::Horizon => ("horizon", Box::new(|c: &Curve| c.last().0.to_string())),
+        LeaveOut::Batch => (
+            "batch",
+            Box::new(|c: &Curve| {
+                c.meta().tokens_per_step.map_or_else(|| "unknown".to_owned(), |b| b.0.to_string())
+            }),
+        ),
         LeaveOut::Size => (
             "size",
             Box::new(|c: &Curve| {
@@ -294,7 +302,11 @@ pub fn measure_coverage(
             .map_err(|error| ValidateError::Fit { split: split.name.clone(), error })?;
         for curve in split.test.iter().map(|&i| &curves[i]) {
             let rows = crate::fit::dataset::usable(curve, options);
-            let setting = Setting { params: curve.meta().law_params(), ..Setting::default() };
+            let setting = Setting {
+                params: curve.meta().law_params(),
+                tokens_per_step: curve.meta().tokens_per_step,
+                ..Setting::default()
+            };
             // The last measured point counts as the end of the run: its interval is that of a final loss.
             let Ok(schedule) = curve.schedule().truncate(Steps(curve.last().0)) else { continue };
             let updates: Vec<u64> = rows.iter().map(|&i| curve.step()[i]).collect();

@@ -44,6 +44,7 @@ fn a_term_in_n_is_off_with_one_size_and_free_with_four() {
         runs: 4,
         peak_lrs: vec![3e-4],
         sizes: sizes.to_vec(),
+        batches: vec![500_000.0],
         min_loss: 2.5,
         max_loss: 4.0,
         max_forward_effect: 7.0,

@@ -139,7 +139,11 @@ fn the_noise_relaxation_law_predicts_best_and_the_momentum_depends_on_its_rows()
         .into_iter()
         .map(|momentum| {
             println!("{momentum:?}");
-            let definition = FeatureDefinition { momentum, asmt: AsmtDefinition::default(), bound: false };
+            let definition = FeatureDefinition {
+                momentum,
+                asmt: AsmtDefinition::default(),
+                ..FeatureDefinition::default()
+            };
             held_out(&law::ForwardMomentum, size, Some(definition)).unwrap().0
         })
         .collect();

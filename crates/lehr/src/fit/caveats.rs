@@ -2,7 +2,7 @@
 
 use super::{Bound, Fit, PointFit, RunFit, Stop};
 use crate::caveat::Caveat;
-use crate::curve::{Curve, LossKind};
+use crate::curve::{Curve, LossKind, ParamCount, Split};
 use crate::law::Law;
 use std::collections::BTreeSet;
 
@@ -94,13 +94,16 @@ pub(super) fn caveats(law: &dyn Law, fit: &Fit, point: &PointFit, curves: &[Curv
             "every run anneals all along, which leaves descent and annealing hard to tell apart: add one run with a constant rate",
         ));
     }
-    mixture(fit, curves, &mut out);
+    mixture(law, fit, curves, &mut out);
     out
 }
 
-/// Losses that must not be mixed: other evaluation sets, splits, batch sizes, architectures, parameter counts.
-fn mixture(fit: &Fit, curves: &[Curve], out: &mut Vec<Caveat>) {
-    let distinct = |f: &dyn Fn(&RunFit) -> String| -> BTreeSet<String> { fit.runs.iter().map(f).collect() };
+/// Losses that must not be mixed: other evaluation sets, splits, batch sizes, architectures, parameter counts. What a run
+/// does not state does not differ from what others state.
+fn mixture(law: &dyn Law, fit: &Fit, curves: &[Curve], out: &mut Vec<Caveat>) {
+    let distinct = |f: &dyn Fn(&RunFit) -> Option<String>| -> BTreeSet<String> {
+        fit.runs.iter().filter_map(f).collect()
+    };
     let list = |set: &BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>().join(", ");
     let mut blocking = |code: &str, what: &str, set: BTreeSet<String>| {
         if set.len() > 1 {
@@ -116,28 +119,26 @@ fn mixture(fit: &Fit, curves: &[Curve], out: &mut Vec<Caveat>) {
     blocking(
         "mixed-splits",
         "losses of different splits",
-        distinct(&|r| format!("{:?}", r.split).to_lowercase()),
+        distinct(&|r| (r.split != Split::Unstated).then(|| format!("{:?}", r.split).to_lowercase())),
     );
-    blocking(
-        "mixed-datasets",
-        "losses on different data sets",
-        distinct(&|r| r.dataset.clone().unwrap_or_else(|| "unstated".to_owned())),
-    );
-    blocking("mixed-architectures", "architectures", distinct(&|r| r.arch.family().to_owned()));
+    blocking("mixed-datasets", "losses on different data sets", distinct(&|r| r.dataset.clone()));
+    blocking("mixed-architectures", "architectures", distinct(&|r| Some(r.arch.family().to_owned())));
     blocking(
         "mixed-counts",
         "conventions of counting parameters",
         distinct(&|r| {
-            if r.params.is_some() { format!("{:?}", r.counted).to_lowercase() } else { "none".to_owned() }
+            (r.params.is_some() && r.counted != ParamCount::Unstated)
+                .then(|| format!("{:?}", r.counted).to_lowercase())
         }),
     );
-    let batches = distinct(&|r| r.tokens_per_step.map_or_else(|| "unstated".to_owned(), |b| b.0.to_string()));
-    if batches.len() > 1 {
+    let batches = distinct(&|r| r.tokens_per_step.map(|b| b.0.to_string()));
+    if batches.len() > 1 && !law.knows_batch() {
         out.push(Caveat::note(
             "mixed-batches",
             format!(
-                "the runs differ in batch size ({} tokens): the laws know updates, not tokens",
-                list(&batches)
+                "the runs differ in batch size ({} tokens): the {} law knows updates, not tokens",
+                list(&batches),
+                law.name()
             ),
         ));
     }

@@ -5,6 +5,7 @@ use crate::curve::{Curve, LossKind, Split};
 use crate::features::{FeatureDefinition, Momentum, RunFeatures};
 use crate::law::{DataSummary, Law};
 use rayon::prelude::*;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// One run made ready.
@@ -59,12 +60,16 @@ impl PreparedRun {
     }
 }
 
-/// The first update whose point takes part: after the warm-up times a factor, and after the update stated.
+/// The first update whose point takes part: after the warm-up times a factor, after the share of the run and after the
+/// update stated.
 fn first_update(curve: &Curve, options: &FitOptions) -> f64 {
     let rates = curve.schedule().rates();
     let peak = rates.iter().copied().fold(0.0, f64::max);
     let warmup = rates.iter().position(|&rate| rate >= peak * (1.0 - 1e-9)).map_or(0, |i| i as u64 + 1);
-    (warmup as f64 * options.warmup_factor).max(options.first_update as f64)
+    let (last, _) = curve.last();
+    (warmup as f64 * options.warmup_factor)
+        .max(options.first_update as f64)
+        .max(last as f64 * options.first_share)
 }
 
 /// The first update that would take part of a curve none of whose points does; `None` for a curve that has one.
@@ -252,7 +257,8 @@ impl Dataset {
     /// Prepares all curves, in parallel; the result does not depend on the number of threads.
     #[must_use]
     pub fn new(law: &dyn Law, curves: &[Curve], options: &FitOptions) -> Self {
-        let definition = options.definition.unwrap_or_else(|| law.features());
+        let mut definition = options.definition.unwrap_or_else(|| law.features());
+        definition.reference_batch = definition.reference_batch.or_else(|| most_frequent_batch(curves));
         let mut runs: Vec<PreparedRun> =
             curves.par_iter().map(|curve| prepare(law, curve, &definition, options, true)).collect();
         set_weights(&mut runs, options.weighting);
@@ -286,6 +292,16 @@ impl Dataset {
     }
 }
 
+/// B_ref of a fit: the batch of most runs; the smallest of several that tie. `None` if no run states one.
+fn most_frequent_batch(curves: &[Curve]) -> Option<f64> {
+    let mut counts: BTreeMap<u64, usize> = BTreeMap::new();
+    for batch in curves.iter().filter_map(|curve| curve.meta().tokens_per_step) {
+        *counts.entry(batch.0).or_default() += 1;
+    }
+    let most = counts.values().copied().max()?;
+    counts.into_iter().find(|&(_, count)| count == most).map(|(batch, _)| batch as f64)
+}
+
 fn set_weights(runs: &mut [PreparedRun], weighting: Weighting) {
     let curves = runs.len() as f64;
     for run in runs {
@@ -313,6 +329,8 @@ pub fn summarise(curves: &[Curve]) -> DataSummary {
     let sizes: Option<Vec<f64>> =
         curves.iter().map(|c| c.meta().law_params().map(|n| n.0 as f64 / 1e8)).collect();
     summary.sizes = distinct(sizes.unwrap_or_default());
+    summary.batches =
+        distinct(curves.iter().filter_map(|c| c.meta().tokens_per_step).map(|b| b.0 as f64).collect());
     for curve in curves {
         let late = &curve.loss()[curve.loss().len() / 10..];
         for &loss in late {

@@ -77,10 +77,15 @@ pub struct FitOptions {
     pub points_per_curve: Option<usize>,
     /// Points before this multiple of the warm-up are left out.
     pub warmup_factor: f64,
+    /// Points before this share of a run's own last update are left out too; what early points say is what a law gets
+    /// wrong at much longer horizons ([`super::horizon`]).
+    pub first_share: f64,
     /// Points before this update are left out too.
     pub first_update: u64,
     /// Number of starts of the solver.
     pub starts: usize,
+    /// Runs that are fitted although they diverged or never learned (names, `*` and `?` allowed).
+    pub keep: Vec<String>,
     /// Seed of the random starts and of the bootstrap.
     pub seed: u64,
     /// Coefficients held at a value.
@@ -110,8 +115,10 @@ impl Default for FitOptions {
             weighting: Weighting::default(),
             points_per_curve: Some(48),
             warmup_factor: 1.3,
+            first_share: 0.0,
             first_update: 0,
             starts: 16,
+            keep: Vec::new(),
             seed: 0,
             fixed: BTreeMap::new(),
             freed: Vec::new(),

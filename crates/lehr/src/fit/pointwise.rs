@@ -46,7 +46,7 @@ pub(super) fn accumulate(
                 7 => add_rows::<7>(factor, jacobian, by_theta),
                 8 => add_rows::<8>(factor, jacobian, by_theta),
                 9 => add_rows::<9>(factor, jacobian, by_theta),
-                16 => add_rows::<16>(factor, jacobian, by_theta),
+                20 => add_rows::<20>(factor, jacobian, by_theta),
                 n => {
                     for (factor, row) in factor.iter().zip(jacobian.chunks_exact(n)) {
                         for (by, d) in by_theta.iter_mut().zip(row) {

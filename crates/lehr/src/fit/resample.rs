@@ -1,6 +1,7 @@
 //! Refits with runs left out or resampled: where every interval comes from.
 
 use super::dataset::Dataset;
+use super::differences::{DifferenceError, Partners};
 use super::objective::{Objective, Scratch};
 use super::options::{FitOptions, Residual};
 use super::{PointFit, evaluate, solver};
@@ -59,6 +60,8 @@ pub struct Uncertainty {
     pub refits: Vec<Refit>,
     /// Errors on runs left out; in-sample errors under [`Method::BlockBootstrap`].
     pub held_out: Vec<HeldOut>,
+    /// Errors in the loss differences between a run left out and those it shares all but the schedule with.
+    pub differences: Vec<DifferenceError>,
 }
 
 /// Fewest groups (or runs) for leaving one out.
@@ -117,17 +120,28 @@ fn leave_out(
 ) -> Uncertainty {
     let folds = folds(point, method, units);
     let method = if folds.len() < units.len() { Method::LeaveFoldOut } else { method };
-    let results: Vec<(Refit, Vec<HeldOut>)> = folds
+    let partners = Partners::new(curves);
+    let definition = &point.data.definition;
+    let results: Vec<(Refit, Vec<HeldOut>, Vec<DifferenceError>)> = folds
         .into_par_iter()
         .map_init(Scratch::default, |scratch, (name, members)| {
             let rest = point.data.without(options.weighting, |i, _| members.binary_search(&i).is_ok());
             let theta = refit(law, &rest, point, options, scratch);
             let held_out = members.iter().map(|&i| judged(law, &theta, &curves[i], point, options)).collect();
-            (Refit { left_out: name, theta }, held_out)
+            let differences = members
+                .iter()
+                .flat_map(|&i| partners.errors(law, &theta, curves, i, definition, options))
+                .collect();
+            (Refit { left_out: name, theta }, held_out, differences)
         })
         .collect();
-    let (refits, held_out): (Vec<_>, Vec<_>) = results.into_iter().unzip();
-    Uncertainty { method, refits, held_out: held_out.into_iter().flatten().collect() }
+    let mut out = Uncertainty { method, refits: Vec::new(), held_out: Vec::new(), differences: Vec::new() };
+    for (refit, held_out, differences) in results {
+        out.refits.push(refit);
+        out.held_out.extend(held_out);
+        out.differences.extend(differences);
+    }
+    out
 }
 
 fn refit(
@@ -206,7 +220,7 @@ pub fn bootstrap(
         })
         .collect();
     let held_out = curves.iter().map(|curve| judged(law, &point.theta, curve, point, options)).collect();
-    Uncertainty { method: Method::BlockBootstrap, refits, held_out }
+    Uncertainty { method: Method::BlockBootstrap, refits, held_out, differences: Vec::new() }
 }
 
 /// The q-quantile of ascending numbers, linear between neighbours.

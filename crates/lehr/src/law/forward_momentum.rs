@@ -91,7 +91,7 @@ impl Law for ForwardMomentum {
         FeatureDefinition {
             momentum: Momentum::Dense { stride: 1, warmup: false },
             asmt: AsmtDefinition::default(),
-            bound: false,
+            ..FeatureDefinition::default()
         }
     }
 

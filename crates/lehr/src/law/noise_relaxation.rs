@@ -12,15 +12,16 @@ use crate::features::RunFeatures;
 ///
 /// # Formula
 /// ```text
-/// S(t)  = ∫ e/(1 + e/e_c) dt
+/// S(t)  = ∫ b^β_S·e/(1 + e/(e_c·N₈^g_ec)) dt
 /// dY/dt = κ·N₈^g_κ·(e/pk)^p·pk^w·(e^q − Y),   Y(0) = 0
-/// L(t)  = L₀ + E·N₈^-α_N + A·N₈^g_A·(S + s₀)^-α + B·N₈^g_B·pk^δ·Y(t)
+/// L(t)  = L₀ + E·N₈^-α_N + A·N₈^g_A·(S + s₀)^-α + B·N₈^g_B·b^β_Y·pk^δ·(1 + S)^y·Y(t)
 /// ```
 /// | symbol | name | unit |
 /// |---|---|---|
 /// | e, pk | rate and largest rate so far | 10⁻³ |
 /// | t | time | 1000 updates |
-/// | N₈ | parameters (non-embedding) | 10⁸ |
+/// | N₈ | parameters of the blocks, embeddings and output head apart | 10⁸ |
+/// | b | tokens an update over B_ref, the most frequent batch of the fit | – |
 /// | S | effective time | 10⁻³·1000 updates |
 /// | Y | noise level | 10⁻³ to the q |
 ///
@@ -45,13 +46,28 @@ const ALPHA_N: usize = 12;
 const G_A: usize = 13;
 const G_B: usize = 14;
 const G_KAPPA: usize = 15;
+const BETA_S: usize = 16;
+const BETA_Y: usize = 17;
+const G_EC: usize = 18;
+const Y: usize = 19;
 
 /// Value of log e_c, q and δ where the data do not determine them.
 const LN_SATURATION: f64 = -0.62;
 const LEVEL: f64 = 0.6;
 const PEAK: f64 = -0.3;
+/// Exponents of the batch in the progress and in the noise: what larger batches bring where they still help fully.
+const PROGRESS_BY_BATCH: f64 = 0.5;
+const NOISE_BY_BATCH: f64 = -0.5;
+/// Standard deviation of the priors on both with two batches, which measured pairs of batches agree to.
+const BATCH_SD: f64 = 0.1;
+/// With two or three sizes: what the size exponents usually are, and the share of the lowest loss that no size removes.
+const SIZE_EXPONENT: f64 = 0.25;
+const SIZE_SD: f64 = 0.1;
+const NOISE_BY_SIZE: f64 = 0.1;
+const FLOOR_SHARE: f64 = 0.5;
+const FLOOR_SD: f64 = 0.15;
 
-static COEFFICIENTS: [Coefficient; 16] = [
+static COEFFICIENTS: [Coefficient; 20] = [
     coefficient("l0", "L₀", "nats", 1e-6, 6.0, Scale::Linear, 2.0),
     coefficient("a", "A", "nats", 2.5e-3, 54.6, Scale::Log, 0.6),
     coefficient("alpha", "α", "", 0.05, 2.0, Scale::Linear, 0.5),
@@ -68,6 +84,10 @@ static COEFFICIENTS: [Coefficient; 16] = [
     coefficient("g_a", "g_A", "", -0.6, 0.6, Scale::Linear, 0.0),
     coefficient("g_b", "g_B", "", -0.6, 0.6, Scale::Linear, 0.0),
     coefficient("g_kappa", "g_κ", "", -0.6, 0.6, Scale::Linear, 0.0),
+    coefficient("beta_s", "β_S", "", -0.5, 1.5, Scale::Linear, PROGRESS_BY_BATCH),
+    coefficient("beta_y", "β_Y", "", -1.5, 0.5, Scale::Linear, NOISE_BY_BATCH),
+    coefficient("g_ec", "g_ec", "", -1.5, 1.5, Scale::Linear, 0.0),
+    coefficient("y", "y", "", -0.3, 0.5, Scale::Linear, 0.0),
 ];
 
 impl Law for NoiseRelaxation {
@@ -80,7 +100,7 @@ impl Law for NoiseRelaxation {
     }
 
     fn equation(&self) -> &'static str {
-        "L = L₀ + E·N₈^-α_N + A·N₈^g_A·(S + s₀)^-α + B·N₈^g_B·pk^δ·Y;  S = ∫ e/(1 + e/e_c) dt;  dY/dt = κ·N₈^g_κ·(e/pk)^p·pk^w·(e^q − Y)"
+        "L = L₀ + E·N₈^-α_N + A·N₈^g_A·(S + s₀)^-α + B·N₈^g_B·b^β_Y·pk^δ·(1 + S)^y·Y;  S = ∫ b^β_S·e/(1 + e/(e_c·N₈^g_ec)) dt;  dY/dt = κ·N₈^g_κ·(e/pk)^p·pk^w·(e^q − Y)"
     }
 
     fn source(&self) -> &'static str {
@@ -90,8 +110,8 @@ impl Law for NoiseRelaxation {
     fn limits(&self) -> &'static [&'static str] {
         &[
             "from one peak rate it cannot say how a larger or smaller rate would do: e_c and q are then set by priors and δ by its default",
-            "L₀ and α_N need four sizes; with fewer, α_N is held or has a prior and a forecast at a larger N is a guess about L₀",
-            "one batch size: the noise level would change with another",
+            "L₀ and α_N need four sizes; with two or three they have priors, and a forecast at a much larger N is a guess about L₀",
+            "from one batch the exponents of the batch are assumed (±0.5): another batch is a guess with a wide interval; two a factor of 2 apart settle it",
             "says nothing about divergence: a rate that is too large for the model still gets a loss",
         ]
     }
@@ -102,6 +122,10 @@ impl Law for NoiseRelaxation {
 
     fn linear(&self) -> &'static [usize] {
         &[L0, A, B]
+    }
+
+    fn knows_batch(&self) -> bool {
+        true
     }
 
     fn roles(&self, data: &DataSummary) -> Vec<Role> {
@@ -134,12 +158,29 @@ impl Law for NoiseRelaxation {
             0 | 1 => {}
             2 | 3 => {
                 roles[E] = start(E);
-                for i in [G_A, G_B] {
-                    roles[i] = Role::Prior { mean: 0.0, sd: 0.3 };
-                }
+                roles[ALPHA_N] = Role::Prior { mean: SIZE_EXPONENT, sd: SIZE_SD };
+                roles[L0] = Role::Prior {
+                    mean: FLOOR_SHARE * data.min_loss,
+                    sd: (FLOOR_SD * data.min_loss).max(1e-3),
+                };
+                roles[G_A] = Role::Prior { mean: 0.0, sd: SIZE_SD };
+                roles[G_B] = Role::Prior { mean: NOISE_BY_SIZE, sd: SIZE_SD };
             }
             _ => {
                 for i in [E, ALPHA_N, G_A, G_B] {
+                    roles[i] = start(i);
+                }
+            }
+        }
+        match data.batches.len() {
+            // The terms in the batch are 1 there.
+            0 | 1 => {}
+            2 => {
+                roles[BETA_S] = Role::Prior { mean: PROGRESS_BY_BATCH, sd: BATCH_SD };
+                roles[BETA_Y] = Role::Prior { mean: NOISE_BY_BATCH, sd: BATCH_SD };
+            }
+            _ => {
+                for i in [BETA_S, BETA_Y] {
                     roles[i] = start(i);
                 }
             }
@@ -170,13 +211,19 @@ fn evaluate<const JACOBIAN: bool>(theta: &[f64], run: &RunFeatures, loss: &mut [
     let size = theta[E] * size_unit;
     let (a_unit, b_unit) = (power(theta[G_A]), power(theta[G_B]));
     let a = theta[A] * a_unit;
+    let ln_batch = run.ln_batch;
+    // Exactly 1 for the reference batch, so that runs of one batch are untouched.
+    let by_batch = |exponent: f64| if ln_batch == 0.0 { 1.0 } else { (exponent * ln_batch).exp() };
+    let progress = by_batch(theta[BETA_S]);
+    let b_unit = b_unit * by_batch(theta[BETA_Y]);
     let b = theta[B] * b_unit;
+    let growth = theta[Y];
     let relaxation = Relaxation {
         kappa: theta[KAPPA] * power(theta[G_KAPPA]),
         clock: theta[P],
         clock_peak: theta[W] - theta[P],
         level: theta[Q],
-        saturation: theta[EC],
+        saturation: theta[EC] * power(theta[G_EC]),
     };
     let mut ln_peak = f64::NAN;
     let mut peak_unit = 1.0;
@@ -185,24 +232,31 @@ fn evaluate<const JACOBIAN: bool>(theta: &[f64], run: &RunFeatures, loss: &mut [
             ln_peak = run.nodes.ln_peak[interval];
             peak_unit = (theta[DELTA] * ln_peak).exp();
         }
-        let time = state.forward + theta[S0];
+        let forward = progress * state.forward;
+        let time = forward + theta[S0];
         let ln_time = time.ln();
         let descent_unit = (-theta[ALPHA] * ln_time).exp();
         let descent = a * descent_unit;
-        let noise_unit = b_unit * peak_unit;
+        // y = 0 leaves the noise alone; its derivative is wanted all the same.
+        let ln_grown = if JACOBIAN || growth != 0.0 { forward.ln_1p() } else { 0.0 };
+        let grown = if growth == 0.0 { 1.0 } else { (growth * ln_grown).exp() };
+        let noise_unit = b_unit * peak_unit * grown;
         let noise = theta[B] * noise_unit * state.noise;
         loss[i] = theta[L0] + size + descent + noise;
         if JACOBIAN {
             let row = &mut jacobian[i * n..(i + 1) * n];
-            let by_noise = b * peak_unit;
+            let by_noise = b * peak_unit * grown;
             let by_time = -theta[ALPHA] * descent / time;
+            // Progress also raises the noise where y is not 0.
+            let by_forward = if growth == 0.0 { by_time } else { by_time + growth * noise / (1.0 + forward) };
+            let by_ln_saturation = by_forward * progress * state.forward_by_ln_saturation;
             row[L0] = 1.0;
             row[A] = a_unit * descent_unit;
             row[ALPHA] = -descent * ln_time;
             row[B] = noise_unit * state.noise;
             row[KAPPA] = by_noise * state.by_ln_kappa / theta[KAPPA];
             row[S0] = by_time;
-            row[EC] = by_time * state.forward_by_ln_saturation / theta[EC];
+            row[EC] = by_ln_saturation / theta[EC];
             row[Q] = by_noise * state.by_level;
             row[DELTA] = noise * ln_peak;
             row[P] = by_noise * (state.by_clock - state.by_clock_peak);
@@ -212,6 +266,10 @@ fn evaluate<const JACOBIAN: bool>(theta: &[f64], run: &RunFeatures, loss: &mut [
             row[G_A] = descent * ln_n;
             row[G_B] = noise * ln_n;
             row[G_KAPPA] = by_noise * state.by_ln_kappa * ln_n;
+            row[BETA_S] = by_forward * forward * ln_batch;
+            row[BETA_Y] = noise * ln_batch;
+            row[G_EC] = by_ln_saturation * ln_n;
+            row[Y] = noise * ln_grown;
         }
     });
 }
