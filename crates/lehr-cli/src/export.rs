@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::output::say;
 use lehr::{Schedule, Steps};
-use lehr_io::export::{Contents, Export, ExportError, ExportOptions, TARGETS, export};
+use lehr_io::export::{Contents, Export, ExportError, ExportOptions, export, names};
 use serde_json::{Value, json};
 
 /// `--export` and what belongs to it.
@@ -19,7 +19,8 @@ pub struct ExportArgs {
 
 /// The list of targets, for the end of a verb's help.
 pub fn targets() -> String {
-    let lines: Vec<String> = TARGETS.chunks(9).map(|names| names.join(" ")).collect();
+    let names: Vec<&str> = names().collect();
+    let lines: Vec<String> = names.chunks(9).map(|names| names.join(" ")).collect();
     format!("Export targets: {}", lines.join("\n  "))
 }
 
