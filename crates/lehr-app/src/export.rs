@@ -3,7 +3,8 @@
 use crate::documents::Document;
 use crate::failure::Failure;
 use lehr::fit::Fit;
-use lehr::forecast::{Setting, forecast};
+use lehr::cost::{CostError, cost_of_rates};
+use lehr::forecast::Setting;
 use lehr::{Schedule, Steps};
 use lehr_io::export::{Contents, Deviation, Export, ExportOptions, export};
 use serde::Serialize;
@@ -85,11 +86,9 @@ pub fn bytes(made: &Export) -> &[u8] {
 /// # Errors
 /// [`Failure`] where the fit can forecast neither.
 pub fn cost(made: &Export, fit: &Fit, setting: &Setting, wanted: &Schedule) -> Result<f64, Failure> {
-    // Both as plain rates, so that nothing but the rates differs.
-    let total = wanted.total().0;
-    let end = |rates: Vec<f64>| -> Result<f64, Failure> {
-        let schedule = Schedule::sampled(rates).map_err(Failure::new)?;
-        Ok(forecast(fit, &schedule, setting, &[total])?.r#final.value)
-    };
-    Ok(end(made.promised_rates.clone())? - end(wanted.rates())?)
+    match cost_of_rates(fit, wanted, &made.promised_rates, setting) {
+        Ok(cost) => Ok(cost.value),
+        Err(CostError::Forecast(error)) => Err(error.into()),
+        Err(error) => Err(Failure::new(error)),
+    }
 }

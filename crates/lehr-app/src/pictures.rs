@@ -120,7 +120,7 @@ pub fn recommendation(
     found: &Recommendation,
     measured: &[MeasuredOptimum],
 ) -> Picture {
-    let t = 1.645;
+    let band = found.band(fit);
     let measured = measured
         .iter()
         .flat_map(|cell| {
@@ -155,8 +155,8 @@ pub fn recommendation(
         )),
         ratio: found.curve.iter().map(|p| p.ratio).collect(),
         loss: found.curve.iter().map(|p| p.loss).collect(),
-        lower: found.curve.iter().map(|p| p.loss - t * p.difference_sd).collect(),
-        upper: found.curve.iter().map(|p| p.loss + t * p.difference_sd).collect(),
+        lower: band.iter().map(|b| b.0).collect(),
+        upper: band.iter().map(|b| b.1).collect(),
         coverage: found.level,
         best_ratio: found.ratio,
         best_loss: found.loss.value,
@@ -174,14 +174,13 @@ pub fn comparison(entries: &[(String, Contender)]) -> Drawing {
     let entries: Vec<ComparisonEntry> = entries
         .iter()
         .filter_map(|(name, c)| {
-            let v = c.validation.as_ref().ok()?;
-            let value = v.test.mape * 100.0;
-            let half = c.margin_se * 1.645 * 100.0;
+            let (error, interval) = c.error(0.9)?;
+            let free = c.validation.as_ref().ok()?.n_coefficients;
             Some(ComparisonEntry {
                 name: name.clone(),
-                value,
-                interval: (half.is_finite() && half > 0.0).then_some(((value - half).max(0.0), value + half)),
-                note: Some(format!("{} coefficients", v.n_coefficients)),
+                value: error * 100.0,
+                interval: interval.map(|(lower, upper)| (lower * 100.0, upper * 100.0)),
+                note: Some(format!("{free} coefficients")),
             })
         })
         .collect();
@@ -240,8 +239,7 @@ pub fn transfer(sources: &[(&str, &[Optimum], &[Result<PowerLaw, String>])]) -> 
         } else {
             Vec::new()
         };
-        let predicted: Vec<(f64, (f64, f64))> =
-            law.map_or_else(Vec::new, |law| x.iter().filter_map(|&x| law.predict(x, x, None, 0.9)).collect());
+        let predicted = law.and_then(|law| law.along(variable, &x, 0.9)).unwrap_or_default();
         panels.push(TransferPanel {
             axis: axis.to_owned(),
             format,
@@ -259,12 +257,7 @@ pub fn transfer(sources: &[(&str, &[Optimum], &[Result<PowerLaw, String>])]) -> 
                         x: position(o),
                         ratio: o.ratio,
                         limit: o.limit.is_some(),
-                        interval: (o.ln_sd > 0.0).then(|| {
-                            (
-                                (o.ratio.ln() - 1.645 * o.ln_sd).exp(),
-                                (o.ratio.ln() + 1.645 * o.ln_sd).exp().min(1.0),
-                            )
-                        }),
+                        interval: o.interval(0.9),
                     })
                 })
                 .collect(),

@@ -2,7 +2,7 @@
 
 use crate::output::Output;
 use lehr_app::export::ExportRequest;
-use lehr_io::export::{Export, TARGETS};
+use lehr_io::export::{Export, names};
 
 /// `--export` and what belongs to it.
 #[derive(Debug, clap::Args)]
@@ -17,7 +17,8 @@ pub struct ExportArgs {
 
 /// The list of targets, for the end of a verb's help.
 pub fn targets() -> String {
-    let lines: Vec<String> = TARGETS.chunks(9).map(|names| names.join(" ")).collect();
+    let names: Vec<&str> = names().collect();
+    let lines: Vec<String> = names.chunks(9).map(|names| names.join(" ")).collect();
     format!("Export targets: {}", lines.join("\n  "))
 }
 

@@ -8,51 +8,37 @@
 //! The models are compared, update by update, with rates recorded from the trainers' own code
 //! (`fixtures/reference/exports`, recorded by `tools/record_exports.py`).
 
+mod axolotl;
+mod csv;
 mod deepspeed;
 mod hf;
+mod json;
 mod levanter;
+mod lightning;
 mod lingua;
+mod llama_factory;
 mod llm_foundry;
 mod maxtext;
 mod megatron;
+mod megatron_bridge;
 mod nanochat;
 mod nanotron;
 mod nemo;
+mod npy;
 mod olmo_core;
 mod optax;
 mod plan;
+mod registry;
 mod solve;
-mod table;
 mod torch;
 mod torchtitan;
 
+pub use registry::{EXPORTERS, Evidence, Exporter, find, guide_table, names};
+
 use lehr::{Schedule, Steps};
 use plan::Plan;
+use registry::Write;
 use serde::Serialize;
-
-/// The names of the targets, as on the command line.
-pub const TARGETS: [&str; 20] = [
-    "torch",
-    "hf",
-    "megatron",
-    "megatron-bridge",
-    "torchtitan",
-    "nanotron",
-    "olmo-core",
-    "levanter",
-    "maxtext",
-    "optax",
-    "llm-foundry",
-    "nemo",
-    "lingua",
-    "nanochat",
-    "axolotl",
-    "llama-factory",
-    "deepspeed",
-    "csv",
-    "json",
-    "npy",
-];
 
 /// What the user has besides the schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -108,7 +94,7 @@ pub struct Export {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ExportError {
     /// No such target.
-    #[error("'{0}' is no export target; expected one of {list}", list = TARGETS.join(", "))]
+    #[error("'{0}' is no export target; expected one of {list}", list = names().collect::<Vec<_>>().join(", "))]
     Target(String),
     /// The trainer has no scheduler of this form.
     #[error(
@@ -132,12 +118,23 @@ pub enum ExportError {
     },
 }
 
+/// What a target's file is asked.
+#[derive(Clone, Copy)]
+struct Request<'a> {
+    schedule: &'a Schedule,
+    /// The schedule's rates; index t − 1 holds update t.
+    wanted: &'a [f64],
+    /// Updates already done.
+    from: u64,
+}
+
 /// What a target's file hands back: the rest of [`Export`] follows from it.
 struct Draft {
     file_name: &'static str,
     contents: Contents,
     rates: Vec<f64>,
     notes: Vec<String>,
+    /// `false` where this very configuration is beyond what was executed.
     executed: bool,
 }
 
@@ -152,7 +149,7 @@ impl Draft {
     }
 }
 
-/// Writes `schedule` for the trainer named `target`.
+/// Writes `schedule` for the target of that name or alias ([`EXPORTERS`]).
 ///
 /// # Errors
 /// [`ExportError`]: an unknown target; a schedule that is no warm-up, stable phase and annealing for a trainer that
@@ -168,60 +165,45 @@ impl Draft {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn export(target: &str, schedule: &Schedule, options: &ExportOptions) -> Result<Export, ExportError> {
-    let Some(&target) = TARGETS.iter().find(|name| **name == target) else {
-        return Err(ExportError::Target(target.to_owned()));
-    };
-    check_from_step(schedule, options)?;
-    let wanted = schedule.rates();
-    let from = options.from_step.map_or(0, |from| from.0);
-    let draft = match target {
-        "torch" => torch::write(schedule, options),
-        "deepspeed" => deepspeed::write(schedule, options),
-        "optax" => optax::write(schedule, &wanted),
-        "olmo-core" => olmo_core::write(schedule, &wanted, from)?,
-        "csv" => table::csv(&wanted),
-        "json" => table::json(schedule, &wanted),
-        "npy" => table::npy(&wanted),
-        _ => {
-            let plan = Plan::new(target, schedule, &wanted, from)?;
-            match target {
-                "hf" => hf::trainer(&plan),
-                "axolotl" => hf::axolotl(&plan),
-                "llama-factory" => hf::llama_factory(&plan),
-                "megatron" => megatron::flags(&plan),
-                "megatron-bridge" => megatron::bridge(&plan),
-                "torchtitan" => torchtitan::write(&plan),
-                "nanotron" => nanotron::write(&plan),
-                "levanter" => levanter::write(&plan),
-                "maxtext" => maxtext::write(&plan),
-                "llm-foundry" => llm_foundry::write(&plan),
-                "nemo" => nemo::write(&plan),
-                "lingua" => lingua::write(&plan)?,
-                _ => nanochat::write(&plan),
-            }
+    find(target).ok_or_else(|| ExportError::Target(target.to_owned()))?.export(schedule, options)
+}
+
+impl Exporter {
+    /// Writes `schedule` for this target.
+    ///
+    /// # Errors
+    /// As [`export`], but for the unknown target.
+    pub fn export(&self, schedule: &Schedule, options: &ExportOptions) -> Result<Export, ExportError> {
+        check_from_step(schedule, options)?;
+        let wanted = schedule.rates();
+        let from = options.from_step.map_or(0, |from| from.0);
+        let draft = match self.write {
+            Write::Any(write) => write(&Request { schedule, wanted: &wanted, from })?,
+            Write::Phases(write) => write(&Plan::new(self.name, schedule, &wanted, from)?)?,
+        };
+        let executed = draft.executed && !matches!(self.evidence, Evidence::Documentation);
+        let deviation = deviation(&draft.rates, &wanted, from);
+        let mut notes = vec![general(&draft.rates, &deviation)];
+        notes.extend(draft.notes);
+        if from > 0 {
+            notes.push(format!("resuming after update {from}: {}", self.resume));
         }
-    };
-    let deviation = deviation(&draft.rates, &wanted, from);
-    let mut notes = vec![general(&draft.rates, &deviation)];
-    notes.extend(draft.notes);
-    if from > 0 {
-        notes.push(resume(target, from));
+        if !executed {
+            notes.push(
+                "from documentation, not executed: no package registry carries this trainer's scheduler"
+                    .to_owned(),
+            );
+        }
+        Ok(Export {
+            target: self.name,
+            file_name: draft.file_name,
+            contents: draft.contents,
+            promised_rates: draft.rates,
+            deviation,
+            notes,
+            executed,
+        })
     }
-    if !draft.executed {
-        notes.push(
-            "from documentation, not executed: no package registry carries this trainer's scheduler"
-                .to_owned(),
-        );
-    }
-    Ok(Export {
-        target,
-        file_name: draft.file_name,
-        contents: draft.contents,
-        promised_rates: draft.rates,
-        deviation,
-        notes,
-        executed: draft.executed,
-    })
 }
 
 fn check_from_step(schedule: &Schedule, options: &ExportOptions) -> Result<(), ExportError> {
@@ -278,38 +260,4 @@ fn general(rates: &[f64], deviation: &Deviation) -> String {
         )
     };
     format!("first rate {first:e}, rate of the last update {last:e}; {distance}")
-}
-
-/// How the trainer goes on from a checkpoint of the trunk.
-fn resume(target: &str, from: u64) -> String {
-    let how = match target {
-        "torch" | "deepspeed" => {
-            "make_scheduler(optimizer, updates_done) continues there; load the optimizer's state first, do not load the trunk's scheduler state"
-        }
-        "hf" | "axolotl" | "llama-factory" => {
-            "resume_from_checkpoint restores the scheduler's counter only; the new arguments decide the rates"
-        }
-        "megatron" => {
-            "--override-opt-param-scheduler takes these arguments over the checkpoint's; the decay length is not stored in a checkpoint and is taken from here in any case"
-        }
-        "megatron-bridge" => "override_opt_param_scheduler=True takes these values over the checkpoint's",
-        "torchtitan" => "the checkpoint holds the scheduler's counter only; the new values decide the rates",
-        "nanotron" => "set checkpoints.resume_checkpoint_path; the scheduler is rebuilt from these values",
-        "olmo-core" => "set load_path with trainer state; the scheduler itself stores nothing",
-        "levanter" => {
-            "set trainer.initialize_from or the checkpoint path; the rate is a function of the step counter alone"
-        }
-        "maxtext" => {
-            "set load_full_state_path or keep run_name; the rate is a function of the step counter alone"
-        }
-        "optax" => "the rate is a function of the optimizer state's count, which the checkpoint restores",
-        "llm-foundry" => {
-            "set load_path without load_weights_only; the timestamp is restored and decides the rate"
-        }
-        "nemo" => {
-            "restore with resume_if_exists; the scheduler's counter is restored, the new values decide the rates"
-        }
-        _ => "the counter must start there",
-    };
-    format!("resuming after update {from}: {how}")
 }

@@ -1,7 +1,9 @@
 //! What the exporters promise, against rates recorded from the trainers' own scheduler code.
 
 use lehr::{Schedule, Steps};
-use lehr_io::export::{Contents, Export, ExportError, ExportOptions, TARGETS, export};
+use lehr_io::export::{
+    Contents, EXPORTERS, Evidence, Export, ExportError, ExportOptions, export, find, guide_table, names,
+};
 use serde_json::Value;
 use std::path::PathBuf;
 
@@ -33,11 +35,16 @@ fn tolerance(target: &str) -> f64 {
 #[test]
 fn every_executed_target_keeps_its_promise_at_every_update() {
     let mut checked = 0;
-    for target in TARGETS {
+    for target in names() {
         let path = fixtures().join(format!("{target}.json"));
         let Ok(file) = std::fs::read_to_string(&path) else {
-            // Neither lingua nor nanochat is in a registry; npy is read in its own test.
-            assert!(matches!(target, "lingua" | "nanochat" | "npy"), "{} is missing", path.display());
+            // Neither lingua nor nanochat is in a registry; npy is read, and Lightning's snippet compared, in their own tests.
+            let elsewhere = match find(target).unwrap().evidence {
+                Evidence::Documentation => true,
+                Evidence::ReadBack => target == "npy",
+                _ => target == "lightning",
+            };
+            assert!(elsewhere, "{} is missing", path.display());
             continue;
         };
         let record: Value = serde_json::from_str(&file).unwrap();
@@ -80,7 +87,7 @@ fn every_executed_target_keeps_its_promise_at_every_update() {
 fn the_deviation_is_that_of_the_promised_rates() {
     let schedule = read("wsd:peak=3e-4,total=1000,warmup=100,ratio=0.2");
     let wanted = schedule.rates();
-    for target in TARGETS {
+    for target in names() {
         let export = made(target, &schedule.to_string());
         let differences: Vec<f64> =
             export.promised_rates.iter().zip(&wanted).map(|(a, b)| (a - b).abs()).collect();
@@ -189,11 +196,100 @@ fn odd_schedules_are_written_or_refused_without_a_panic() {
         "piecewise:5@0..0",
         "sampled:0x3",
     ] {
-        for target in TARGETS {
+        for target in names() {
             if let Ok(export) = export(target, &read(spec), &ExportOptions::default()) {
                 assert_eq!(export.promised_rates.len() as u64, read(spec).total().0, "{target} {spec}");
                 assert!(export.promised_rates.iter().all(|rate| rate.is_finite()), "{target} {spec}");
             }
         }
     }
+}
+
+#[test]
+fn every_target_has_one_file_and_one_entry() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/export");
+    let mut files: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| std::fs::read_to_string(path).unwrap().contains("const EXPORTER: Exporter"))
+        .map(|path| path.file_stem().unwrap().to_str().unwrap().replace('_', "-"))
+        .collect();
+    files.sort();
+    let mut entries: Vec<&str> = names().collect();
+    entries.sort_unstable();
+    assert_eq!(
+        entries, files,
+        "a file without an entry in EXPORTERS, or an entry under another name than its file"
+    );
+}
+
+#[test]
+fn a_name_or_alias_leads_to_one_target() {
+    let mut all: Vec<&str> = EXPORTERS
+        .iter()
+        .flat_map(|exporter| std::iter::once(exporter.name).chain(exporter.aliases.iter().copied()))
+        .collect();
+    let count = all.len();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), count, "{all:?}");
+    let schedule = "wsd:peak=3e-4,total=1000,warmup=100,ratio=0.2";
+    for exporter in EXPORTERS {
+        assert!(
+            !exporter.title.is_empty() && !exporter.shapes.is_empty() && !exporter.resume.is_empty(),
+            "{exporter:?}"
+        );
+        for alias in exporter.aliases {
+            assert_eq!(made(alias, schedule), made(exporter.name, schedule), "{alias}");
+        }
+    }
+    assert_eq!(made("pytorch", schedule).target, "torch");
+    assert!(find("Torch").is_none() && find("").is_none());
+}
+
+#[test]
+fn every_target_writes_what_no_other_writes() {
+    let schedule = "wsd:peak=3e-4,total=1000,warmup=100,ratio=0.2";
+    let exports: Vec<Export> = names().map(|target| made(target, schedule)).collect();
+    for (i, a) in exports.iter().enumerate() {
+        for b in &exports[..i] {
+            assert_ne!(a.contents, b.contents, "{} and {}", a.target, b.target);
+        }
+    }
+}
+
+#[test]
+fn the_lightning_module_is_the_snippet_that_was_executed_stepped_once_an_update() {
+    let schedule = "wsd:peak=3e-4,total=1000,warmup=100,ratio=0.2";
+    let (torch, lightning) = (made("torch", schedule), made("lightning", schedule));
+    let added = text(&lightning).strip_prefix(text(&torch)).expect("the snippet comes first");
+    assert!(added.contains("\"interval\": \"step\"") && added.contains("max_steps=1000"), "{added}");
+    assert!(added.lines().all(|line| line.is_empty() || line.starts_with('#')), "{added}");
+    assert_eq!(lightning.promised_rates, torch.promised_rates);
+}
+
+/// The guide's table stands between these lines.
+const TABLE: (&str, &str) =
+    ("<!-- begin: table of targets, generated -->\n", "<!-- end: table of targets -->");
+
+#[test]
+fn the_guide_lists_every_target_as_it_is() {
+    let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/guides/exporters.md"));
+    let guide = std::fs::read_to_string(&path).unwrap();
+    let begin = guide.find(TABLE.0).expect("the table's beginning") + TABLE.0.len();
+    let end = guide.find(TABLE.1).expect("the table's end");
+    let table = guide_table(
+        &read("wsd:peak=3e-4,total=1000,warmup=100,ratio=0.2"),
+        &read("wsd:peak=3e-4,total=1000,warmup=100,ratio=0.2,shape=1-sqrt,final=3e-5"),
+    )
+    .unwrap();
+    if std::env::var("INSTA_UPDATE").as_deref() == Ok("always") {
+        std::fs::write(&path, format!("{}{table}{}", &guide[..begin], &guide[end..])).unwrap();
+        return;
+    }
+    assert_eq!(
+        &guide[begin..end],
+        table,
+        "docs/guides/exporters.md is not what the registry says; INSTA_UPDATE=always cargo test -p lehr-io --test exports"
+    );
 }

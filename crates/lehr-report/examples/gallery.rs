@@ -1,4 +1,4 @@
-//! Draws every sample picture into a folder, as SVG, PNG and text: `cargo run -p lehr-report --example gallery -- out`.
+//! Draws every sample picture into a folder, as SVG, PNG, PDF and text: `cargo run -p lehr-report --example gallery -- out`.
 
 #[path = "../tests/support/samples.rs"]
 mod samples;
@@ -12,7 +12,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = Path::new(&folder);
     std::fs::create_dir_all(folder)?;
     for (name, picture, style) in samples::all() {
-        for extension in ["svg", "png"] {
+        for extension in ["svg", "png", "pdf"] {
             let file = format!("{name}.{extension}");
             std::fs::write(folder.join(&file), write_picture(picture.as_ref(), &file, &style)?)?;
         }

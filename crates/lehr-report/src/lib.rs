@@ -1,8 +1,9 @@
 //! Pictures of forecasts, recommendations, fits, law comparisons and transfer.
 //!
 //! Each picture is a struct of plain numbers. It draws itself for a terminal (braille, colours optional, ASCII where
-//! need be), as SVG with real text, and as PNG whose text is drawn with an embedded font, so that machines without
-//! fonts give the same pixels. The crate opens no file: [`write_picture`] returns bytes.
+//! need be), as SVG with real text, as PDF, and as PNG whose text is drawn with an embedded font, so that machines without
+//! fonts give the same pixels. A [`Table`] of numbers is written as CSV, Markdown or LaTeX. The crate opens no file:
+//! [`write_picture`] returns bytes.
 //!
 //! ```
 //! use lehr_report::{ComparisonEntry, ComparisonPicture, Picture, PictureStyle, TerminalStyle};
@@ -20,21 +21,29 @@
 //! assert!(picture.svg(&PictureStyle::default()).starts_with("<svg"));
 //! ```
 
+mod error;
 mod figure;
 mod geometry;
 mod labels;
+mod outline;
+mod pdf;
 mod picture;
 mod png;
 mod style;
 mod svg;
+mod table;
 mod terminal;
 mod text;
 mod ticks;
 
+pub use error::PictureError;
 pub use picture::{
     ComparisonEntry, ComparisonPicture, FitPicture, FitView, ForecastPicture, Horizontal, MeasuredLoss,
-    Optimum, Phase, Picture, PictureError, PictureFormat, RecommendationPicture, Rival, Rule, RunFit,
-    TrainingPicture, TransferPanel, TransferPicture, write_picture,
+    Optimum, Phase, Picture, PictureFormat, RecommendationPicture, Rival, Rule, RunFit, TrainingPicture,
+    TransferPanel, TransferPicture, write_picture,
 };
 pub use style::{PictureStyle, TerminalStyle, Theme};
-pub use ticks::{TickFormat, Ticks, linear_ticks, log_ticks, power, si, superscript, tick_labels};
+pub use table::{Cell, Column, Table, TableError, TableFormat};
+pub use ticks::{
+    TickFormat, Ticks, linear_ticks, log_ticks, power, si, significant, superscript, tick_labels,
+};

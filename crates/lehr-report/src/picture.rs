@@ -14,34 +14,10 @@ pub use recommendation::{MeasuredLoss, RecommendationPicture, Rule};
 pub use training::TrainingPicture;
 pub use transfer::{Optimum, TransferPanel, TransferPicture};
 
+use crate::error::PictureError;
 use crate::figure::Figure;
 use crate::style::{PictureStyle, TerminalStyle};
-use crate::{png, svg, terminal};
-use thiserror::Error;
-
-/// Why a picture could not be made.
-#[derive(Debug, Error, Clone, PartialEq)]
-pub enum PictureError {
-    /// The file's name does not say which format is wanted.
-    #[error("cannot tell the format of a picture from `{name}`: the name must end in .svg, .png or .txt")]
-    UnknownFormat {
-        /// The name as given.
-        name: String,
-    },
-    /// The PNG would be empty or too large.
-    #[error(
-        "a PNG of {width:.0} × {height:.0} px cannot be drawn: choose a scale that gives between 1 and 67 million pixels"
-    )]
-    Size {
-        /// Width in px.
-        width: f64,
-        /// Height in px.
-        height: f64,
-    },
-    /// The drawing library refused.
-    #[error("the picture could not be drawn: {0}")]
-    Drawing(String),
-}
+use crate::{pdf, png, svg, terminal};
 
 /// A format of picture files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +26,8 @@ pub enum PictureFormat {
     Svg,
     /// Pixels; the text is drawn with an embedded font.
     Png,
+    /// One page of vectors; the text is drawn with an embedded font, as outlines.
+    Pdf,
     /// The drawing for a terminal, without colours.
     Text,
 }
@@ -58,19 +36,20 @@ impl PictureFormat {
     /// Returns the format that the extension of a file name asks for.
     ///
     /// # Errors
-    /// [`PictureError::UnknownFormat`] for any other extension than `svg`, `png` and `txt`, or none.
+    /// [`PictureError::UnknownFormat`] for any other extension than `svg`, `png`, `pdf` and `txt`, or none.
     ///
     /// # Examples
     /// ```
     /// use lehr_report::PictureFormat;
     /// assert_eq!(PictureFormat::from_name("out/forecast.SVG"), Ok(PictureFormat::Svg));
-    /// assert!(PictureFormat::from_name("forecast.pdf").is_err());
+    /// assert!(PictureFormat::from_name("forecast.jpeg").is_err());
     /// ```
     pub fn from_name(name: &str) -> Result<Self, PictureError> {
         let file = name.rsplit(['/', '\\']).next().unwrap_or(name);
         match file.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase()).as_deref() {
             Some("svg") => Ok(Self::Svg),
             Some("png") => Ok(Self::Png),
+            Some("pdf") => Ok(Self::Pdf),
             Some("txt") => Ok(Self::Text),
             _ => Err(PictureError::UnknownFormat { name: name.to_owned() }),
         }
@@ -100,6 +79,14 @@ pub trait Picture {
     fn png(&self, style: &PictureStyle, scale: f64) -> Result<Vec<u8>, PictureError> {
         png::rasterise(&self.svg(style), scale)
     }
+
+    /// The picture as a PDF of one page, as large as the style says (96 px are an inch).
+    ///
+    /// # Errors
+    /// [`PictureError::Drawing`] where the picture holds what a PDF cannot.
+    fn pdf(&self, style: &PictureStyle) -> Result<Vec<u8>, PictureError> {
+        pdf::document(&self.svg(style), &self.figure().0.title)
+    }
 }
 
 /// A figure, opaque outside of this crate.
@@ -110,7 +97,8 @@ pub struct FigureBox(pub(crate) Figure);
 /// Returns the bytes of a picture file whose format the file's name tells; opens no file.
 ///
 /// # Errors
-/// [`PictureError::UnknownFormat`] for a name that ends in neither `.svg`, `.png` nor `.txt`; else as [`Picture::png`].
+/// [`PictureError::UnknownFormat`] for a name that ends in neither `.svg`, `.png`, `.pdf` nor `.txt`; else as [`Picture::png`]
+/// and [`Picture::pdf`].
 pub fn write_picture(
     picture: &dyn Picture,
     name: &str,
@@ -119,6 +107,7 @@ pub fn write_picture(
     Ok(match PictureFormat::from_name(name)? {
         PictureFormat::Svg => picture.svg(style).into_bytes(),
         PictureFormat::Png => picture.png(style, 2.0)?,
+        PictureFormat::Pdf => picture.pdf(style)?,
         PictureFormat::Text => picture.terminal(&TerminalStyle::default()).into_bytes(),
     })
 }

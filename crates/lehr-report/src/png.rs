@@ -1,30 +1,11 @@
-//! Turns an SVG into a PNG with a font that the program carries, so that no machine draws other text or none.
+//! Turns an SVG into a PNG.
 
-use crate::picture::PictureError;
+use crate::error::PictureError;
+use crate::outline::tree;
 use resvg::tiny_skia::{Pixmap, Transform};
-use resvg::usvg::{Options, Tree, fontdb};
-use std::sync::{Arc, LazyLock};
-
-/// The family of the embedded font.
-const FAMILY: &str = "DejaVu Sans Condensed";
-
-static FONTS: LazyLock<Arc<fontdb::Database>> = LazyLock::new(|| {
-    let mut fonts = fontdb::Database::new();
-    fonts.load_font_data(dejavu::sans_condensed::regular().to_vec());
-    fonts.load_font_data(dejavu::sans_condensed::bold().to_vec());
-    fonts.set_sans_serif_family(FAMILY);
-    Arc::new(fonts)
-});
 
 /// Most pixels of a PNG: 64 Mpx are 256 MB while drawing.
 const MOST_PIXELS: f64 = 64.0 * 1024.0 * 1024.0;
-
-/// Parses an SVG as the PNG writer sees it.
-pub(crate) fn tree(svg: &str) -> Result<Tree, PictureError> {
-    let options =
-        Options { fontdb: Arc::clone(&FONTS), font_family: FAMILY.to_owned(), ..Options::default() };
-    Tree::from_str(svg, &options).map_err(|error| PictureError::Drawing(error.to_string()))
-}
 
 /// Draws an SVG into a PNG, `scale` px per unit of the SVG.
 pub(crate) fn rasterise(svg: &str, scale: f64) -> Result<Vec<u8>, PictureError> {

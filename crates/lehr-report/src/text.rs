@@ -45,19 +45,78 @@ pub(crate) fn width(text: &str, size: f64, bold: bool) -> f64 {
 
 /// Shortens a text in the middle so that it fits: names of runs differ at both ends.
 pub(crate) fn shorten(text: &str, size: f64, bold: bool, most: f64) -> String {
-    if width(text, size, bold) <= most {
+    shorten_by(text, most, '…', &|text| width(text, size, bold))
+}
+
+/// [`shorten`] by any measure; `mark` stands for what is left out.
+fn shorten_by(text: &str, most: f64, mark: char, measure: &dyn Fn(&str) -> f64) -> String {
+    if measure(text) <= most {
         return text.to_owned();
     }
     let chars: Vec<char> = text.chars().collect();
     for keep in (1..chars.len()).rev() {
         let head: String = chars[..keep.div_ceil(2)].iter().collect();
         let tail: String = chars[chars.len() - keep / 2..].iter().collect();
-        let short = format!("{}…{}", head.trim_end(), tail.trim_start());
-        if width(&short, size, bold) <= most {
+        let short = format!("{}{mark}{}", head.trim_end(), tail.trim_start());
+        if measure(&short) <= most {
             return short;
         }
     }
-    "…".to_owned()
+    mark.to_string()
+}
+
+/// Shortens the names on an axis so that each fits and no two that differ read the same: where the middle is what tells
+/// names apart, it stays and the ends go.
+pub(crate) fn shorten_apart(
+    names: &[String],
+    most: f64,
+    mark: char,
+    measure: &dyn Fn(&str) -> f64,
+) -> Vec<String> {
+    let mut short: Vec<String> = names.iter().map(|name| shorten_by(name, most, mark, measure)).collect();
+    for i in 0..names.len() {
+        let alike: Vec<usize> = (0..names.len()).filter(|&j| short[j] == short[i]).collect();
+        if alike.iter().any(|&j| names[j] != names[i]) {
+            let group: Vec<Vec<char>> = alike.iter().map(|&j| names[j].chars().collect()).collect();
+            for (&j, text) in alike.iter().zip(cores(&group, most, mark, measure)) {
+                short[j] = text;
+            }
+        }
+    }
+    // What no shortening tells apart is numbered.
+    for i in 0..names.len() {
+        if (0..i).any(|j| short[j] == short[i] && names[j] != names[i]) {
+            let number = format!("{} ", i + 1);
+            let room = most - measure(&number);
+            short[i] = number + &shorten_by(&names[i], room, mark, measure);
+        }
+    }
+    short
+}
+
+/// Each name as what it does not share with the others of its group, with as much of its ends as fits.
+fn cores(group: &[Vec<char>], most: f64, mark: char, measure: &dyn Fn(&str) -> f64) -> Vec<String> {
+    let shortest = group.iter().map(Vec::len).min().unwrap_or(0);
+    let shared = |at: &dyn Fn(&[char], usize) -> char, most: usize| {
+        (0..most).take_while(|&k| group.iter().all(|name| at(name, k) == at(&group[0], k))).count()
+    };
+    let before = shared(&|name, k| name[k], shortest);
+    let after = shared(&|name, k| name[name.len() - 1 - k], shortest - before);
+    let text = |name: &[char], head: usize, tail: usize| {
+        let part = |from: usize, to: usize| name[from..to].iter().collect::<String>();
+        let n = name.len();
+        let left = if head < before { format!("{}{mark}", part(0, head)) } else { part(0, before) };
+        let right = if tail < after { format!("{mark}{}", part(n - tail, n)) } else { part(n - after, n) };
+        format!("{left}{}{right}", part(before, n - after))
+    };
+    for keep in (0..before + after).rev() {
+        let head = keep.div_ceil(2).min(before).max(keep.saturating_sub(after));
+        let texts: Vec<String> = group.iter().map(|name| text(name, head, keep - head)).collect();
+        if texts.iter().all(|text| measure(text) <= most) {
+            return texts;
+        }
+    }
+    group.iter().map(|name| shorten_by(&text(name, 0, 0), most, mark, measure)).collect()
 }
 
 /// Breaks a text into lines no wider than `most`; a word that is wider alone is broken, too.
@@ -174,6 +233,45 @@ mod tests {
         let short = shorten("wsd-linear-lr0.001-T25000-r0.2-seed-17", 11.0, false, 90.0);
         assert!(short.starts_with("wsd") && short.ends_with("17") && short.contains('…'), "{short}");
         assert!(width(&short, 11.0, false) <= 90.0);
+    }
+
+    #[test]
+    fn names_that_differ_in_the_middle_stay_apart() {
+        let names: Vec<String> = ["0.5", "1.0", "2.0"]
+            .iter()
+            .map(|beta| {
+                format!(
+                    "noise-relaxation fitted on runs annealed with power {beta} and scored on all the others"
+                )
+            })
+            .collect();
+        let measure = |text: &str| width(text, 11.0, false);
+        let middle: Vec<String> = names.iter().map(|name| shorten(name, 11.0, false, 150.0)).collect();
+        assert_eq!(middle[0], middle[1], "the plain way makes them equal");
+        let apart = shorten_apart(&names, 150.0, '…', &measure);
+        for (text, beta) in apart.iter().zip(["0.5", "1.0", "2.0"]) {
+            assert!(text.starts_with("noise") && text.contains(beta) && text.ends_with("others"), "{text}");
+            assert!(measure(text) <= 150.0, "{text}");
+        }
+        // Equal names stay equal, and short ones as they are.
+        let same = ["a".to_owned(), "a".to_owned(), "b".to_owned()];
+        assert_eq!(shorten_apart(&same, 150.0, '…', &measure), same);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_two_names_read_the_same(
+            names in proptest::collection::vec("[ab-]{0,24}", 1..12), most in 40.0f64..200.0
+        ) {
+            let measure = |text: &str| width(text, 11.0, false);
+            let short = shorten_apart(&names, most, '…', &measure);
+            for (i, a) in short.iter().enumerate() {
+                proptest::prop_assert!(measure(a) <= most, "{a} of {}", names[i]);
+                for (j, b) in short[..i].iter().enumerate() {
+                    proptest::prop_assert!(names[i] == names[j] || a != b, "{} and {} read {a}", names[i], names[j]);
+                }
+            }
+        }
     }
 
     #[test]

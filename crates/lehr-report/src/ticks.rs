@@ -179,6 +179,25 @@ pub fn power(value: f64, digits: usize) -> String {
     }
 }
 
+/// Writes a number with that many significant digits, zeros included, and a minus sign: 0.00612, 0.130, 14.2.
+///
+/// # Examples
+/// ```
+/// assert_eq!(lehr_report::significant(0.006_123, 2), "0.0061");
+/// ```
+#[must_use]
+pub fn significant(value: f64, digits: usize) -> String {
+    let wanted = digits.max(1) as i32 - 1;
+    let decimals = |value: f64| {
+        let magnitude = if value == 0.0 { 0 } else { value.abs().log10().floor() as i32 };
+        (wanted - magnitude).clamp(0, 17) as usize
+    };
+    // 0.9999 has three digits as 1.00, not as 1.000.
+    let first = decimals(value);
+    let rounded: f64 = format!("{value:.first$}").parse().unwrap_or(value);
+    minus(&format!("{value:.*}", first.min(decimals(rounded))))
+}
+
 /// Writes an exponent in superscript digits.
 #[must_use]
 pub fn superscript(exponent: i32) -> String {
@@ -221,6 +240,14 @@ mod tests {
         assert_eq!(power(0.001, 2), "10⁻³");
         assert_eq!(power(9.999e-4, 2), "10⁻³");
         assert_eq!(si(999_999.999, 2), "1000k");
+    }
+
+    #[test]
+    fn values_are_written_with_three_significant_digits() {
+        assert_eq!(
+            [0.0781, 0.13, 1.01, 14.24, 158.3, 0.0, -2.5, 0.9999, 0.006].map(|value| significant(value, 3)),
+            ["0.0781", "0.130", "1.01", "14.2", "158", "0.00", "−2.50", "1.00", "0.00600"]
+        );
     }
 
     proptest! {

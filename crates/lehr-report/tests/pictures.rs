@@ -134,6 +134,105 @@ fn a_png_of_an_absurd_size_is_refused() {
     }
 }
 
+/// The operators of a PDF's page.
+fn page(pdf: &[u8]) -> String {
+    let find = |word: &[u8]| pdf.windows(word.len()).position(|w| w == word).expect("a stream");
+    let (from, to) = (find(b"stream\n") + 7, find(b"\nendstream"));
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut flate2::read::ZlibDecoder::new(&pdf[from..to]), &mut text).unwrap();
+    text
+}
+
+#[test]
+fn a_pdf_has_a_table_that_leads_to_its_objects_and_every_path_of_the_svg() {
+    for (name, picture, style) in samples::all() {
+        let pdf = picture.pdf(&style).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let text = String::from_utf8_lossy(&pdf);
+        let start: usize =
+            text.rsplit("startxref\n").next().unwrap().lines().next().unwrap().parse().unwrap();
+        let table = std::str::from_utf8(&pdf[start..]).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let entries: Vec<&str> = table.lines().filter(|line| line.ends_with(" 00000 n ")).collect();
+        assert_eq!(entries.len(), 5, "{name}: {table}");
+        for (i, entry) in entries.iter().enumerate() {
+            assert_eq!(entry.len(), 19, "{name}: {entry}");
+            let at: usize = entry[..10].parse().unwrap();
+            let object = format!("{} 0 obj\n", i + 1);
+            assert!(pdf[at..].starts_with(object.as_bytes()), "{name}: object {} is not at {at}", i + 1);
+        }
+        let tree = laid_out(&picture.svg(&style));
+        let (width, height) = (tree.size().width() * 0.75, tree.size().height() * 0.75);
+        assert!(text.contains(&format!("/MediaBox [0 0 {width} {height}]")), "{name}");
+        let page = page(&pdf);
+        let painted = page.lines().filter(|line| matches!(*line, "S Q" | "f Q" | "f* Q")).count();
+        let mut wanted = 0;
+        parts(tree.root(), &mut wanted);
+        assert_eq!(painted, wanted, "{name}: fills and strokes");
+        assert!(wanted > 20, "{name}");
+        assert_eq!(page.matches("q /G").count(), painted, "{name}: every state is restored");
+        assert!(!page.contains("NaN") && !page.contains("inf"), "{name}");
+    }
+}
+
+/// Fills and strokes that a picture consists of.
+fn parts(group: &resvg::usvg::Group, count: &mut usize) {
+    for node in group.children() {
+        match node {
+            Node::Group(inner) => parts(inner, count),
+            Node::Text(text) => parts(text.flattened(), count),
+            Node::Path(path) => {
+                *count += usize::from(path.fill().is_some()) + usize::from(path.stroke().is_some());
+            }
+            Node::Image(_) => panic!("a picture holds pixels"),
+        }
+    }
+}
+
+#[test]
+fn names_that_differ_in_the_middle_are_told_apart_in_every_drawing() {
+    let entry = |beta: &str| lehr_report::ComparisonEntry {
+        name: format!(
+            "noise-relaxation fitted on the runs that anneal with power {beta}, scored on all the others that there are"
+        ),
+        value: 1.0,
+        interval: None,
+        note: None,
+    };
+    let picture = lehr_report::ComparisonPicture {
+        entries: ["0.5", "1.0", "2.0"].map(entry).to_vec(),
+        ..samples::comparison()
+    };
+    let svg = picture.svg(&PictureStyle::default());
+    let document = Document::parse(&svg).unwrap();
+    let names: Vec<&str> = document
+        .descendants()
+        .filter(|node| node.attribute("class") == Some("tick"))
+        .filter_map(|node| node.text())
+        .filter(|text| text.starts_with("noise"))
+        .collect();
+    assert_eq!(names.len(), 3, "{svg}");
+    for (name, beta) in names.iter().zip(["0.5", "1.0", "2.0"]) {
+        assert!(name.contains(beta), "{names:?}");
+    }
+    for ascii in [false, true] {
+        let drawing = picture.terminal(&TerminalStyle { ascii, ..TerminalStyle::default() });
+        for beta in ["0.5", "1.0", "2.0"] {
+            let drawn =
+                drawing.lines().filter(|line| line.starts_with("noise") && line.contains(beta)).count();
+            assert!(drawn >= 1, "{beta} is missing in\n{drawing}");
+        }
+    }
+    // Names keep away from the picture's edge by the tenth that a wider font would take.
+    for (text, place) in found(&svg).iter().filter(|(text, _)| text.starts_with("noise")) {
+        assert!(place.left() >= 16.0 + 0.09 * place.width(), "{text} begins at {}", place.left());
+    }
+}
+
+fn found(svg: &str) -> Vec<(String, Rect)> {
+    let mut all = Vec::new();
+    texts(laid_out(svg).root(), &mut all);
+    all
+}
+
 #[test]
 fn the_name_of_the_file_decides_the_format() {
     let picture = samples::comparison();
@@ -141,11 +240,12 @@ fn the_name_of_the_file_decides_the_format() {
     assert!(write("a/b.svg").unwrap().starts_with(b"<svg"));
     assert!(write("a.b/c.PNG").unwrap().starts_with(b"\x89PNG"));
     assert!(write("plot.txt").unwrap().starts_with(b"The noise-relaxation law"));
-    for name in ["plot", "plot.pdf", "dir.svg/plot", ".svg/", ""] {
+    assert!(write("plot.pdf").unwrap().starts_with(b"%PDF-1.4"));
+    for name in ["plot", "plot.jpeg", "dir.svg/plot", ".svg/", ""] {
         let error = write(name).unwrap_err();
         assert_eq!(error, PictureError::UnknownFormat { name: name.into() });
     }
-    insta::assert_snapshot!(write("plot.pdf").unwrap_err(), @"cannot tell the format of a picture from `plot.pdf`: the name must end in .svg, .png or .txt");
+    insta::assert_snapshot!(write("plot.jpeg").unwrap_err(), @"cannot tell the format of a picture from `plot.jpeg`: the name must end in .svg, .png, .pdf or .txt");
 }
 
 #[test]

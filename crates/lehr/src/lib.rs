@@ -15,12 +15,14 @@
 
 pub mod batch;
 pub mod caveat;
+pub mod cost;
 pub mod curve;
 pub mod features;
 pub mod fit;
 pub mod forecast;
 pub mod law;
 pub mod measured;
+pub mod quantile;
 pub mod recommend;
 pub mod schedule;
 pub mod testing;

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+mod band;
 mod free;
 
 pub use free::{FreeSchedule, optimise_free_schedule};

@@ -8,6 +8,7 @@ pub use carry::{ArchitectureGap, Carried, Larger, architecture_gap, carry_over};
 use crate::caveat::Caveat;
 use crate::fit::resample::student;
 use crate::measured::MeasuredOptimum;
+use crate::quantile::normal;
 use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, StudentsT};
@@ -57,9 +58,20 @@ impl From<&MeasuredOptimum> for Optimum {
             dataset: m.dataset.clone().unwrap_or_else(|| "unstated".to_owned()),
             split: m.split.clone(),
             ratio: m.ratio,
-            ln_sd: (m.interval.1 / m.interval.0).ln() / 3.29,
+            // Intervals of measured optima are at 90 %.
+            ln_sd: (m.interval.1 / m.interval.0).ln() / (2.0 * normal(0.9)),
             limit: m.at_edge.then(|| if m.ratio > m.points[0].0 { Limit::AtLeast } else { Limit::AtMost }),
         }
+    }
+}
+
+impl Optimum {
+    /// The interval of the ratio, R·exp(± z·s) with s the standard deviation of ln R and z the normal quantile, cut at
+    /// 1; `None` where s is not known.
+    #[must_use]
+    pub fn interval(&self, level: f64) -> Option<(f64, f64)> {
+        let half = normal(level) * self.ln_sd;
+        (self.ln_sd > 0.0).then(|| (self.ratio * (-half).exp(), (self.ratio * half.exp()).min(1.0)))
     }
 }
 
@@ -323,6 +335,23 @@ pub fn power_law(optima: &[Optimum], variables: &[&str], level: f64) -> Result<P
 }
 
 impl PowerLaw {
+    /// The ratio with its interval at each value of `variable` (`peak_lr` as a rate, `total` in updates, `n8` as
+    /// N / 10⁸), for a law in that variable alone, as the line of a picture; `None` for a law in another variable or
+    /// in several, of which one value cannot tell the ratio.
+    #[must_use]
+    pub fn along(&self, variable: &str, values: &[f64], level: f64) -> Option<Vec<(f64, (f64, f64))>> {
+        if self.variables != [variable] {
+            return None;
+        }
+        // The other variables do not enter: NaN would show if they did.
+        let at = |&value: &f64| match variable {
+            "peak_lr" => self.predict(value, f64::NAN, None, level),
+            "total" => self.predict(f64::NAN, value, None, level),
+            _ => self.predict(f64::NAN, f64::NAN, Some(value), level),
+        };
+        values.iter().map(at).collect()
+    }
+
     /// The ratio for a target with its interval (that of a new optimum: misfit included), capped at 1; `None`
     /// where the law has N as a variable and `n8` is not given.
     #[must_use]

@@ -338,6 +338,24 @@ pub struct Contender {
     pub margin_se: f64,
 }
 
+impl Contender {
+    /// The held-out error (mean relative error a run, a fraction) with the interval that its difference to the winner
+    /// has, never below 0; `None` for a law that could not be fitted. The winner itself, and a law compared on one
+    /// run, have no interval.
+    ///
+    /// # Formula
+    /// e ± t·s: s the standard error of the difference, paired over n runs, t Student's with n − 1 degrees of freedom.
+    #[must_use]
+    pub fn error(&self, level: f64) -> Option<(f64, Option<(f64, f64)>)> {
+        let validation = self.validation.as_ref().ok()?;
+        let value = validation.test.mape;
+        let n = validation.per_run.iter().filter(|run| run.part == "test").count();
+        let half = (n > 1).then(|| crate::quantile::student(level, n as f64 - 1.0) * self.margin_se);
+        let half = half.filter(|half| half.is_finite() && *half > 0.0);
+        Some((value, half.map(|half| ((value - half).max(0.0), value + half))))
+    }
+}
+
 /// Every law on the same splits, best held-out error first.
 #[must_use]
 pub fn compare(

@@ -1,9 +1,23 @@
-//! Hugging Face Trainer, and axolotl and LLaMA-Factory, which hand their arguments to it.
+//! Hugging Face Trainer; axolotl and LLaMA-Factory hand their arguments to it.
 
-use super::Draft;
 use super::plan::{Plan, factor, plain, shape_note};
 use super::solve::{Found, better, nearest_shape};
+use super::{Draft, Evidence, Exporter, Write};
+use crate::import::hf_trainer::TrainerState;
 use lehr::Shape;
+
+/// The registry's entry.
+pub(super) const EXPORTER: Exporter = Exporter {
+    name: "hf",
+    aliases: &["huggingface", "transformers"],
+    title: "Hugging Face Trainer",
+    shapes: "linear, cosine, 1-sqrt",
+    remark: "first update 0; a floor also lifts the warm-up",
+    evidence: Evidence::Executed("transformers 5.23.0 `get_scheduler`"),
+    resume: "resume_from_checkpoint restores the scheduler's counter only; the new arguments decide the rates",
+    log: Some(&TrainerState),
+    write: Write::Phases(|plan| Ok(write(plan))),
+};
 
 const SHAPES: [Shape; 3] = [Shape::Linear, Shape::Cosine, Shape::OneMinusSqrt];
 
@@ -24,7 +38,8 @@ fn model(plan: &Plan<'_>, shape: Shape, floor: f64, arguments: &[i64]) -> Vec<f6
     })
 }
 
-struct Arguments {
+/// The arguments of `get_wsd_schedule`.
+pub(super) struct Arguments {
     warmup: i64,
     stable: i64,
     decay: i64,
@@ -34,7 +49,8 @@ struct Arguments {
     notes: Vec<String>,
 }
 
-fn solve(plan: &Plan<'_>) -> Arguments {
+/// The arguments whose rates come closest to the plan's.
+pub(super) fn solve(plan: &Plan<'_>) -> Arguments {
     let (t, w, d) = (plan.total as i64, plan.warmup as i64, plan.anneal as i64);
     let warmup = (w - 1).max(0);
     let start = if d == 0 { [warmup, t, 0] } else { [warmup, (t - d - 1 - warmup).max(0), d] };
@@ -97,13 +113,14 @@ fn solve(plan: &Plan<'_>) -> Arguments {
     }
 }
 
-fn draft(file_name: &'static str, text: String, arguments: Arguments) -> Draft {
+/// What is written, with the arguments' rates and notes.
+pub(super) fn draft(file_name: &'static str, text: String, arguments: Arguments) -> Draft {
     let mut draft = Draft::text(file_name, text, arguments.rates);
     draft.notes = arguments.notes;
     draft
 }
 
-pub(super) fn trainer(plan: &Plan<'_>) -> Draft {
+fn write(plan: &Plan<'_>) -> Draft {
     let arguments = solve(plan);
     let Arguments { warmup, stable, decay, shape, floor, .. } = &arguments;
     let text = format!(
@@ -123,7 +140,8 @@ pub(super) fn trainer(plan: &Plan<'_>) -> Draft {
     draft("hf_arguments.py", text, arguments)
 }
 
-fn yaml(plan: &Plan<'_>, arguments: &Arguments, head: &str) -> String {
+/// The arguments as YAML after `head`.
+pub(super) fn yaml(plan: &Plan<'_>, arguments: &Arguments, head: &str) -> String {
     let Arguments { warmup, stable, decay, shape, floor, .. } = arguments;
     format!(
         "{head}learning_rate: {}\nmax_steps: {}\nwarmup_steps: {warmup}\nlr_scheduler_kwargs:\n  num_stable_steps: {stable}\n  \
@@ -132,26 +150,4 @@ fn yaml(plan: &Plan<'_>, arguments: &Arguments, head: &str) -> String {
         plan.total,
         plain(*floor),
     )
-}
-
-pub(super) fn axolotl(plan: &Plan<'_>) -> Draft {
-    let arguments = solve(plan);
-    let text =
-        yaml(plan, &arguments, "# axolotl: part of the configuration\nlr_scheduler: warmup_stable_decay\n");
-    draft("axolotl.yaml", text, arguments)
-        .note("axolotl hands these to the Hugging Face Trainer, whose scheduler was executed")
-}
-
-pub(super) fn llama_factory(plan: &Plan<'_>) -> Draft {
-    let arguments = solve(plan);
-    let text = yaml(
-        plan,
-        &arguments,
-        "# LLaMA-Factory: part of the configuration\nlr_scheduler_type: warmup_stable_decay\n",
-    );
-    draft("llama_factory.yaml", text, arguments)
-        .note(
-            "without both lengths LLaMA-Factory makes a third of the updates stable and two thirds annealing",
-        )
-        .note("its Megatron path ignores these lengths and anneals over all updates")
 }

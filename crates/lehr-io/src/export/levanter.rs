@@ -1,9 +1,22 @@
 //! Levanter and Marin: `optimizer` of the configuration.
 
-use super::Draft;
 use super::plan::{Plan, factor, plain, shape_note};
 use super::solve::nearest_shape;
+use super::{Draft, Evidence, Exporter, Write};
 use lehr::Shape;
+
+/// The registry's entry.
+pub(super) const EXPORTER: Exporter = Exporter {
+    name: "levanter",
+    aliases: &["marin"],
+    title: "Levanter, Marin",
+    shapes: "linear, cosine",
+    remark: "first update 0",
+    evidence: Evidence::Executed("levanter 1.2.dev1644 `OptimizerConfig.lr_scheduler`"),
+    resume: "set trainer.initialize_from or the checkpoint path; the rate is a function of the step counter alone",
+    log: None,
+    write: Write::Phases(|plan| Ok(write(plan))),
+};
 
 const SHAPES: [Shape; 2] = [Shape::Linear, Shape::Cosine];
 
@@ -26,7 +39,7 @@ fn model(plan: &Plan<'_>, shape: Shape, floor: f64, arguments: &[i64]) -> Option
     }))
 }
 
-pub(super) fn write(plan: &Plan<'_>) -> Draft {
+fn write(plan: &Plan<'_>) -> Draft {
     let (t, w, d) = (plan.total as i64, plan.warmup as i64, plan.anneal as i64);
     let floor = plan.floor();
     let start = if d == 0 { [(w - 1).max(0), 0] } else { [(w - 1).max(0), (d + 1).min(t)] };

@@ -2,8 +2,21 @@
 
 use super::plan::{Plan, plain, shape_note, truncated_share};
 use super::solve::nearest_shape;
-use super::{Draft, ExportError};
+use super::{Draft, Evidence, ExportError, Exporter, Write};
 use lehr::Shape;
+
+/// The registry's entry.
+pub(super) const EXPORTER: Exporter = Exporter {
+    name: "lingua",
+    aliases: &[],
+    title: "lingua",
+    shapes: "inverse only",
+    remark: "",
+    evidence: Evidence::Documentation,
+    resume: "keep dump_dir; the scheduler is rebuilt from these values and its counter restored",
+    log: None,
+    write: Write::Phases(write),
+};
 
 /// Rates of `lr_wsd` with one cycle: n updates done, `[warm-up, decay]`; it knows the inverse shape only.
 fn model(plan: &Plan<'_>, floor: f64, arguments: &[i64]) -> Option<Vec<f64>> {
@@ -23,7 +36,7 @@ fn model(plan: &Plan<'_>, floor: f64, arguments: &[i64]) -> Option<Vec<f64>> {
     }))
 }
 
-pub(super) fn write(plan: &Plan<'_>) -> Result<Draft, ExportError> {
+fn write(plan: &Plan<'_>) -> Result<Draft, ExportError> {
     let (t, w, d) = (plan.total as i64, plan.warmup as i64, plan.anneal as i64);
     // A floor of 0 divides by zero in the trainer: the nearest it can do ends at a hundredth of the peak, or lower
     // where the inverse shape then comes closer to what was asked.
@@ -53,7 +66,6 @@ pub(super) fn write(plan: &Plan<'_>) -> Result<Draft, ExportError> {
         plain(floor),
     );
     let mut draft = Draft::text("lingua.yaml", text, found.rates);
-    draft.executed = false;
     if d > 0 {
         draft.notes.extend(shape_note(plan.shape, Shape::Inverse, "lingua"));
         if plan.last == 0.0 {

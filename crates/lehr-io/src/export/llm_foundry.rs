@@ -1,9 +1,22 @@
 //! LLM-foundry and Composer: `inv_sqrt_with_warmup` with its middle made constant.
 
-use super::Draft;
 use super::plan::{Plan, factor, plain, shape_note};
 use super::solve::nearest_shape;
+use super::{Draft, Evidence, Exporter, Write};
 use lehr::Shape;
+
+/// The registry's entry.
+pub(super) const EXPORTER: Exporter = Exporter {
+    name: "llm-foundry",
+    aliases: &["composer"],
+    title: "LLM-foundry, Composer",
+    shapes: "linear",
+    remark: "first update 0",
+    evidence: Evidence::Executed("llm-foundry 0.22.0, composer 0.32.1"),
+    resume: "set load_path without load_weights_only; the timestamp is restored and decides the rate",
+    log: None,
+    write: Write::Phases(|plan| Ok(write(plan))),
+};
 
 /// Rates of `InverseSquareRootWithWarmupScheduler` with `alpha_f_decay` 1: n updates done, `[warm-up, t_max, cooldown]`.
 fn model(plan: &Plan<'_>, shape: Shape, floor: f64, arguments: &[i64]) -> Option<Vec<f64>> {
@@ -25,7 +38,7 @@ fn model(plan: &Plan<'_>, shape: Shape, floor: f64, arguments: &[i64]) -> Option
     }))
 }
 
-pub(super) fn write(plan: &Plan<'_>) -> Draft {
+fn write(plan: &Plan<'_>) -> Draft {
     let (t, w, d) = (plan.total as i64, plan.warmup as i64, plan.anneal as i64);
     let floor = plan.floor();
     let start = [(w - 1).max(0), if d == 0 { t } else { (t - 1).max(1) }, d];

@@ -1,9 +1,22 @@
 //! MaxText: keys of the configuration.
 
-use super::Draft;
 use super::plan::{Plan, factor, plain, shape_note, truncated_share};
 use super::solve::nearest_shape;
+use super::{Draft, Evidence, Exporter, Write};
 use lehr::Shape;
+
+/// The registry's entry.
+pub(super) const EXPORTER: Exporter = Exporter {
+    name: "maxtext",
+    aliases: &[],
+    title: "MaxText",
+    shapes: "linear, cosine",
+    remark: "first update 0",
+    evidence: Evidence::Executed("maxtext 0.2.5 `create_learning_rate_schedule`"),
+    resume: "set load_full_state_path or keep run_name; the rate is a function of the step counter alone",
+    log: None,
+    write: Write::Phases(|plan| Ok(write(plan))),
+};
 
 const SHAPES: [Shape; 2] = [Shape::Linear, Shape::Cosine];
 
@@ -26,7 +39,7 @@ fn model(plan: &Plan<'_>, shape: Shape, floor: f64, arguments: &[i64]) -> Option
     }))
 }
 
-pub(super) fn write(plan: &Plan<'_>) -> Draft {
+fn write(plan: &Plan<'_>) -> Draft {
     let (t, w, d) = (plan.total as i64, plan.warmup as i64, plan.anneal as i64);
     let floor = plan.floor();
     // The decay spans one update less than its length, so one more gives the line asked for.

@@ -1,9 +1,23 @@
-//! Megatron-LM and Megatron-Bridge, which share one scheduler.
+//! Megatron-LM; Megatron-Bridge shares its scheduler.
 
-use super::Draft;
 use super::plan::{Plan, factor, plain, shape_note, short};
 use super::solve::nearest_shape;
+use super::{Draft, Evidence, Exporter, Write};
+use crate::import::megatron::Stdout;
 use lehr::Shape;
+
+/// The registry's entry.
+pub(super) const EXPORTER: Exporter = Exporter {
+    name: "megatron",
+    aliases: &["megatron-lm"],
+    title: "Megatron-LM",
+    shapes: "linear, cosine, exponential, 1-sqrt",
+    remark: "",
+    evidence: Evidence::Executed("megatron-core 0.16.1 `OptimizerParamScheduler`"),
+    resume: "--override-opt-param-scheduler takes these arguments over the checkpoint's; the decay length is not stored in a checkpoint and is taken from here in any case",
+    log: Some(&Stdout),
+    write: Write::Phases(|plan| Ok(write(plan))),
+};
 
 const SHAPES: [Shape; 4] = [Shape::Linear, Shape::Cosine, Shape::Exponential, Shape::OneMinusSqrt];
 
@@ -28,17 +42,19 @@ fn model(plan: &Plan<'_>, shape: Shape, init: f64, arguments: &[i64]) -> Option<
     }))
 }
 
-struct Arguments {
-    warmup: i64,
-    end: i64,
-    anneal: i64,
-    init: f64,
-    style: &'static str,
-    rates: Vec<f64>,
-    notes: Vec<String>,
+/// The arguments of `OptimizerParamScheduler`.
+pub(super) struct Arguments {
+    pub warmup: i64,
+    pub end: i64,
+    pub anneal: i64,
+    pub init: f64,
+    pub style: &'static str,
+    pub rates: Vec<f64>,
+    pub notes: Vec<String>,
 }
 
-fn solve(plan: &Plan<'_>) -> Arguments {
+/// The arguments whose rates come closest to the plan's.
+pub(super) fn solve(plan: &Plan<'_>) -> Arguments {
     let (t, w, d) = (plan.total as i64, plan.warmup as i64, plan.anneal as i64);
     // The first update uses the warm-up's initial rate, so the line can be that of the schedule itself.
     let init = if w > 1 { short(plan.wanted[0].min(plan.peak)) } else { 0.0 };
@@ -82,7 +98,7 @@ fn solve(plan: &Plan<'_>) -> Arguments {
     }
 }
 
-pub(super) fn flags(plan: &Plan<'_>) -> Draft {
+fn write(plan: &Plan<'_>) -> Draft {
     let a = solve(plan);
     let mut lines = vec![
         format!("--lr {}", plain(plan.peak)),
@@ -107,34 +123,4 @@ pub(super) fn flags(plan: &Plan<'_>) -> Draft {
     let mut draft = Draft::text("megatron_flags.txt", lines.join(" \\\n") + "\n", a.rates);
     draft.notes = a.notes;
     draft
-}
-
-pub(super) fn bridge(plan: &Plan<'_>) -> Draft {
-    let a = solve(plan);
-    let wsd = if plan.anneal == 0 {
-        "    lr_decay_style=\"constant\",\n".to_owned()
-    } else {
-        format!(
-            "    lr_decay_style=\"WSD\",\n    lr_wsd_decay_style=\"{}\",\n    lr_wsd_decay_iters={},\n",
-            a.style, a.anneal
-        )
-    };
-    let text = format!(
-        "# Megatron-Bridge: config.scheduler, the rates of config.optimizer, and config.train.train_iters\n\
-         scheduler = dict(\n{wsd}    lr_warmup_iters={},\n    lr_warmup_init={},\n    lr_decay_iters={},\n    \
-         override_opt_param_scheduler={},\n)\noptimizer = dict(lr={}, min_lr={})\ntrain_iters = {}\n\
-         # config.scheduler = SchedulerConfig(**scheduler)\n",
-        a.warmup,
-        plain(a.init),
-        a.end,
-        if plan.from > 0 { "True" } else { "False" },
-        plain(plan.peak),
-        plain(if plan.anneal == 0 { 0.0 } else { plan.last }),
-        plan.total,
-    );
-    let mut draft = Draft::text("megatron_bridge.py", text, a.rates);
-    draft.notes = a.notes;
-    draft
-        .note("lr_wsd_decay_iters left out would become lr_decay_iters: no stable phase at all")
-        .note("the scheduler is Megatron-Core's, which was executed")
 }

@@ -1,9 +1,22 @@
 //! nanochat: flags of its base training script.
 
-use super::Draft;
 use super::plan::{Plan, factor, plain, shape_note, share};
 use super::solve::nearest_shape;
+use super::{Draft, Evidence, Exporter, Write};
 use lehr::Shape;
+
+/// The registry's entry.
+pub(super) const EXPORTER: Exporter = Exporter {
+    name: "nanochat",
+    aliases: &[],
+    title: "nanochat",
+    shapes: "linear",
+    remark: "",
+    evidence: Evidence::Documentation,
+    resume: "its --resume-from-step sets the counter, and the flags alone decide the rates",
+    log: None,
+    write: Write::Phases(|plan| Ok(write(plan))),
+};
 
 /// Rates of `get_lr_multiplier`: n updates done, `[warm-up, warm-down]`, times the peak.
 fn model(plan: &Plan<'_>, floor: f64, arguments: &[i64]) -> Option<Vec<f64>> {
@@ -24,7 +37,7 @@ fn model(plan: &Plan<'_>, floor: f64, arguments: &[i64]) -> Option<Vec<f64>> {
     }))
 }
 
-pub(super) fn write(plan: &Plan<'_>) -> Draft {
+fn write(plan: &Plan<'_>) -> Draft {
     let (t, w, d) = (plan.total as i64, plan.warmup as i64, plan.anneal as i64);
     let floor = if d == 0 { 0.0 } else { plan.floor() };
     let start = [w, if d == 0 { 0 } else { (d + 1).min(t) }];
@@ -40,7 +53,6 @@ pub(super) fn write(plan: &Plan<'_>) -> Draft {
         plain(floor),
     );
     let mut draft = Draft::text("nanochat_flags.txt", text, rates);
-    draft.executed = false;
     if d > 0 {
         draft.notes.extend(shape_note(plan.shape, Shape::Linear, "nanochat"));
         draft = draft.note("the final rate would be reached one update after the last");

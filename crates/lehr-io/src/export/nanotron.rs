@@ -1,9 +1,25 @@
 //! nanotron: `optimizer.learning_rate_scheduler`.
 
-use super::Draft;
 use super::plan::{Plan, factor, plain, shape_note};
 use super::solve::nearest_shape;
+use super::{Draft, Evidence, Exporter, Write};
+use crate::import::nanotron;
 use lehr::Shape;
+
+/// The registry's entry.
+pub(super) const EXPORTER: Exporter = Exporter {
+    name: "nanotron",
+    aliases: &[],
+    title: "nanotron",
+    shapes: "linear, cosine; 1-sqrt in its repository",
+    remark: "first update 0",
+    evidence: Evidence::Executed(
+        "nanotron 0.4 `lr_scheduler_builder`; 1-sqrt from documentation, not executed",
+    ),
+    resume: "set checkpoints.resume_checkpoint_path; the scheduler is rebuilt from these values",
+    log: Some(&nanotron::Stdout),
+    write: Write::Phases(|plan| Ok(write(plan))),
+};
 
 /// What the newest release knows; 1-sqrt is in its repository only and is used where it is asked for.
 const SHAPES: [Shape; 2] = [Shape::Linear, Shape::Cosine];
@@ -29,7 +45,7 @@ fn model(plan: &Plan<'_>, shape: Shape, arguments: &[i64]) -> Option<Vec<f64>> {
     }))
 }
 
-pub(super) fn write(plan: &Plan<'_>) -> Draft {
+fn write(plan: &Plan<'_>) -> Draft {
     let (t, w, d) = (plan.total as i64, plan.warmup as i64, plan.anneal as i64);
     let start = if d == 0 { [(w - 1).max(0), t, 1] } else { [(w - 1).max(0), (t - d - 1).max(0), d] };
     let asked = [Shape::OneMinusSqrt];

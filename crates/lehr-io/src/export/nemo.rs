@@ -1,9 +1,22 @@
 //! NeMo: `WarmupHoldAnnealLinear` and `WarmupHoldAnnealOneMinusSquareRoot`.
 
-use super::Draft;
 use super::plan::{Plan, plain, shape_note};
 use super::solve::nearest_shape;
+use super::{Draft, Evidence, Exporter, Write};
 use lehr::Shape;
+
+/// The registry's entry.
+pub(super) const EXPORTER: Exporter = Exporter {
+    name: "nemo",
+    aliases: &[],
+    title: "NeMo",
+    shapes: "linear, 1-sqrt",
+    remark: "1-sqrt is cut at the floor",
+    evidence: Evidence::Executed("nemo_toolkit 3.0.0 `WarmupHoldAnneal…`"),
+    resume: "restore with resume_if_exists; the scheduler's counter is restored, the new values decide the rates",
+    log: None,
+    write: Write::Phases(|plan| Ok(write(plan))),
+};
 
 const SHAPES: [Shape; 2] = [Shape::Linear, Shape::OneMinusSqrt];
 
@@ -34,7 +47,7 @@ fn w_plus(arguments: &[i64]) -> i64 {
     arguments[0] + arguments[1]
 }
 
-pub(super) fn write(plan: &Plan<'_>) -> Draft {
+fn write(plan: &Plan<'_>) -> Draft {
     let (t, w, d) = (plan.total as i64, plan.warmup as i64, plan.anneal as i64);
     let warmup = (w - 1).max(0);
     let start = if d == 0 {

@@ -1,8 +1,21 @@
 //! OLMo-core: `WSD`, or a `ComposableScheduler` of linear and cosine stages for everything else.
 
 use super::plan::{Plan, plain};
-use super::{Draft, ExportError};
+use super::{Draft, Evidence, ExportError, Exporter, Request, Write};
 use lehr::{Schedule, Segment, Shape, Steps};
+
+/// The registry's entry.
+pub(super) const EXPORTER: Exporter = Exporter {
+    name: "olmo-core",
+    aliases: &["olmo"],
+    title: "OLMo-core",
+    shapes: "linear, cosine exactly; the rest in 32 straight stages; jumps and re-rises too",
+    remark: "",
+    evidence: Evidence::Executed("ai2-olmo-core 3.0.0 `WSD`, `ComposableScheduler`"),
+    resume: "set load_path with trainer state; the scheduler itself stores nothing",
+    log: None,
+    write: Write::Any(write),
+};
 
 /// Straight pieces that stand for one update range of a shape that is neither linear nor cosine.
 const PIECES: u64 = 32;
@@ -76,7 +89,8 @@ fn composed(stages: &[Stage], total: u64) -> Vec<f64> {
     rates
 }
 
-pub(super) fn write(schedule: &Schedule, wanted: &[f64], from: u64) -> Result<Draft, ExportError> {
+fn write(request: &Request<'_>) -> Result<Draft, ExportError> {
+    let Request { schedule, wanted, from } = *request;
     let family = schedule.family().to_string();
     let why = "its stages are linear or cosine, not a table of rates";
     let segments =

@@ -1,8 +1,21 @@
 //! PyTorch: a self-contained snippet with one `LambdaLR`.
 
 use super::plan::plain;
-use super::{Draft, ExportOptions};
+use super::{Draft, Evidence, Exporter, Request, Write};
 use lehr::{Schedule, Shape};
+
+/// The registry's entry.
+pub(super) const EXPORTER: Exporter = Exporter {
+    name: "torch",
+    aliases: &["pytorch"],
+    title: "PyTorch",
+    shapes: "any schedule",
+    remark: "",
+    evidence: Evidence::Executed("torch 2.15.0 `LambdaLR`"),
+    resume: "make_scheduler(optimizer, updates_done) continues there; load the optimizer's state first, do not load the trunk's scheduler state",
+    log: None,
+    write: Write::Any(|request| Ok(write(request))),
+};
 
 /// Name and body of the Python function of a shape: from a, to b, p share done.
 fn function(shape: Shape) -> (String, String) {
@@ -78,9 +91,8 @@ pub(super) fn snippet(schedule: &Schedule, updates_done: u64) -> String {
     text
 }
 
-pub(super) fn write(schedule: &Schedule, options: &ExportOptions) -> Draft {
-    let done = options.from_step.map_or(0, |from| from.0);
-    Draft::text("schedule.py", snippet(schedule, done), schedule.rates())
+fn write(request: &Request<'_>) -> Draft {
+    Draft::text("schedule.py", snippet(request.schedule, request.from), request.wanted.to_vec())
         .note("one closed-form LambdaLR rather than SequentialLR: resuming a SequentialLR whose phases changed gives wrong rates")
         .note("after the last update the final rate stays")
 }

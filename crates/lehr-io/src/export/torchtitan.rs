@@ -1,9 +1,23 @@
 //! torchtitan: `LRSchedulersContainer.Config`.
 
-use super::Draft;
 use super::plan::{Plan, factor, plain, shape_note, share};
 use super::solve::nearest_shape;
+use super::{Draft, Evidence, Exporter, Write};
+use crate::import::torchtitan;
 use lehr::Shape;
+
+/// The registry's entry.
+pub(super) const EXPORTER: Exporter = Exporter {
+    name: "torchtitan",
+    aliases: &[],
+    title: "torchtitan",
+    shapes: "linear, cosine, 1-sqrt",
+    remark: "",
+    evidence: Evidence::Executed("torchtitan 0.3.0 `LRSchedulersContainer.Config`"),
+    resume: "the checkpoint holds the scheduler's counter only; the new values decide the rates",
+    log: Some(&torchtitan::Stdout),
+    write: Write::Phases(|plan| Ok(write(plan))),
+};
 
 const SHAPES: [Shape; 3] = [Shape::Linear, Shape::Cosine, Shape::OneMinusSqrt];
 
@@ -31,7 +45,7 @@ fn model(plan: &Plan<'_>, shape: Shape, floor: f64, arguments: &[i64]) -> Option
     }))
 }
 
-pub(super) fn write(plan: &Plan<'_>) -> Draft {
+fn write(plan: &Plan<'_>) -> Draft {
     let (t, w, d) = (plan.total as i64, plan.warmup as i64, plan.anneal as i64);
     let floor = if d == 0 { 0.0 } else { plan.floor() };
     // The trainer adds a virtual last update, so its total is one less than the horizon.

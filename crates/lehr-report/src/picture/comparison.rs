@@ -3,7 +3,7 @@
 use super::{FigureBox, Picture, percent};
 use crate::figure::{Axis, Figure, Form, Label, Mark, Panel, Place, Row, Sign, log_range, range};
 use crate::style::Ink;
-use crate::ticks::{TickFormat, minus};
+use crate::ticks::{TickFormat, significant};
 
 /// One law's error.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,7 +82,7 @@ impl Picture for ComparisonPicture {
                 radius: 4.6,
                 solid: true,
             });
-            let mut text = significant(entry.value);
+            let mut text = significant(entry.value, 3);
             if let Some(note) = &entry.note {
                 text += &format!(" · {note}");
             }
@@ -101,7 +101,7 @@ impl Picture for ComparisonPicture {
         }
         let mut description = format!("{} of {} laws.", self.metric, self.entries.len());
         for entry in &self.entries {
-            description += &format!(" {}: {}.", entry.name, significant(entry.value));
+            description += &format!(" {}: {}.", entry.name, significant(entry.value, 3));
         }
         let y = Axis::names(self.entries.iter().map(|entry| entry.name.clone()).collect());
         let panel = Panel { title: None, x: axis, y, marks, labels };
@@ -114,24 +114,5 @@ impl Picture for ComparisonPicture {
             rows: vec![Row { weight: 1.0, columns: 1, panels: vec![panel] }],
             panels_by_importance: false,
         })
-    }
-}
-
-/// A value with three significant digits.
-fn significant(value: f64) -> String {
-    let magnitude = if value == 0.0 { 0 } else { value.abs().log10().floor() as i32 };
-    minus(&format!("{value:.*}", (2 - magnitude).clamp(0, 12) as usize))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::significant;
-
-    #[test]
-    fn values_are_written_with_three_significant_digits() {
-        assert_eq!(
-            [0.0781, 0.13, 1.01, 14.24, 158.3, 0.0, -2.5].map(significant),
-            ["0.0781", "0.130", "1.01", "14.2", "158", "0.00", "−2.50"]
-        );
     }
 }

@@ -3,7 +3,7 @@
 use super::{FigureBox, Picture, percent};
 use crate::figure::{Axis, Figure, Form, Label, Mark, Panel, Place, Row, Sign, log_range};
 use crate::style::Ink;
-use crate::ticks::TickFormat;
+use crate::ticks::{TickFormat, significant};
 
 /// One optimum.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,6 +75,19 @@ pub struct TransferPicture {
 }
 
 impl TransferPanel {
+    /// A power law in words, R = λ·unit^α, for [`TransferPanel::law`]: λ with three significant digits, because it may be
+    /// far below 1.
+    ///
+    /// # Examples
+    /// ```
+    /// let law = lehr_report::TransferPanel::law_text(0.00612, "(T/10⁴)", 0.195);
+    /// assert_eq!(law, "R = 0.00612·(T/10⁴)^0.20");
+    /// ```
+    #[must_use]
+    pub fn law_text(lambda: f64, unit: &str, exponent: f64) -> String {
+        format!("R = {}·{unit}^{exponent:.2}", significant(lambda, 3))
+    }
+
     fn panel(&self, (lo, hi): (f64, f64), first: bool) -> Panel {
         let xs = self.optima.iter().map(|optimum| optimum.x).chain(self.x.iter().copied());
         let range = log_range(xs.chain(self.target.map(|target| target.0)), 0.06);

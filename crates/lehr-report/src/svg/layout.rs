@@ -3,7 +3,7 @@
 use super::{LABEL, LEADING, MARGIN, PANEL, TICK};
 use crate::figure::{Figure, Panel, Place};
 use crate::labels::Rect;
-use crate::text::{shorten, width};
+use crate::text::{shorten_apart, width};
 
 /// One panel's place.
 #[derive(Debug, Clone)]
@@ -33,7 +33,7 @@ struct Margins {
 impl Layout {
     /// Divides the area between `top` and `bottom`; rows with the same number of panels get the same columns.
     pub(crate) fn new(figure: &Figure, picture_width: f64, top: f64, bottom: f64) -> Self {
-        let name_width = picture_width * 0.3;
+        let name_width = picture_width * 0.36;
         let mut heights: Vec<(f64, f64)> = Vec::new(); // above and below each row's panels
         for row in &figure.rows {
             let above = row.panels.iter().map(head).fold(0.0, f64::max);
@@ -85,6 +85,14 @@ impl Layout {
     }
 }
 
+/// The labels of the y axis as they are drawn; names fit and stay apart.
+pub(crate) fn y_labels(panel: &Panel, labels: Vec<String>, most: f64) -> Vec<String> {
+    if panel.y.names.is_empty() {
+        return labels;
+    }
+    shorten_apart(&labels, most, '…', &|text| width(text, TICK, false))
+}
+
 fn head(panel: &Panel) -> f64 {
     let title = if panel.title.is_some() { PANEL * LEADING + 3.0 } else { 0.0 };
     let axis = if panel.y.title.is_empty() { 0.0 } else { TICK * LEADING + 8.0 };
@@ -101,11 +109,12 @@ fn foot(panel: &Panel) -> f64 {
 fn margins(panel: &Panel, share: f64, name_width: f64) -> Margins {
     let left = if panel.y.shown {
         let (_, labels) = panel.y.ticks(8);
-        labels
+        let widest = y_labels(panel, labels, name_width)
             .iter()
-            .map(|text| width(&shorten(text, TICK, false, name_width), TICK, false))
-            .fold(0.0, f64::max)
-            + 9.0
+            .map(|text| width(text, TICK, false))
+            .fold(0.0, f64::max);
+        // Where the picture's font is missing, names may come out a tenth wider.
+        widest * if panel.y.names.is_empty() { 1.0 } else { 1.1 } + 9.0
     } else {
         8.0
     };

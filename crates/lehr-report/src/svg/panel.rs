@@ -1,6 +1,6 @@
 //! Draws one panel: grid, marks, axes, labels.
 
-use super::layout::Frame;
+use super::layout::{Frame, y_labels};
 use super::{Anchor, LABEL, LEADING, PANEL, Pen, TICK, number, path};
 use crate::figure::{Form, Label, Mark, Panel, Place};
 use crate::geometry::{clip, decimate};
@@ -80,13 +80,13 @@ fn y_axis(pen: &mut Pen, view: &View, frame: &Frame) {
     let most = ((height / 34.0) as usize).clamp(3, 8).min((height / 16.0) as usize).max(2);
     let (ticks, labels) = view.panel.y.ticks(most);
     let named = !view.panel.y.names.is_empty();
+    let labels = y_labels(view.panel, labels, frame.name_width);
     for (&value, label) in ticks.values.iter().zip(&labels) {
         let Some(y) = view.y(value) else { continue };
         pen.line((view.rect.x0, y), (view.rect.x1, y), Ink::Grid, if named { 0.5 } else { 0.8 }, "");
         if view.panel.y.shown {
-            let label = shorten(label, TICK, false, frame.name_width);
             let ink = if named { Ink::Text } else { Ink::Muted };
-            pen.text(view.rect.x0 - 6.0, y + TICK * 0.36, &label, TICK, ink, Anchor::End, false, "tick");
+            pen.text(view.rect.x0 - 6.0, y + TICK * 0.36, label, TICK, ink, Anchor::End, false, "tick");
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::figure::{Label, Mark, Panel, Place, value_at};
 use crate::geometry::{clip, decimate};
 use crate::labels::{Placer, Rect, spread};
 use crate::style::Ink;
-use crate::text::{clean, to_ascii};
+use crate::text::{clean, shorten_apart, to_ascii};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// A cell's size in the px of the label placement: cells are about twice as high as wide.
@@ -86,7 +86,10 @@ pub(crate) fn draw(
     let view = View { panel, left, top: head, columns, lines, ascii };
     let write = |text: &str| view.text(text);
     let fit = |text: &str, most: usize| fit(text, most, ascii);
-    let y_labels: Vec<String> = y_labels.iter().map(|label| fit(&write(label), width / 3)).collect();
+    let y_labels: Vec<String> = y_labels.iter().map(|label| write(label)).collect();
+    let y_labels = shorten_apart(&y_labels, (width / 3) as f64, if ascii { '~' } else { '…' }, &|text| {
+        text.width() as f64
+    });
     let ends: Vec<&Label> = panel.labels.iter().filter(|label| label.place == Place::End).collect();
     if let Some(title) = &panel.title {
         canvas.text(left, head - 1, &fit(&write(title), width - left), Ink::Text);

@@ -1,6 +1,7 @@
 //! Recommendations against brute force.
 
 use crate::support::{Noise, WARMUP, named, runs, wsd};
+use lehr::cost::{CostError, cost_of_rates};
 use lehr::fit::{Fit, FitOptions, fit};
 use lehr::forecast::{Setting, forecast};
 use lehr::recommend::{
@@ -109,4 +110,48 @@ fn the_best_shape_is_not_worse_than_a_straight_line() {
     // β = 1 is not exactly among the powers tried; the nearest costs next to nothing.
     assert!(best.gain > -1e-4, "{best:?}");
     assert!(best.beta >= 0.5 && best.beta <= 4.0);
+}
+
+#[test]
+fn the_band_of_the_curve_is_as_wide_as_the_regret_of_rules() {
+    // A grid of 101 ratios on which those of the rules lie.
+    let options = RecommendOptions { range: (0.0, 0.5), ..RecommendOptions::default() };
+    let found = recommend_ratio(fitted(), &target(1e-3, 6000), &options).unwrap();
+    let band = found.band(fitted());
+    assert_eq!(band.len(), found.curve.len());
+    // A rule that is a ratio of the curve has the same difference to the recommended ratio, and so the same interval.
+    let mut compared = 0;
+    for (name, rule) in &found.rules {
+        let Some(ratio) = name.strip_suffix('%').and_then(|p| p.parse::<f64>().ok()) else { continue };
+        let Some(i) = found.curve.iter().position(|p| (p.ratio - ratio / 100.0).abs() < 1e-9) else {
+            continue;
+        };
+        let (wide, narrow) = (rule.regret_interval.1 - rule.regret_interval.0, band[i].1 - band[i].0);
+        assert!((wide / narrow - 1.0).abs() < 1e-9, "{name}: {wide} and {narrow}");
+        compared += 1;
+    }
+    assert!(compared >= 2, "{:?}", found.rules.keys());
+    let degrees = fitted().uncertainty.degrees();
+    let t = lehr::quantile::student(found.level, degrees);
+    assert!(
+        t > lehr::quantile::normal(found.level),
+        "t of {degrees} degrees is wider than the normal quantile"
+    );
+}
+
+#[test]
+fn rates_cost_the_difference_of_two_forecasts() {
+    let wanted = wsd(1e-3, 6000, 0.3);
+    let setting = Setting::default();
+    let same = cost_of_rates(fitted(), &wanted, &wanted.rates(), &setting).unwrap();
+    assert_eq!((same.value, same.interval), (0.0, (0.0, 0.0)));
+    let other = wsd(1e-3, 6000, 0.05);
+    let cost = cost_of_rates(fitted(), &wanted, &other.rates(), &setting).unwrap();
+    let apart = loss(0.05, 1e-3, 6000) - loss(0.3, 1e-3, 6000);
+    assert!((cost.value - apart).abs() < 1e-9 && apart > 1e-3, "{cost:?}, {apart}");
+    assert!(cost.interval.0 < cost.value && cost.value < cost.interval.1, "{cost:?}");
+    let short = cost_of_rates(fitted(), &wanted, &[1e-3; 10], &setting).unwrap_err();
+    assert_eq!(short, CostError::Length { found: 10, expected: 6000 });
+    let wrong = vec![f64::NAN; 6000];
+    assert!(matches!(cost_of_rates(fitted(), &wanted, &wrong, &setting), Err(CostError::Schedule(_))));
 }

@@ -172,3 +172,33 @@ fn architectures_are_not_crossed_in_silence() {
     let caveat = check_architecture(&optima, "moe", true).unwrap().unwrap();
     assert_eq!(caveat.code, "across-architectures");
 }
+
+#[test]
+fn the_line_of_a_law_is_what_it_predicts_and_takes_no_rate_for_a_horizon() {
+    let optima = planted(0.0, 0.05, 3);
+    let rates = [2e-4, 1e-3, 4e-3];
+    let law = power_law(&optima, &["peak_lr"], 0.9).unwrap();
+    let line = law.along("peak_lr", &rates, 0.9).unwrap();
+    for (rate, point) in rates.iter().zip(&line) {
+        assert_eq!(Some(*point), law.predict(*rate, 1e4, Some(1.0), 0.9));
+    }
+    assert_eq!(law.along("total", &[1e4], 0.9), None, "a law of the rate says nothing of horizons");
+    let horizons = power_law(&optima, &["total"], 0.9).unwrap();
+    let at = horizons.along("total", &[1e4, 4e4], 0.9).unwrap();
+    assert_eq!(Some(at[1]), horizons.predict(1e-3, 4e4, None, 0.9));
+    let size = power_law(&planted(0.25, 0.05, 3), &["n8"], 0.9).unwrap();
+    assert_eq!(size.along("n8", &[2.0], 0.9).map(|line| line[0]), size.predict(1e-3, 1e4, Some(2.0), 0.9));
+    // Of a law of both, one of them does not tell the ratio: before, the rate stood in for the horizon.
+    let both = power_law(&optima, &["peak_lr", "total"], 0.9).unwrap();
+    assert_eq!(both.along("peak_lr", &rates, 0.9), None);
+}
+
+#[test]
+fn the_interval_of_a_measured_optimum_survives_the_way_through_its_deviation() {
+    let optimum = Optimum { ln_sd: 0.2, ratio: 0.4, ..planted(0.0, 0.0, 0).remove(0) };
+    let (low, high) = optimum.interval(0.9).unwrap();
+    assert!((low - 0.4 * (-0.2 * 1.644_853_627_f64).exp()).abs() < 1e-9, "{low}");
+    assert!((low * high - 0.16).abs() < 1e-12, "symmetric in the logarithm: {low} {high}");
+    assert_eq!(Optimum { ratio: 0.9, ..optimum.clone() }.interval(0.9).unwrap().1, 1.0);
+    assert_eq!(Optimum { ln_sd: 0.0, ..optimum }.interval(0.9), None);
+}
