@@ -3,6 +3,15 @@
 use anstyle::{AnsiColor, Style};
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether a JSON document is on stdout already: there is room for one.
+static ANSWERED: AtomicBool = AtomicBool::new(false);
+
+/// Remembers that a document is printed; an error that follows is said on stderr alone.
+pub fn answered() {
+    ANSWERED.store(true, Ordering::Relaxed);
+}
 
 /// The end of a run that did not succeed: `error:` and, where there is a way out, `hint:`.
 #[derive(Debug)]
@@ -48,8 +57,22 @@ impl Failure {
         self
     }
 
-    /// Writes the message to stderr and gives the exit code.
-    pub fn report(self) -> ExitCode {
+    /// The document that `--json` prints for it.
+    fn document(&self) -> serde_json::Value {
+        serde_json::json!({
+            "schema": "lehr.error/1",
+            "exit_code": self.code,
+            "error": self.message,
+            "hint": self.hint,
+        })
+    }
+
+    /// Writes the message to stderr and, with `json` and no document there, as one to stdout; gives the exit code.
+    pub fn report(self, json: bool) -> ExitCode {
+        if json && self.code != 0 && !ANSWERED.load(Ordering::Relaxed) {
+            // Where stdout cannot be written, stderr and the exit code say it.
+            drop(writeln!(std::io::stdout().lock(), "{:#}", self.document()));
+        }
         if self.code != 0 {
             let paint = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
             let (red, cyan) = if paint {

@@ -1,6 +1,7 @@
 //! Data to stdout, talk to stderr.
 
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
+use crate::out_file::{self, OutFileError};
 use crate::plot::Picture;
 use comfy_table::{ContentLineStyle, LineStyle, TableStyle};
 use indicatif::ProgressBar;
@@ -44,38 +45,28 @@ pub fn say(text: impl std::fmt::Display) {
     drop(writeln!(std::io::stderr().lock(), "{text}"));
 }
 
-/// Whether a file can be made at this path, before any work is done for it.
+/// Whether a file can be written at this path, before any work is done for it.
 pub fn check_target(path: Option<&std::path::Path>) -> Result<(), Failure> {
-    let Some(path) = path else { return Ok(()) };
-    if path.is_dir() {
-        return Err(
-            Failure::usage(format_args!("{} is a directory", path.display())).hint("name a file to write")
-        );
-    }
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() && !parent.is_dir() => {
-            Err(Failure::new(format_args!("{}: there is no directory {}", path.display(), parent.display()))
-                .hint("make it first, or name another"))
-        }
-        _ => Ok(()),
-    }
+    path.map_or(Ok(()), |path| Ok(out_file::check(path)?))
 }
 
-/// Writes a file whole or not at all: beside it first, then renamed.
+/// Writes a file: plain ones whole or not at all, pipes, devices and links through (see [`out_file`]).
 pub fn write_file(path: &std::path::Path, bytes: &[u8]) -> Result<(), Failure> {
-    let at = |error: std::io::Error| Failure::new(format_args!("{}: {error}", path.display()));
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    if name.is_empty() {
-        return Err(Failure::usage(format_args!("{} is not the name of a file", path.display())));
+    Ok(out_file::write(path, bytes)?)
+}
+
+impl From<OutFileError> for Failure {
+    fn from(error: OutFileError) -> Self {
+        if error.is_closed_pipe() {
+            return Self::quiet();
+        }
+        let hint = error.hint();
+        let failure = if error.is_usage() { Self::usage(&error) } else { Self::new(&error) };
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
     }
-    name.push(format!(".{}.tmp", std::process::id()));
-    let beside = path.with_file_name(name);
-    let written = std::fs::write(&beside, bytes).and_then(|()| std::fs::rename(&beside, path));
-    if written.is_err() {
-        // What was begun is of no use to anyone; the first error is the one to tell.
-        drop(std::fs::remove_file(&beside));
-    }
-    written.map_err(at)
 }
 
 /// An empty table in the house style: no vertical lines, one rule under the header.
@@ -100,6 +91,7 @@ impl Output {
 
     /// Prints one JSON document.
     pub fn json(&self, value: &impl serde::Serialize) -> Result<(), Failure> {
+        failure::answered();
         data(&serde_json::to_string_pretty(value).map_err(Failure::new)?)
     }
 

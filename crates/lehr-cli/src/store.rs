@@ -2,8 +2,9 @@
 
 use crate::failure::Failure;
 use crate::load::file_source;
+use crate::out_file::Unfinished;
 use crate::output::say;
-use lehr_io::run_store::{FORMAT, MANIFEST, POINTS, StoreManifest, StoreWriter};
+use lehr_io::run_store::{FORMAT, MANIFEST, POINTS, StoreManifest, StoreWriter, unfinished};
 use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -75,21 +76,11 @@ fn commit(file: &File, temporary: &Path, path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Removes an unfinished file, whatever happens.
-struct Temporary(PathBuf);
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        // It is gone already where the write succeeded.
-        drop(std::fs::remove_file(&self.0));
-    }
-}
-
 /// A store that is being replaced; it is as it was until [`Replacement::commit`].
 pub struct Replacement {
     store: PathBuf,
     before: Option<StoreManifest>,
-    temporary: Temporary,
+    temporary: Unfinished,
     _held: File,
 }
 
@@ -99,7 +90,7 @@ impl Replacement {
         std::fs::create_dir_all(store).map_err(at(store))?;
         let held = lock(store)?;
         let before = existing(store)?;
-        let temporary = Temporary(store.join(format!("{POINTS}.new")));
+        let temporary = Unfinished::new(store.join(unfinished(POINTS)));
         Ok(Self { store: store.to_path_buf(), before, temporary, _held: held })
     }
 
@@ -110,7 +101,7 @@ impl Replacement {
 
     /// A writer of the next generation.
     pub fn writer(&self) -> Result<StoreWriter<File>, Failure> {
-        let file = File::create(&self.temporary.0).map_err(at(&self.temporary.0))?;
+        let file = File::create(self.temporary.path()).map_err(at(self.temporary.path()))?;
         let generation = self.before.as_ref().map_or(1, |manifest| manifest.generation + 1);
         Ok(StoreWriter::new(&self.store.to_string_lossy(), file, generation)?)
     }
@@ -118,10 +109,10 @@ impl Replacement {
     /// Puts what was written in the store's place.
     pub fn commit(self, writer: StoreWriter<File>) -> Result<(), Failure> {
         let (file, manifest) = writer.finish()?;
-        commit(&file, &self.temporary.0, &self.store.join(POINTS))?;
-        let beside = Temporary(self.store.join(format!("{MANIFEST}.new")));
-        let mut file = File::create(&beside.0).map_err(at(&beside.0))?;
-        file.write_all(manifest.as_bytes()).map_err(at(&beside.0))?;
-        commit(&file, &beside.0, &self.store.join(MANIFEST))
+        commit(&file, self.temporary.path(), &self.store.join(POINTS))?;
+        let beside = Unfinished::new(self.store.join(unfinished(MANIFEST)));
+        let mut file = File::create(beside.path()).map_err(at(beside.path()))?;
+        file.write_all(manifest.as_bytes()).map_err(at(beside.path()))?;
+        commit(&file, beside.path(), &self.store.join(MANIFEST))
     }
 }

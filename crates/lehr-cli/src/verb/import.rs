@@ -6,6 +6,7 @@ use crate::output::{Output, say};
 use crate::store::Replacement;
 use lehr_io::run_store::POINTS;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// Reads logs once and keeps their runs in a run store, which every verb reads.
@@ -66,7 +67,9 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     })?;
     if let Some(manifest) = before {
         let old = file_source(&store.join(POINTS), 1, false)?;
-        writer.copy(&old, manifest, &|id| !replaced.iter().any(|new| new == id))?;
+        // Rows may be there of a run that the manifest does not name: they are replaced, too, or refused.
+        let new: BTreeSet<&str> = added.iter().chain(&replaced).map(String::as_str).collect();
+        writer.copy(&old, manifest, &|id| !args.replace || !new.contains(id))?;
     }
     let runs = writer.names().count();
     replacement.commit(writer)?;
