@@ -6,6 +6,7 @@ mod many;
 mod python;
 mod scaling;
 mod simulate;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -25,6 +26,8 @@ tasks:
   remote                     read logs from a local S3 server and compare with the disk (minutes: builds the feature `remote`)
   make-runs DIR --runs N --points M
                              write N CSV files of M rows, to measure memory with (docs/results/memory.md)
+  torture [--minutes M] [--seed S] [--only command|inside] [--no-fixtures]
+                             hostile inputs through the command and the library (docs/results/robustness.md)
   simulate-fixture           write fixtures/runs: simulated loss curves with known coefficients
   simulate-fixture --check   compare fixtures/runs with what the simulation gives
   simulate-fixture --optima  print the best annealing ratio of each simulated cell
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         ["remote"] => python::remote(),
         ["bench-import", ref rest @ ..] => python::bench_import(rest),
         ["bench-scaling"] => scaling::scaling(&python::root().join("docs/results/speed.svg")),
+        ["torture", ref rest @ ..] => torture::torture(rest),
         ["bench-side", ref rest @ ..] => bench::side(rest),
         [] | ["--help" | "-h" | "help"] => {
             println!("{HELP}");

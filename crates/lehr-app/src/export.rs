@@ -2,8 +2,8 @@
 
 use crate::documents::Document;
 use crate::failure::Failure;
-use lehr::fit::Fit;
 use lehr::cost::{CostError, cost_of_rates};
+use lehr::fit::Fit;
 use lehr::forecast::Setting;
 use lehr::{Schedule, Steps};
 use lehr_io::export::{Contents, Deviation, Export, ExportOptions, export};

@@ -4,8 +4,8 @@ use lehr::fit::FitError;
 use lehr::forecast::ForecastError;
 use lehr::recommend::RecommendError;
 use lehr::validate::ValidateError;
-use lehr_io::{Note, ReadError};
 use lehr_io::export::ExportError;
+use lehr_io::{Note, ReadError};
 
 /// Of which kind a failure is; the command turns it into its exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,6 +11,7 @@ use lehr::Caveat;
 use lehr_io::Note;
 use lehr_io::run_store::POINTS;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// What to keep where.
@@ -79,7 +80,9 @@ impl Desk {
         })?;
         if let Some(manifest) = before {
             let old = file_source(&store.join(POINTS), 1, false)?;
-            writer.copy(&old, manifest, &|id| !replaced.iter().any(|new| new == id))?;
+            // Rows may be there of a run that the manifest does not name: they are replaced, too, or refused.
+            let new: BTreeSet<&str> = added.iter().chain(&replaced).map(String::as_str).collect();
+            writer.copy(&old, manifest, &|id| !request.replace || !new.contains(id))?;
         }
         let runs = writer.names().count();
         replacement.commit(writer)?;

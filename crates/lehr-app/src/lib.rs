@@ -31,6 +31,7 @@ pub mod import;
 pub mod inspect;
 pub mod laws;
 pub mod observer;
+pub mod out_file;
 pub mod pictures;
 pub mod reading;
 pub mod recommend;

@@ -2,8 +2,9 @@
 
 use crate::failure::Failure;
 use crate::files::file_source;
+use crate::out_file::Unfinished;
 use lehr_io::Note;
-use lehr_io::run_store::{FORMAT, MANIFEST, POINTS, StoreManifest, StoreWriter};
+use lehr_io::run_store::{FORMAT, MANIFEST, POINTS, StoreManifest, StoreWriter, unfinished};
 use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -71,23 +72,12 @@ fn commit(file: &File, temporary: &Path, path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Removes an unfinished file, whatever happens.
-#[derive(Debug)]
-struct Temporary(PathBuf);
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        // It is gone already where the write succeeded.
-        drop(std::fs::remove_file(&self.0));
-    }
-}
-
 /// A store that is being replaced; it is as it was until [`Replacement::commit`].
 #[derive(Debug)]
 pub struct Replacement {
     store: PathBuf,
     before: Option<StoreManifest>,
-    temporary: Temporary,
+    temporary: Unfinished,
     _held: File,
 }
 
@@ -100,7 +90,7 @@ impl Replacement {
         std::fs::create_dir_all(store).map_err(Failure::at(store))?;
         let held = lock(store)?;
         let before = existing(store, notes)?;
-        let temporary = Temporary(store.join(format!("{POINTS}.new")));
+        let temporary = Unfinished::new(store.join(unfinished(POINTS)));
         Ok(Self { store: store.to_path_buf(), before, temporary, _held: held })
     }
 
@@ -115,7 +105,7 @@ impl Replacement {
     /// # Errors
     /// [`Failure`] if the file cannot be made.
     pub fn writer(&self) -> Result<StoreWriter<File>, Failure> {
-        let file = File::create(&self.temporary.0).map_err(Failure::at(&self.temporary.0))?;
+        let file = File::create(self.temporary.path()).map_err(Failure::at(self.temporary.path()))?;
         let generation = self.before.as_ref().map_or(1, |manifest| manifest.generation + 1);
         Ok(StoreWriter::new(&self.store.to_string_lossy(), file, generation)?)
     }
@@ -126,10 +116,10 @@ impl Replacement {
     /// [`Failure`] if the disk does not take it; the store is then as it was.
     pub fn commit(self, writer: StoreWriter<File>) -> Result<(), Failure> {
         let (file, manifest) = writer.finish()?;
-        commit(&file, &self.temporary.0, &self.store.join(POINTS))?;
-        let beside = Temporary(self.store.join(format!("{MANIFEST}.new")));
-        let mut file = File::create(&beside.0).map_err(Failure::at(&beside.0))?;
-        file.write_all(manifest.as_bytes()).map_err(Failure::at(&beside.0))?;
-        commit(&file, &beside.0, &self.store.join(MANIFEST))
+        commit(&file, self.temporary.path(), &self.store.join(POINTS))?;
+        let beside = Unfinished::new(self.store.join(unfinished(MANIFEST)));
+        let mut file = File::create(beside.path()).map_err(Failure::at(beside.path()))?;
+        file.write_all(manifest.as_bytes()).map_err(Failure::at(beside.path()))?;
+        commit(&file, beside.path(), &self.store.join(MANIFEST))
     }
 }

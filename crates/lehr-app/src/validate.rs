@@ -86,11 +86,10 @@ impl Desk {
         let judge = || -> Result<ValidateAnswer, Failure> {
             let splits = request.splitting.splits(&runs.curves)?;
             let law = request.law;
-            let validation = self.work("validating", || Ok(validate(law, &runs.curves, &splits, options)?))?;
+            let validation =
+                self.work("validating", || Ok(validate(law, &runs.curves, &splits, options)?))?;
             let coverage = if request.coverage {
-                Some(
-                    self.work("validating", || Ok(measure_coverage(law, &runs.curves, &splits, options)?))?,
-                )
+                Some(self.work("validating", || Ok(measure_coverage(law, &runs.curves, &splits, options)?))?)
             } else {
                 None
             };

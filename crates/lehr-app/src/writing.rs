@@ -1,27 +1,16 @@
 //! Writing what was asked for into files.
 
 use crate::failure::Failure;
+use crate::out_file::{self, OutFileError};
 use lehr_report::{PictureFormat, PictureStyle, write_picture};
 use std::path::Path;
 
-/// Whether a file can be made at this path, before any work is done for it.
+/// Whether a file can be written at this path, before any work is done for it.
 ///
 /// # Errors
-/// [`Failure`] for a directory, and for a path in a directory that is not there.
+/// [`Failure`] for a directory, for a path in a directory that is not there, and for a read-only file.
 pub fn check_target(path: Option<&Path>) -> Result<(), Failure> {
-    let Some(path) = path else { return Ok(()) };
-    if path.is_dir() {
-        return Err(
-            Failure::usage(format_args!("{} is a directory", path.display())).hint("name a file to write")
-        );
-    }
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() && !parent.is_dir() => {
-            Err(Failure::new(format_args!("{}: there is no directory {}", path.display(), parent.display()))
-                .hint("make it first, or name another"))
-        }
-        _ => Ok(()),
-    }
+    path.map_or(Ok(()), |path| Ok(out_file::check(path)?))
 }
 
 /// Whether a picture can be written there: a known format, a directory that exists.
@@ -35,23 +24,26 @@ pub fn check_picture(path: Option<&Path>) -> Result<(), Failure> {
     check_target(path)
 }
 
-/// Writes a file whole or not at all: beside it first, then renamed.
+/// Writes a file: plain ones whole or not at all, pipes, devices and links through (see [`out_file`]).
 ///
 /// # Errors
-/// [`Failure`] that names the path.
+/// [`Failure`] that names the path; a plain file is then as it was.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    if name.is_empty() {
-        return Err(Failure::usage(format_args!("{} is not the name of a file", path.display())));
+    Ok(out_file::write(path, bytes)?)
+}
+
+impl From<OutFileError> for Failure {
+    fn from(error: OutFileError) -> Self {
+        if error.is_closed_pipe() {
+            return Self::quiet();
+        }
+        let hint = error.hint();
+        let failure = if error.is_usage() { Self::usage(&error) } else { Self::new(&error) };
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
     }
-    name.push(format!(".{}.tmp", std::process::id()));
-    let beside = path.with_file_name(name);
-    let written = std::fs::write(&beside, bytes).and_then(|()| std::fs::rename(&beside, path));
-    if written.is_err() {
-        // What was begun is of no use to anyone; the first error is the one to tell.
-        drop(std::fs::remove_file(&beside));
-    }
-    written.map_err(Failure::at(path))
 }
 
 /// Writes a picture in the format that the file's name asks for, in the height that it wants.

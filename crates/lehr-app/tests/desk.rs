@@ -1,12 +1,12 @@
 //! What a desk promises: the same answer whatever the files are made of, each file once, limits, cancellation.
 
+use lehr::Shape;
+use lehr::fit::FitOptions;
+use lehr::forecast::Setting;
 use lehr_app::fit::FitRequest;
 use lehr_app::forecast::ForecastRequest;
 use lehr_app::target::{Annealing, Plan};
 use lehr_app::{Desk, Event, FailureKind, Files, Limits, Observer, Reading, documents, fit, laws};
-use lehr::fit::FitOptions;
-use lehr::Shape;
-use lehr::forecast::Setting;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,7 +22,9 @@ fn logs() -> Vec<(String, Vec<u8>)> {
             for t in 1..=2000 {
                 let t = f64::from(t);
                 let start = total * (1.0 - ratio);
-                let rate = 1e-3 * (t / warmup).min(1.0) * if t > start { (total - t) / (total - start) } else { 1.0 };
+                let rate = 1e-3
+                    * (t / warmup).min(1.0)
+                    * if t > start { (total - t) / (total - start) } else { 1.0 };
                 progress += rate;
                 if t % 10.0 == 0.0 {
                     let loss = 2.5 + 0.8 * (progress + 0.05_f64).powf(-0.4) + 30.0 * rate;

@@ -3,6 +3,7 @@
 mod export;
 mod failure;
 mod fit_args;
+mod interrupt;
 mod load;
 mod output;
 mod plot;
@@ -13,6 +14,7 @@ mod verb;
 use clap::{CommandFactory, Parser, Subcommand};
 use failure::Failure;
 use output::Output;
+use std::io::Write;
 use std::process::ExitCode;
 
 /// What loss will a large run reach under this schedule, and which share of it should be spent annealing?
@@ -88,15 +90,42 @@ fn run(verb: Verb, output: &Output) -> Result<(), Failure> {
     }
 }
 
+/// What clap answers itself: help and the version on stdout, errors on stderr (as a document with `--json`).
+fn answered_by_clap(answer: &clap::Error, json: bool) -> ExitCode {
+    if answer.use_stderr() {
+        if json {
+            let text = answer.render().to_string();
+            // The document holds what is wrong; the usage below it is for people.
+            let (message, _) = text.split_once("\n\n").unwrap_or((text.as_str(), ""));
+            let message = message.trim().trim_start_matches("error: ");
+            let failure = Failure::usage(message).hint("`lehr VERB --help` lists what can be given");
+            return failure::report(&failure, true);
+        }
+        // Nothing can be said about a stderr that cannot be written.
+        drop(answer.print());
+        return ExitCode::from(2);
+    }
+    match answer.print().and_then(|()| std::io::stdout().flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure::report(&Failure::from(error), json),
+    }
+}
+
 fn main() -> ExitCode {
-    // A usage error exits with 2 inside `parse`.
-    let cli = Cli::parse();
+    interrupt::watch();
+    // Also where the line cannot be read: whoever asks for documents gets one.
+    let asked_for_json =
+        std::env::args_os().skip(1).take_while(|word| word != "--").any(|word| word == "--json");
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(answer) => return answered_by_clap(&answer, asked_for_json),
+    };
     let output = Output::new(cli.json, cli.accept_caveats);
     match run(cli.verb, &output) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             output.notes(failure.notes());
-            failure::report(&failure)
+            failure::report(&failure, output.json)
         }
     }
 }

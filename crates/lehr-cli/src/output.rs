@@ -1,6 +1,6 @@
 //! Data to stdout, what is said beside it to stderr.
 
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use comfy_table::{ContentLineStyle, LineStyle, TableStyle};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lehr::Caveat;
@@ -143,12 +143,16 @@ impl Output {
 
     /// Prints one JSON value.
     pub fn json(&self, value: &impl serde::Serialize) -> Result<(), Failure> {
-        self.data(&serde_json::to_string_pretty(value)?)
+        let text = serde_json::to_string_pretty(value)?;
+        failure::answered();
+        self.data(&text)
     }
 
     /// Prints one JSON document, its name and version first.
     pub fn answer(&self, document: &impl Document) -> Result<(), Failure> {
-        self.data(&documents::text(document)?)
+        let text = documents::text(document)?;
+        failure::answered();
+        self.data(&text)
     }
 
     /// Prints one JSON document with its name and version first: `{"schema": "lehr.forecast/1", …}`.

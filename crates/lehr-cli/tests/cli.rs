@@ -12,6 +12,8 @@ mod manners;
 mod reference;
 #[path = "cli/reproduce.rs"]
 mod reproduce;
+#[path = "cli/robust.rs"]
+mod robust;
 #[path = "cli/support.rs"]
 mod support;
 #[path = "cli/sweep.rs"]

@@ -13,7 +13,7 @@ use crate::name;
 use crate::note::Note;
 use crate::rebuild::ScheduleOrigin;
 use crate::rows::RawRun;
-use crate::run_store::{self, StoreManifest};
+use crate::run_store::{self, OpenStore, StoreManifest};
 use crate::source::Source;
 use crate::table;
 use finish::{Context, FirstStep, finish};
@@ -194,22 +194,36 @@ struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     fn new(sources: &[Source], options: &'a ReadOptions) -> Result<Self, ReadError> {
-        let (manifests, logs): (Vec<_>, Vec<_>) =
-            sources.iter().cloned().partition(|source| Manifest::is_named_so(source.file_name()));
+        // What a writer of stores has begun is no log, wherever it was found.
+        let finished = sources.iter().filter(|source| !run_store::is_unfinished(source.file_name())).cloned();
+        let (mut manifests, mut logs): (Vec<_>, Vec<_>) =
+            finished.partition(|source| Manifest::is_named_so(source.file_name()));
         let mut by_directory = BTreeMap::new();
         let mut summary = Summary::default();
+        for log in logs.iter_mut().filter(|log| log.file_name() == run_store::POINTS) {
+            let of_store = |source: &Source| {
+                source.directory() == log.directory() && source.file_name() == run_store::MANIFEST
+            };
+            let at = manifests.iter().position(of_store);
+            let Some(store) = OpenStore::open(log, at.map(|at| &manifests[at]))? else { continue };
+            let name = at.map_or_else(|| log.name().to_owned(), |at| manifests[at].name().to_owned());
+            if store.is_copy {
+                summary.notes.push(Note::new(
+                    "manifest-behind",
+                    &name,
+                    "an interrupted write left it missing or behind the points; the copy inside points.parquet is used",
+                ));
+            }
+            let read = Manifest::of_store(&name, store.manifest)?;
+            by_directory.insert(log.directory().to_owned(), Arc::new(read));
+            *log = store.points;
+            if let Some(at) = at {
+                manifests.remove(at);
+            }
+        }
         for source in &manifests {
-            let read = match store_manifest(source, &logs)? {
-                Some((store, is_copy)) => {
-                    if is_copy {
-                        summary.notes.push(Note::new(
-                            "manifest-behind",
-                            source.name(),
-                            "an interrupted write left it behind the points; the copy inside points.parquet is used",
-                        ));
-                    }
-                    Manifest::of_store(source.name(), store)?
-                }
+            let read = match store_without_points(source)? {
+                Some(store) => Manifest::of_store(source.name(), store)?,
                 None => Manifest::read(source)?,
             };
             by_directory.insert(source.directory().to_owned(), Arc::new(read));
@@ -369,8 +383,8 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// The manifest of a run store; `None` for any other manifest.
-fn store_manifest(source: &Source, logs: &[Source]) -> Result<Option<(StoreManifest, bool)>, ReadError> {
+/// The manifest of a run store whose points are not there; `None` for any other manifest.
+fn store_without_points(source: &Source) -> Result<Option<StoreManifest>, ReadError> {
     if source.file_name() != run_store::MANIFEST {
         return Ok(None);
     }
@@ -379,12 +393,7 @@ fn store_manifest(source: &Source, logs: &[Source]) -> Result<Option<(StoreManif
         .open()
         .and_then(|mut reader| reader.read_to_string(&mut text))
         .map_err(ReadError::io(source.name()))?;
-    if StoreManifest::parse(source.directory(), &text)?.is_none() {
-        return Ok(None);
-    }
-    let points =
-        logs.iter().find(|log| log.directory() == source.directory() && log.file_name() == run_store::POINTS);
-    StoreManifest::current(source.directory(), Some(&text), points)
+    StoreManifest::parse(source.directory(), &text)
 }
 
 /// Groups of runs of one configuration: same schedule, size, batch, data and split. Their difference is the noise floor.

@@ -4,13 +4,16 @@
 //! this module writes it. Both files carry a generation. The points' file, which is replaced first, holds a copy of the
 //! manifest, so that a writer that dies between the two replacements loses nothing.
 
+mod copy;
+
 use crate::error::ReadError;
 use crate::source::Source;
-use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
+use copy::Rows;
 use lehr::{Curve, LossKind, RunMeta, Schedule, Split};
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
@@ -27,6 +30,19 @@ pub const MANIFEST: &str = "manifest.toml";
 pub const FORMAT: &str = "lehr-run-store";
 /// Version of the format that is written and read.
 pub const VERSION: u32 = 1;
+
+/// Name of what is being written and will take the place of `file`; readers pass over it.
+#[must_use]
+pub fn unfinished(file: &str) -> String {
+    format!(".{file}.new")
+}
+
+/// Whether a file of this name is what a writer of stores has begun and not finished.
+#[must_use]
+pub fn is_unfinished(file_name: &str) -> bool {
+    let plain = file_name.strip_prefix('.').unwrap_or(file_name);
+    plain.strip_suffix(".new").is_some_and(|file| file == POINTS || file == MANIFEST)
+}
 
 const MANIFEST_KEY: &str = "lehr.manifest";
 const GENERATION_KEY: &str = "lehr.generation";
@@ -124,6 +140,64 @@ impl StoreManifest {
     }
 }
 
+/// What a reader needs of a store, all of one generation.
+#[derive(Debug)]
+pub(crate) struct OpenStore {
+    /// The points, opened once: a writer that puts other ones in their place does not change them.
+    pub points: Source,
+    /// What is to be said about the runs.
+    pub manifest: StoreManifest,
+    /// Whether that is the copy inside the points' file, because the manifest's file is missing or behind.
+    pub is_copy: bool,
+}
+
+impl OpenStore {
+    /// Opens the store of which these are the files; `None` where they are none.
+    ///
+    /// A writer replaces the points first and the manifest after. A manifest that is ahead of the points was therefore
+    /// read after a replacement that the points were opened before: both are opened again.
+    ///
+    /// # Errors
+    /// [`ReadError::Io`] when a file cannot be opened, [`ReadError::Store`] as [`StoreManifest::parse`],
+    /// [`ReadError::Broken`] when the points cannot be read.
+    pub(crate) fn open(points: &Source, manifest: Option<&Source>) -> Result<Option<Self>, ReadError> {
+        /// More replacements than that while a store is opened are no accident: then the manifest was put there by hand.
+        const ATTEMPTS: usize = 8;
+        let store = points.directory();
+        for attempt in 1.. {
+            let points = points.opened_once().map_err(ReadError::io(points.name()))?;
+            let text = manifest.map(read_text).transpose()?.flatten();
+            let written =
+                text.as_deref().map(|text| StoreManifest::parse(store, text)).transpose()?.flatten();
+            if text.is_some() && written.is_none() {
+                return Ok(None);
+            }
+            let Some((manifest, is_copy)) = StoreManifest::current(store, text.as_deref(), Some(&points))?
+            else {
+                return Ok(None);
+            };
+            let ahead =
+                !is_copy && generation(&points)?.is_some_and(|of_points| manifest.generation > of_points);
+            if !ahead || attempt == ATTEMPTS {
+                return Ok(Some(Self { points, manifest, is_copy }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The text of a manifest; `None` where it is gone.
+fn read_text(source: &Source) -> Result<Option<String>, ReadError> {
+    use std::io::Read;
+    let mut text = String::new();
+    let read = source.open().and_then(|mut reader| reader.read_to_string(&mut text));
+    match read {
+        Ok(_) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(ReadError::io(source.name())(error)),
+    }
+}
+
 fn broken(source: &Source, error: &dyn std::fmt::Display) -> ReadError {
     ReadError::Broken {
         file: source.name().to_owned(),
@@ -134,10 +208,22 @@ fn broken(source: &Source, error: &dyn std::fmt::Display) -> ReadError {
 
 /// The copy of the manifest inside a file of points.
 fn embedded(points: &Source) -> Result<Option<String>, ReadError> {
-    let builder =
-        ParquetRecordBatchReaderBuilder::try_new(points.clone()).map_err(|error| broken(points, &error))?;
+    value_of(points, MANIFEST_KEY)
+}
+
+/// The generation of a file of points; `None` where another program wrote it without.
+fn generation(points: &Source) -> Result<Option<u64>, ReadError> {
+    Ok(value_of(points, GENERATION_KEY)?.and_then(|text| text.parse().ok()))
+}
+
+/// A value of a file's metadata.
+fn value_of(points: &Source, key: &str) -> Result<Option<String>, ReadError> {
+    // Parquet's own types say enough; the schema that Arrow writes beside them is not followed: a broken one panics there.
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(points.clone(), options)
+        .map_err(|error| broken(points, &error))?;
     let pairs = builder.metadata().file_metadata().key_value_metadata();
-    Ok(pairs.and_then(|pairs| pairs.iter().find(|pair| pair.key == MANIFEST_KEY)?.value.clone()))
+    Ok(pairs.and_then(|pairs| pairs.iter().find(|pair| pair.key == key)?.value.clone()))
 }
 
 /// Writes a store's points, run after run, and its manifest at the end.
@@ -178,43 +264,35 @@ impl<W: Write + Send> StoreWriter<W> {
         self.manifest.runs.keys().map(String::as_str)
     }
 
-    /// Carries over the runs of another store whose names `keep` accepts.
+    /// Carries over the runs of another store whose names `keep` accepts, row by row: whatever program wrote the rows
+    /// last, and in whatever row groups and order. Runs come out sorted as the format says.
+    ///
+    /// Rows that are sorted by run are held one run at a time; others are held all at once.
     ///
     /// # Errors
-    /// [`ReadError`]: the other store cannot be read, or a name is there already.
+    /// [`ReadError`]: the other store cannot be read, lacks a column, a value or the rows of a run that its manifest names;
+    /// or a name is there already.
     pub fn copy(
         &mut self,
         points: &Source,
         manifest: &StoreManifest,
         keep: &dyn Fn(&str) -> bool,
     ) -> Result<(), ReadError> {
-        use arrow_array::cast::AsArray;
-        let groups = ParquetRecordBatchReaderBuilder::try_new(points.clone())
-            .map_err(|error| broken(points, &error))?
-            .metadata()
-            .num_row_groups();
-        for group in 0..groups {
-            let reader = ParquetRecordBatchReaderBuilder::try_new(points.clone())
-                .and_then(|builder| builder.with_row_groups(vec![group]).build())
-                .map_err(|error| broken(points, &error))?;
-            for batch in reader {
-                let batch = batch.map_err(|error| broken(points, &error))?;
-                let name = batch
-                    .column_by_name("run_id")
-                    .and_then(|column| column.as_string_opt::<i32>())
-                    .filter(|names| !names.is_empty())
-                    .map(|names| names.value(0).to_owned());
-                let Some(name) = name else {
-                    return Err(broken(points, &"it has no column 'run_id' of text"));
-                };
-                if keep(&name) {
-                    self.points.write(&batch).map_err(|error| cannot_write(&self.store, &error))?;
-                }
+        let copied = copy::rows(points, keep, &mut |run, split, rows| {
+            if self.manifest.runs.contains_key(run) {
+                return Err(already_there(&self.store, run));
             }
-            self.flush()?;
-        }
+            self.write_rows(run, split, rows)
+        })?;
         for (name, run) in manifest.runs.iter().filter(|(name, _)| keep(name)) {
-            self.add(name, run.clone())?;
+            let Some(&points) = copied.get(name.as_str()) else {
+                return Err(ReadError::Store {
+                    store: self.store.clone(),
+                    problem: format!("{MANIFEST} names the run '{name}', of which {POINTS} has no row"),
+                    hint: "restore the file that has its rows, or remove the run's tables from the manifest",
+                });
+            };
+            self.add(name, StoredRun { points, ..run.clone() })?;
         }
         Ok(())
     }
@@ -268,18 +346,28 @@ impl<W: Write + Send> StoreWriter<W> {
     /// Writes a curve's points as a row group.
     fn rows(&mut self, curve: &Curve) -> Result<(), ReadError> {
         let id = curve.meta().id.clone();
-        let n = curve.step().len();
         let split = match curve.meta().split {
             Split::Train => Some("train"),
             Split::Validation => Some("val"),
             Split::Unstated => None,
         };
+        let rows = Rows {
+            step: curve.step().iter().map(|&step| step as i64).collect(),
+            lr: rates_at(curve),
+            loss: curve.loss().to_vec(),
+        };
+        self.write_rows(&id, split, rows)
+    }
+
+    /// Writes rows of one run and split as a row group.
+    fn write_rows(&mut self, id: &str, split: Option<&str>, rows: Rows) -> Result<(), ReadError> {
+        let n = rows.step.len();
         let columns: Vec<ArrayRef> = vec![
-            Arc::new(StringArray::from(vec![id.as_str(); n])),
+            Arc::new(StringArray::from(vec![id; n])),
             Arc::new(StringArray::from(vec![split; n])),
-            Arc::new(curve.step().iter().map(|&step| step as i64).collect::<Int64Array>()),
-            Arc::new(Float64Array::from(rates_at(curve))),
-            Arc::new(Float64Array::from(curve.loss().to_vec())),
+            Arc::new(Int64Array::from(rows.step)),
+            Arc::new(Float64Array::from(rows.lr)),
+            Arc::new(Float64Array::from(rows.loss)),
         ];
         RecordBatch::try_new(self.schema.clone(), columns)
             .map_err(parquet::errors::ParquetError::from)
@@ -290,11 +378,7 @@ impl<W: Write + Send> StoreWriter<W> {
 
     fn add(&mut self, name: &str, run: StoredRun) -> Result<(), ReadError> {
         if self.manifest.runs.insert(name.to_owned(), run).is_some() {
-            return Err(ReadError::Store {
-                store: self.store.clone(),
-                problem: format!("it has a run '{name}' already"),
-                hint: "--replace puts the new run in its place; --run GLOB leaves it out",
-            });
+            return Err(already_there(&self.store, name));
         }
         Ok(())
     }
@@ -321,6 +405,14 @@ impl<W: Write + Send> StoreWriter<W> {
         }
         let output = self.points.into_inner().map_err(|error| cannot_write(&self.store, &error))?;
         Ok((output, text))
+    }
+}
+
+fn already_there(store: &str, name: &str) -> ReadError {
+    ReadError::Store {
+        store: store.to_owned(),
+        problem: format!("it has a run '{name}' already"),
+        hint: "--replace puts the new run in its place; --run GLOB leaves it out",
     }
 }
 

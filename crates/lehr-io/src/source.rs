@@ -9,7 +9,7 @@ use bytes::Bytes;
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A reader that can jump.
 pub trait ReadSeek: Read + Seek + Send {}
@@ -108,6 +108,22 @@ impl Source {
         (self.open)()
     }
 
+    /// The same source, opened now and never again: whoever puts another file in its place does not change what is read.
+    ///
+    /// Its readers share what is open, each with a place of its own.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn opened_once(&self) -> io::Result<Self> {
+        let mut reader = self.open()?;
+        let len = reader.seek(SeekFrom::End(0))?;
+        let shared = Arc::new(Mutex::new(reader));
+        let open: Arc<Open> = Arc::new(move || {
+            Ok(Box::new(Shared { reader: Arc::clone(&shared), at: 0, len }) as Box<dyn ReadSeek>)
+        });
+        Ok(Self { len, open, ..self.clone() })
+    }
+
     /// The first `n` bytes, or all of a shorter source.
     ///
     /// # Errors
@@ -156,6 +172,35 @@ impl Source {
     #[must_use]
     pub fn directory(&self) -> &str {
         self.name.rfind(['/', '\\']).map_or("", |end| &self.name[..end])
+    }
+}
+
+/// A place in a reader that several share.
+struct Shared {
+    reader: Arc<Mutex<Box<dyn ReadSeek>>>,
+    at: u64,
+    len: u64,
+}
+
+impl Read for Shared {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        reader.seek(SeekFrom::Start(self.at))?;
+        let read = reader.read(buffer)?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+impl Seek for Shared {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let place = match to {
+            SeekFrom::Start(place) => Some(place),
+            SeekFrom::End(offset) => self.len.checked_add_signed(offset),
+            SeekFrom::Current(offset) => self.at.checked_add_signed(offset),
+        };
+        self.at = place.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        Ok(self.at)
     }
 }
 

@@ -82,6 +82,9 @@ fn every_fixture_is_answered_whole_and_damaged() {
     }
 }
 
+/// Targets whose input `lehr-io` does not read.
+const ELSEWHERE: [&str; 6] = ["plan", "train_config", "job_files", "fit_file", "schedule_text", "recognise"];
+
 /// Under which name a target of `fuzz/` reads its input, and how it wraps it.
 fn wrapped(target: &str, bytes: &[u8]) -> (&'static str, Vec<u8>) {
     match target {
@@ -128,6 +131,10 @@ fn every_kept_input_of_the_fuzz_targets_is_answered() {
     for path in found {
         let target =
             path.strip_prefix(&corpus).unwrap().iter().next().unwrap().to_string_lossy().into_owned();
+        // Read by other crates, which replay them.
+        if ELSEWHERE.contains(&target.as_str()) {
+            continue;
+        }
         let bytes = std::fs::read(&path).unwrap();
         for round in 0..3 {
             let input = if round == 0 { bytes.clone() } else { damaged(&bytes, &mut chance) };

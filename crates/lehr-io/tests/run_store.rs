@@ -205,3 +205,185 @@ fn a_run_keeps_validation_and_training_losses_side_by_side() {
         assert_eq!(read, std::slice::from_ref(expected));
     }
 }
+
+/// The points of a store as another program writes them back: one row group, large strings, columns of its own.
+fn rewritten(points: &[u8], order: &dyn Fn(usize) -> usize, keep_metadata: bool) -> Vec<u8> {
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::{Float64Type, Int64Type};
+    use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, LargeStringArray, RecordBatch};
+    use parquet::arrow::ArrowWriter;
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    use parquet::file::properties::WriterProperties;
+    use std::sync::Arc;
+
+    let builder = ParquetRecordBatchReaderBuilder::try_new(Source::bytes("p", points.to_vec())).unwrap();
+    let pairs = builder.metadata().file_metadata().key_value_metadata().cloned();
+    let mut rows = Vec::new();
+    for batch in builder.build().unwrap() {
+        let batch = batch.unwrap();
+        let (run, split) = (batch.column(0).as_string::<i32>(), batch.column(1).as_string::<i32>());
+        let step = batch.column(2).as_primitive::<Int64Type>();
+        let number = |column: usize, i: usize| batch.column(column).as_primitive::<Float64Type>().value(i);
+        for i in 0..batch.num_rows() {
+            let split = (!split.is_null(i)).then(|| split.value(i).to_owned());
+            rows.push((run.value(i).to_owned(), split, step.value(i), number(3, i), number(4, i)));
+        }
+    }
+    let rows: Vec<_> = (0..rows.len()).map(|i| rows[order(i)].clone()).collect();
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("__index_level_0__", Arc::new((0..rows.len() as i64).collect::<Int64Array>())),
+        ("loss", Arc::new(rows.iter().map(|row| Some(row.4)).collect::<Float64Array>())),
+        ("run_id", Arc::new(rows.iter().map(|row| Some(row.0.as_str())).collect::<LargeStringArray>())),
+        ("split", Arc::new(rows.iter().map(|row| row.1.as_deref()).collect::<LargeStringArray>())),
+        ("lr", Arc::new(rows.iter().map(|row| Some(row.3)).collect::<Float64Array>())),
+        ("step", Arc::new(rows.iter().map(|row| Some(row.2)).collect::<Int64Array>())),
+    ];
+    let batch = RecordBatch::try_from_iter_with_nullable(
+        columns.into_iter().map(|(name, array)| (name, array, true)),
+    )
+    .unwrap();
+    let pairs = pairs.filter(|_| keep_metadata);
+    let properties = WriterProperties::builder().set_key_value_metadata(pairs).build();
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.into_inner().unwrap()
+}
+
+#[test]
+fn replacing_a_run_in_a_store_that_another_program_wrote_keeps_every_other_row() {
+    let curves: Vec<Curve> =
+        ["a", "b", "c", "d"].iter().zip(3..).map(|(id, k)| simple(id, f64::from(k))).collect();
+    let (points, text) = write(&curves, 1);
+    let manifest = StoreManifest::parse("store", &text).unwrap().unwrap();
+    // As they were; from behind; run after run in turns.
+    let orders: [&dyn Fn(usize) -> usize; 3] = [&|i| i, &|i| 11 - i, &|i| i * 3 % 12 + i / 4];
+    for (k, order) in orders.into_iter().enumerate() {
+        for keep_metadata in [false, true] {
+            let points = rewritten(&points, order, keep_metadata);
+            let mut writer = StoreWriter::new("store", Vec::new(), 2).unwrap();
+            writer.push(&simple("b", 9.0), "new").unwrap();
+            writer.copy(&Source::bytes("store/points.parquet", points), &manifest, &|id| id != "b").unwrap();
+            let (points, text) = writer.finish().unwrap();
+            let mut found = read(&points, &text);
+            found.sort_by(|a, b| a.meta().id.cmp(&b.meta().id));
+            let wanted = [simple("a", 3.0), simple("b", 9.0), simple("c", 5.0), simple("d", 6.0)];
+            assert_eq!(found, wanted, "order {k}, metadata {keep_metadata}");
+        }
+    }
+}
+
+#[test]
+fn rows_that_are_missing_or_there_twice_are_refused() {
+    let (points, text) = write(&[simple("a", 3.0), simple("b", 4.0)], 1);
+    let manifest = StoreManifest::parse("store", &text).unwrap().unwrap();
+    let points = Source::bytes("store/points.parquet", points);
+    let mut writer = StoreWriter::new("store", Vec::new(), 2).unwrap();
+    let mut more = manifest.clone();
+    more.runs.insert("gone".to_owned(), manifest.runs["a"].clone());
+    let error = writer.copy(&points, &more, &|_| true).unwrap_err().to_string();
+    assert_eq!(error, "store: manifest.toml names the run 'gone', of which points.parquet has no row");
+    // Rows of a run that the manifest does not name, and a new run of that name.
+    let mut writer = StoreWriter::new("store", Vec::new(), 2).unwrap();
+    writer.push(&simple("b", 5.0), "new").unwrap();
+    let mut less = manifest;
+    less.runs.remove("b");
+    let error = writer.copy(&points, &less, &|_| true).unwrap_err().to_string();
+    assert_eq!(error, "store: it has a run 'b' already");
+}
+
+#[test]
+fn a_store_without_its_manifest_is_read_by_the_copy() {
+    let curve = |id: &str| {
+        let meta =
+            RunMeta { params: Some(Params(7)), tokens_per_step: Some(Tokens(5)), ..RunMeta::named(id) };
+        let plain = simple(id, 3.0);
+        Curve::new(meta, plain.schedule().clone(), plain.step().to_vec(), plain.loss().to_vec()).unwrap()
+    };
+    let (points, _) = write(&[curve("a")], 1);
+    let sources = [Source::bytes(format!("store/{POINTS}"), points)];
+    let mut found = Vec::new();
+    let summary = for_each_run::<ReadError>(&sources, &ReadOptions::default(), &mut |_| {}, &mut |run| {
+        found.push(run.curve);
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(found, [curve("a")]);
+    assert!(summary.notes.iter().any(|note| note.code == "manifest-behind"), "{:?}", summary.notes);
+}
+
+#[test]
+fn what_a_writer_has_begun_is_passed_over() {
+    let (points, manifest) = write(&[simple("a", 3.0)], 1);
+    let (more, _) = write(&[simple("a", 3.0), simple("b", 3.0)], 2);
+    for name in ["points.parquet.new", ".points.parquet.new"] {
+        for begun in [more.clone(), more[..more.len() / 2].to_vec(), Vec::new()] {
+            let sources = [
+                Source::bytes(format!("store/{POINTS}"), points.clone()),
+                Source::bytes(format!("store/{MANIFEST}"), manifest.as_bytes().to_vec()),
+                Source::bytes(format!("store/{name}"), begun),
+                Source::bytes("store/manifest.toml.new", b"format = \"lehr-run".to_vec()),
+            ];
+            let mut ids = Vec::new();
+            for_each_run::<ReadError>(&sources, &ReadOptions::default(), &mut |_| {}, &mut |run| {
+                ids.push(run.curve.meta().id.clone());
+                Ok(())
+            })
+            .unwrap();
+            assert_eq!(ids, ["a"], "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_reader_beside_a_writer_sees_one_generation() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex};
+    // Every opening of a file is a moment at which the writer may have gone one step further:
+    // it replaces the points of a generation, then the manifest.
+    let generations: Vec<(Vec<u8>, String)> = (1..=4)
+        .map(|generation| {
+            let curves: Vec<Curve> = (0..generation).map(|k| simple(&format!("run-{k}"), 3.0)).collect();
+            write(&curves, generation)
+        })
+        .collect();
+    let generations = Arc::new(generations);
+    for start in 0..6_usize {
+        for step in 0..64_usize {
+            // Bit k of `step`: whether the writer goes on before opening k.
+            let state = Arc::new(Mutex::new(start));
+            let opened = Arc::new(AtomicUsize::new(0));
+            let source = |name: &str, is_points: bool| {
+                let (state, generations, opened) = (state.clone(), generations.clone(), opened.clone());
+                let open = move || {
+                    let mut state = state.lock().unwrap();
+                    let k = opened.fetch_add(1, Ordering::Relaxed);
+                    if k < 6 && step >> k & 1 == 1 {
+                        *state = (*state + 1).min(6);
+                    }
+                    // Of two steps a generation, the first replaces the points.
+                    let (points, manifest) = (state.div_ceil(2), *state / 2);
+                    let bytes = if is_points {
+                        generations[points].0.clone()
+                    } else {
+                        generations[manifest].1.clone().into_bytes()
+                    };
+                    Ok(Box::new(std::io::Cursor::new(bytes)) as Box<dyn lehr_io::ReadSeek>)
+                };
+                // The length was looked up before anything was opened.
+                Source::new(format!("store/{name}"), 10, 1, true, open)
+            };
+            let sources = [source(POINTS, true), source(MANIFEST, false)];
+            let mut runs = 0;
+            let summary =
+                for_each_run::<ReadError>(&sources, &ReadOptions::default(), &mut |_| {}, &mut |run| {
+                    assert!(run.schedule.residual.unwrap() < 1e-12);
+                    runs += 1;
+                    Ok(())
+                })
+                .unwrap_or_else(|error| panic!("start {start}, steps {step:b}: {error}"));
+            assert!((1..=4).contains(&runs));
+            let without = summary.notes.iter().find(|note| note.code == "manifest-without-rows");
+            assert!(without.is_none(), "start {start}, steps {step:b}: {without:?}");
+        }
+    }
+}

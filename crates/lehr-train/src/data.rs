@@ -1,9 +1,9 @@
 //! Tokens of a run: files that the user names, or the synthetic language.
 //!
 //! ```text
-//! paths ──find──▶ text ─────────────────── memory-mapped ─┐
+//! paths ──find──▶ text ───────────────── read in places ─┐
 //!                 .gz, JSON lines, Parquet, ──tokenise──▶ cache (.npy) ─┤
-//!                 .bin, .npy ─────────────── memory-mapped ─┴▶ one stream of tokens
+//!                 .bin, .npy ───────────── read in places ─┴▶ one stream of tokens
 //! stream ──▶ sequence i = tokens iT … (i + 1)T ──▶ training (permuted anew in every pass) | validation (spread evenly)
 //! ```
 //!
@@ -137,7 +137,7 @@ impl Corpus {
     /// Opens the data for sequences of `context` predicted tokens and batches of `rows` of them.
     ///
     /// Text that a tokenizer has to read, and compressed or tabular text, is turned into tokens once, in parallel, and kept
-    /// in the cache folder. Other files are memory-mapped.
+    /// in the cache folder. Other files are read in places as they are.
     ///
     /// The number of validation sequences is `data.validation_sequences`, rounded up to whole batches; the sequences of
     /// fewer batches are the first ones of more.
@@ -336,7 +336,7 @@ impl Batches for Corpus {
     }
 }
 
-/// Maps or tokenises the files; each with the token that follows it. The second value is the vocabulary.
+/// Opens or tokenises the files; each with the token that follows it. The second value is the vocabulary.
 fn open_files(
     data: &DataConfig,
     inputs: &[Input],

@@ -358,3 +358,43 @@ fn broken_input_says_where_what_and_what_is_expected() {
     let error = Corpus::open(&config(&folder, &["short.txt", "big.npy"]), 8, 1, 0).unwrap_err().to_string();
     assert!(error.contains("either tokens or text"), "{error}");
 }
+
+#[test]
+fn a_file_that_changes_while_it_is_used_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let paths = vec![path.to_string_lossy().into_owned()];
+        let data =
+            DataConfig { paths, validation_sequences: 4, vocabulary: Some(256), ..DataConfig::default() };
+        (path, Corpus::open(&data, 8, 2, 1).unwrap())
+    };
+    let text = "the quick brown fox jumps over the lazy dog. ".repeat(2000);
+    let tokens: Vec<u8> = (0..40_000_u32).flat_map(|i| ((i % 251) as u16).to_le_bytes()).collect();
+    let mut batch = vec![0; 2 * 9];
+    for (name, bytes) in [("text.txt", text.as_bytes()), ("tokens.bin", tokens.as_slice())] {
+        let (path, corpus) = open(name, bytes);
+        (1..20).for_each(|update| corpus.training(update, &mut batch).unwrap());
+        // Cut off under the reader: a mapped file would end the process here.
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(100).unwrap();
+        let error = (1..20).find_map(|update| corpus.training(update, &mut batch).err()).unwrap().to_string();
+        let words = format!("the file had {} bytes when it was opened and has 100 now", bytes.len());
+        assert!(error.contains(&words), "{error}");
+        // Written to in place, at the same length.
+        let (path, corpus) = open(name, bytes);
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::fs::write(&path, vec![b'x'; bytes.len()]).unwrap();
+        let error = corpus.training(1, &mut batch).unwrap_err().to_string();
+        assert!(error.contains("written to while it was in use"), "{error}");
+        // Another file put in its place: the tokens stay.
+        let (path, corpus) = open(name, bytes);
+        let mut before = batch.clone();
+        corpus.training(3, &mut before).unwrap();
+        let other = folder.path().join("other");
+        std::fs::write(&other, "short").unwrap();
+        std::fs::rename(&other, &path).unwrap();
+        corpus.training(3, &mut batch).unwrap();
+        assert_eq!(batch, before);
+    }
+}

@@ -2,6 +2,8 @@
 
 #[path = "sweep/branching.rs"]
 mod branching;
+#[path = "sweep/damage.rs"]
+mod damage;
 #[path = "sweep/killing.rs"]
 mod killing;
 #[path = "sweep/planning.rs"]

@@ -142,7 +142,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         Some(Action::Resume { dir, how }) => execute(&Folder::open(&dir)?, &how, output),
         Some(Action::Status { dir, jobs, all }) => {
             let folder = Folder::open(&dir)?;
-            let progress = Progress::of(&folder, slots(jobs, folder.settings.lanes)?)?;
+            let progress = Progress::verified(&folder, slots(jobs, folder.settings.lanes)?)?;
             show::status(&folder, &progress, all, output)
         }
         Some(Action::Export(args)) => export::run(&args, output),

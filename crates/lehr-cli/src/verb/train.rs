@@ -18,7 +18,7 @@ use outline::Outline;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Trains a small language model and keeps its loss curve in a run store, which every verb reads.
@@ -384,17 +384,9 @@ fn advance(args: &Args, session: &mut Session, show: &mut show::Show) -> Result<
     }
     let total = session.plan().schedule.total().0;
     // A second Ctrl-C ends the process at once; the snapshot before is whole.
-    let interrupted = Arc::new(AtomicUsize::new(0));
-    let seen = interrupted.clone();
-    let handler = move || {
-        if seen.fetch_add(1, Ordering::Relaxed) > 0 {
-            std::process::exit(130);
-        }
-    };
-    ctrlc::set_handler(handler)
-        .map_err(|error| Failure::new(format_args!("Ctrl-C cannot be caught: {error}")))?;
+    let interrupted = crate::interrupt::ask_first();
     loop {
-        if interrupted.load(Ordering::Relaxed) > 0 {
+        if interrupted.load(Ordering::Relaxed) {
             session.save()?;
             show.finish();
             return Err(Failure::interrupted(format_args!(

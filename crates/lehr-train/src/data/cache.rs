@@ -73,9 +73,11 @@ pub(crate) fn tokens(
     folder: &Path,
 ) -> Result<TokenFile, TrainError> {
     let file = folder.join(format!("{}.npy", key(input, column, coding)?));
-    if !file.exists() {
-        make(input, column, coding, folder, &file)?;
+    // A file of this name that is cut off was not made by this program, which renames whole ones: it is made again.
+    if let Ok(made) = TokenFile::npy(&file) {
+        return Ok(made);
     }
+    make(input, column, coding, folder, &file)?;
     TokenFile::npy(&file)
 }
 

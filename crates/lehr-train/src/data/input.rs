@@ -113,7 +113,7 @@ pub(crate) fn find(paths: &[String]) -> Result<Vec<Input>, TrainError> {
             return Err(broken(
                 input.path.display(),
                 format!("compressed {}", input.kind.name()),
-                "an uncompressed file, which can be memory-mapped; run gunzip on it",
+                "an uncompressed file, which can be read in places; run gunzip on it",
             ));
         }
     }

@@ -7,6 +7,9 @@ use std::fmt::Display;
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 
+/// No header of one axis of numbers is nearly as long.
+pub(crate) const MOST_HEADER_BYTES: usize = (1 << 16) + 12;
+
 /// What a `.npy` file says about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Header {
@@ -19,8 +22,8 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// Parses and checks the header of a whole file.
-    pub(crate) fn parse(file: &str, bytes: &[u8]) -> Result<Self, TrainError> {
+    /// Parses and checks the header of a file of `whole` bytes, of which these are the first [`MOST_HEADER_BYTES`], or all.
+    pub(crate) fn parse(file: &str, bytes: &[u8], whole: u64) -> Result<Self, TrainError> {
         let error = |at: &dyn Display, problem: String, expected: &str| {
             Err(broken(format_args!("{file}: byte {at}"), problem, expected))
         };
@@ -36,6 +39,13 @@ impl Header {
             _ => return error(&bytes.len(), "the header is cut off".into(), "a whole file; write it again"),
         };
         let offset = start + length;
+        if offset > MOST_HEADER_BYTES && offset as u64 <= whole {
+            return error(
+                &8,
+                format!("a header of {length} bytes"),
+                "a header of at most 65,536 bytes, as numpy.save writes for one axis",
+            );
+        }
         let Some(text) = bytes.get(start..offset).map(String::from_utf8_lossy) else {
             return error(&bytes.len(), "the header is cut off".into(), "a whole file; write it again");
         };
@@ -81,7 +91,7 @@ impl Header {
             Width::U32 | Width::I32 => 4,
             Width::I64 => 8,
         };
-        let found = (bytes.len() - offset) as u64;
+        let found = whole - offset as u64;
         if len.checked_mul(width_bytes) != Some(found) {
             return error(
                 &offset,
@@ -139,14 +149,22 @@ mod tests {
         for (bytes, width) in [(1, Width::U8), (2, Width::U16), (4, Width::U32)] {
             let mut whole = header(bytes, 5).to_vec();
             whole.extend(vec![0; 5 * bytes]);
-            assert_eq!(Header::parse("t", &whole).unwrap(), Header { offset: HEADER_BYTES, len: 5, width });
+            assert_eq!(
+                Header::parse("t", &whole, whole.len() as u64).unwrap(),
+                Header { offset: HEADER_BYTES, len: 5, width }
+            );
         }
     }
 
     #[test]
     fn broken_headers_say_where_and_what() {
         let good = "{'descr': '<u2', 'fortran_order': False, 'shape': (2,), }";
-        assert!(Header::parse("t", &file(good, &[0; 4])).is_ok());
+        let parse = |bytes: &[u8]| Header::parse("t", bytes, bytes.len() as u64);
+        assert!(parse(&file(good, &[0; 4])).is_ok());
+        let long = [MAGIC.as_slice(), &[2, 0, 0, 0, 2, 0], &[b' '; 1 << 17]].concat();
+        let error =
+            Header::parse("t", &long[..MOST_HEADER_BYTES], long.len() as u64).unwrap_err().to_string();
+        assert!(error.contains("byte 8: a header of 131072 bytes"), "{error}");
         for (bytes, words) in [
             (b"not numpy".to_vec(), "t: byte 0: not the mark"),
             (b"\x93NUMPY\x07\x00".to_vec(), "byte 6: version 7"),
@@ -162,7 +180,7 @@ mod tests {
             (file("{'fortran_order': False}", &[]), "no 'descr'"),
             (file("{'descr': '<u2'}", &[]), "no 'shape'"),
         ] {
-            let error = Header::parse("t", &bytes).unwrap_err().to_string();
+            let error = parse(&bytes).unwrap_err().to_string();
             assert!(error.contains(words), "{error} (wanted {words})");
         }
     }

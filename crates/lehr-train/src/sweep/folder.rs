@@ -149,7 +149,7 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, S
     serde_json::from_slice(&bytes).map(Some).map_err(|error| SweepError::Folder {
         place: path.to_path_buf(),
         problem: error.to_string(),
-        expected: "what this program wrote there".to_owned(),
+        expected: "what this program wrote there; remove a damaged file of jobs/ or speed.json, and `lehr sweep resume` makes it again".to_owned(),
     })
 }
 
@@ -178,6 +178,12 @@ impl Folder {
             return Self { path: path.to_path_buf(), settings: there }.with_folders();
         }
         let this = Self { path: path.to_path_buf(), settings }.with_folders()?;
+        // Of two that begin sweeps in one folder, the second finds what the first wrote.
+        let _held = Lock::take(&path.join("lock"), path, Duration::from_secs(2))?;
+        if Self::settings_in(path)?.is_some() {
+            drop(_held);
+            return Self::create(path, this.settings, plan);
+        }
         write_whole(&path.join("plan.toml"), plan.as_bytes())?;
         let file = path.join("sweep.json");
         write_whole(&file, &to_json(&this.settings, &file)?)?;

@@ -14,6 +14,8 @@ use crate::expert_tokens;
 use crate::run_config::RunConfig;
 use crate::sweep::error::{SweepError, at};
 use crate::trainer::Trainer;
+use flate2::Crc;
+use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -147,20 +149,86 @@ pub fn read(file: &Path, first: u64) -> Result<Vec<Record>, SweepError> {
 pub struct Journal {
     path: PathBuf,
     file: BufWriter<File>,
+    sum: Crc,
+    records: u64,
     /// Of a mixture of experts, the file beside: tokens per expert.
-    experts: Option<(PathBuf, BufWriter<File>)>,
+    experts: Option<Experts>,
 }
 
-/// Opens a file of records and cuts it to its first `keep`; `None` when it has fewer.
-fn open_at(path: &Path, keep: u64, record: u64) -> Result<Option<BufWriter<File>>, SweepError> {
+/// The file beside a journal.
+#[derive(Debug)]
+struct Experts {
+    path: PathBuf,
+    file: BufWriter<File>,
+    sum: Crc,
+}
+
+/// What a journal held when it was last put on the disk: enough to tell whether it still does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seal {
+    /// Number of records.
+    pub records: u64,
+    /// CRC-32 of their bytes.
+    pub crc32: u32,
+    /// CRC-32 of the bytes beside, of a mixture of experts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub experts_crc32: Option<u32>,
+}
+
+impl Seal {
+    /// The seal of the first `records` records of a model's journal as it is on the disk; `None` where it has fewer.
+    ///
+    /// # Errors
+    /// [`SweepError::Train`] when a file cannot be read.
+    pub fn of(path: &Path, records: u64, model: &ModelConfig) -> Result<Option<Self>, SweepError> {
+        let Some(points) = sum_of(path, records * RECORD)? else { return Ok(None) };
+        let experts_crc32 = match expert_tokens::width(model) {
+            0 => None,
+            width => match sum_of(&expert_tokens::file_beside(path), records * 4 * width as u64)? {
+                Some(sum) => Some(sum.sum()),
+                None => return Ok(None),
+            },
+        };
+        Ok(Some(Self { records, crc32: points.sum(), experts_crc32 }))
+    }
+}
+
+/// The checksum of a file's first bytes; `None` where it has fewer.
+fn sum_of(path: &Path, bytes: u64) -> Result<Option<Crc>, SweepError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && bytes == 0 => {
+            return Ok(Some(Crc::new()));
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(at(path, "read")(error)),
+    };
+    let (mut sum, mut left) = (Crc::new(), bytes);
+    let mut buffer = vec![0; 1 << 16];
+    let mut file = file.take(bytes);
+    while left > 0 {
+        match file.read(&mut buffer).map_err(at(path, "read"))? {
+            0 => return Ok(None),
+            read => {
+                sum.update(&buffer[..read]);
+                left -= read as u64;
+            }
+        }
+    }
+    Ok(Some(sum))
+}
+
+/// Opens a file of records and cuts it to its first `keep`, with their checksum; `None` when it has fewer.
+fn open_at(path: &Path, keep: u64, record: u64) -> Result<Option<(BufWriter<File>, Crc)>, SweepError> {
     let mut file = rewritable(path).map_err(at(path, "open"))?;
     let length = file.metadata().map_err(at(path, "read"))?.len();
     if length < keep * record {
         return Ok(None);
     }
+    let Some(sum) = sum_of(path, keep * record)? else { return Ok(None) };
     file.set_len(keep * record).map_err(at(path, "cut"))?;
     file.seek(SeekFrom::End(0)).map_err(at(path, "read"))?;
-    Ok(Some(BufWriter::with_capacity(64 * record as usize, file)))
+    Ok(Some((BufWriter::with_capacity(64 * record as usize, file), sum)))
 }
 
 /// Opens a file to read and write what is there; makes it where it is not.
@@ -177,16 +245,16 @@ impl Journal {
     /// # Errors
     /// [`SweepError::Train`] when it cannot be opened or cut.
     pub fn open(path: &Path, keep: u64, model: &ModelConfig) -> Result<Option<Self>, SweepError> {
-        let Some(file) = open_at(path, keep, RECORD)? else { return Ok(None) };
+        let Some((file, sum)) = open_at(path, keep, RECORD)? else { return Ok(None) };
         let experts = match expert_tokens::width(model) {
             0 => None,
             width => {
-                let beside = expert_tokens::file_beside(path);
-                let Some(file) = open_at(&beside, keep, 4 * width as u64)? else { return Ok(None) };
-                Some((beside, file))
+                let path = expert_tokens::file_beside(path);
+                let Some((file, sum)) = open_at(&path, keep, 4 * width as u64)? else { return Ok(None) };
+                Some(Experts { path, file, sum })
             }
         };
-        Ok(Some(Self { path: path.to_path_buf(), file, experts }))
+        Ok(Some(Self { path: path.to_path_buf(), file, sum, records: keep, experts }))
     }
 
     /// Adds a record, with the tokens that each expert got: `[layer][expert]`, empty for dense models.
@@ -194,14 +262,25 @@ impl Journal {
     /// # Errors
     /// [`SweepError::Train`] when it cannot be written.
     pub fn push(&mut self, record: &Record, experts: &[Vec<u64>]) -> Result<(), SweepError> {
-        self.file.write_all(&record.to_bytes()).map_err(at(&self.path, "write"))?;
-        if let Some((path, file)) = &mut self.experts {
+        let bytes = record.to_bytes();
+        self.file.write_all(&bytes).map_err(at(&self.path, "write"))?;
+        self.sum.update(&bytes);
+        self.records += 1;
+        if let Some(Experts { path, file, sum }) = &mut self.experts {
             for &tokens in experts.iter().flatten() {
-                let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
-                file.write_all(&tokens.to_le_bytes()).map_err(at(path, "write"))?;
+                let bytes = u32::try_from(tokens).unwrap_or(u32::MAX).to_le_bytes();
+                file.write_all(&bytes).map_err(at(path, "write"))?;
+                sum.update(&bytes);
             }
         }
         Ok(())
+    }
+
+    /// What the journal holds, so that a reader can tell whether it still does.
+    #[must_use]
+    pub fn seal(&self) -> Seal {
+        let experts_crc32 = self.experts.as_ref().map(|experts| experts.sum.sum());
+        Seal { records: self.records, crc32: self.sum.sum(), experts_crc32 }
     }
 
     /// Hands what was added to the system, so that other processes see it.
@@ -209,7 +288,7 @@ impl Journal {
     /// # Errors
     /// [`SweepError::Train`] when it cannot be written.
     pub fn show(&mut self) -> Result<(), SweepError> {
-        if let Some((path, file)) = &mut self.experts {
+        if let Some(Experts { path, file, .. }) = &mut self.experts {
             file.flush().map_err(at(path, "write"))?;
         }
         self.file.flush().map_err(at(&self.path, "write"))
@@ -221,7 +300,7 @@ impl Journal {
     /// [`SweepError::Train`] when it cannot be written.
     pub fn sync(&mut self) -> Result<(), SweepError> {
         self.show()?;
-        if let Some((path, file)) = &self.experts {
+        if let Some(Experts { path, file, .. }) = &self.experts {
             file.get_ref().sync_data().map_err(at(path, "write"))?;
         }
         self.file.get_ref().sync_data().map_err(at(&self.path, "write"))

@@ -3,6 +3,7 @@
 use crate::sweep::error::{SweepError, at};
 use crate::sweep::folder::{Folder, Lock};
 use crate::sweep::graph::{Job, Kind};
+use crate::sweep::integrity::reopen;
 use crate::sweep::journal::records_in;
 use crate::sweep::progress::{Progress, State};
 use crate::sweep::worker::inherited;
@@ -23,7 +24,7 @@ pub enum Event<'a> {
     Started(&'a Job),
     /// A job has ended for good.
     Ended(&'a Job, &'a State),
-    /// A worker died and the job will be started again.
+    /// The job will be started again: its worker died, or what it left is damaged.
     Again(&'a Job, String),
     /// Jobs were written as an array for a cluster, and handed over where there is a number.
     Submitted {
@@ -64,12 +65,15 @@ struct Seat {
     attempts: u32,
     /// Most updates that were ever in its journal.
     best: u64,
+    /// How often a finished trunk was opened again for a snapshot.
+    reopened: u32,
 }
 
 impl Executor for LocalExecutor<'_> {
     fn run(&self, folder: &Folder, observe: &mut dyn FnMut(Event<'_>)) -> Result<(), SweepError> {
         let _held = folder.lock()?;
         tidy(folder)?;
+        reopen(folder, &mut |job, problem| observe(Event::Again(job, problem)))?;
         let graph = folder.graph();
         let mut seats = Vec::with_capacity(graph.jobs.len());
         for job in &graph.jobs {
@@ -78,7 +82,8 @@ impl Executor for LocalExecutor<'_> {
                 State::Failed { .. } => State::Waiting,
                 state => state,
             };
-            seats.push(Seat { state, child: None, attempts: 0, best: records_in(&folder.points(&job.id)) });
+            let best = records_in(&folder.points(&job.id));
+            seats.push(Seat { state, child: None, attempts: 0, best, reopened: 0 });
         }
         // A worker may have been killed between its last word and its last deed.
         for (job, _) in graph.jobs.iter().zip(&seats).filter(|(_, seat)| seat.state.is_final()) {
@@ -189,7 +194,7 @@ fn fail(
     Ok(())
 }
 
-/// Ends branches that can never begin: those of a trunk that diverged before, and those whose snapshot is lost.
+/// Ends branches that can never begin, because their trunk diverged before, and opens a trunk again whose snapshot is lost.
 fn settle(
     folder: &Folder,
     seats: &mut [Seat],
@@ -213,11 +218,22 @@ fn settle(
             observe(Event::Ended(job, &seats[i].state));
             changed = true;
         } else if !folder.snapshot_at(trunk, *at).exists() {
-            let problem = format!(
-                "the trunk has ended, but its snapshot {} is gone; remove jobs/{trunk}.json and points/{trunk} to train the trunk again",
-                folder.snapshot_at(trunk, *at).display()
-            );
-            fail(folder, job, &mut seats[i], problem, observe)?;
+            let snapshot = folder.snapshot_at(trunk, *at);
+            if seats[of].reopened < ATTEMPTS {
+                seats[of].reopened += 1;
+                seats[of].attempts = 0;
+                seats[of].state = seats[of].state.reopened();
+                folder.set_state(trunk, &seats[of].state)?;
+                let problem =
+                    format!("{}, which '{}' needs, is gone; it is trained again", snapshot.display(), job.id);
+                observe(Event::Again(&graph.jobs[of], problem));
+            } else {
+                let problem = format!(
+                    "its trunk was trained {ATTEMPTS} times more for {}, which is still not there; look for what removes it, or for a disk without room",
+                    snapshot.display()
+                );
+                fail(folder, job, &mut seats[i], problem, observe)?;
+            }
             changed = true;
         }
     }

@@ -3,8 +3,9 @@
 use crate::sweep::error::SweepError;
 use crate::sweep::estimate::{Speeds, estimate_rest};
 use crate::sweep::folder::{Folder, Lock};
-use crate::sweep::graph::Kind;
-use crate::sweep::journal::records_in;
+use crate::sweep::graph::{Job, Kind};
+use crate::sweep::integrity;
+use crate::sweep::journal::{Seal, records_in};
 use serde::{Deserialize, Serialize};
 
 /// What is written down about a job. `Waiting` also stands for one that was interrupted: its snapshots say how far it is.
@@ -20,6 +21,9 @@ pub enum State {
         updates: u64,
         /// Seconds of training.
         seconds: f64,
+        /// What the journal held then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seal: Option<Seal>,
     },
     /// All updates are done.
     Done {
@@ -27,6 +31,9 @@ pub enum State {
         updates: u64,
         /// Seconds of training.
         seconds: f64,
+        /// What the journal holds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seal: Option<Seal>,
     },
     /// The loss or its gradient was not finite any more, or the loss above 3·ln V, thrice that of guessing: a result.
     Diverged {
@@ -37,6 +44,9 @@ pub enum State {
         /// The trunk, when it happened before the branch point.
         #[serde(default)]
         trunk: Option<String>,
+        /// What the journal holds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seal: Option<Seal>,
     },
     /// It cannot be trained; `lehr sweep resume` tries again.
     Failed {
@@ -56,8 +66,28 @@ impl State {
     #[must_use]
     pub fn spent(&self) -> (u64, f64) {
         match self {
-            Self::Begun { updates, seconds } | Self::Done { updates, seconds } => (*updates, *seconds),
+            Self::Begun { updates, seconds, .. } | Self::Done { updates, seconds, .. } => {
+                (*updates, *seconds)
+            }
             _ => (0, 0.0),
+        }
+    }
+
+    /// What the journal held when this was written.
+    #[must_use]
+    pub fn seal(&self) -> Option<Seal> {
+        match self {
+            Self::Begun { seal, .. } | Self::Done { seal, .. } | Self::Diverged { seal, .. } => *seal,
+            _ => None,
+        }
+    }
+
+    /// The job as one that is to be trained again, with the time that was spent on it.
+    #[must_use]
+    pub fn reopened(&self) -> Self {
+        match self.spent() {
+            (0, _) => Self::Waiting,
+            (updates, seconds) => Self::Begun { updates, seconds, seal: self.seal() },
         }
     }
 }
@@ -69,7 +99,7 @@ pub struct JobProgress {
     pub id: String,
     /// `trunk`, `branch` or `alone`.
     pub kind: &'static str,
-    /// `waiting`, `running`, `done`, `diverged` or `failed`.
+    /// `waiting`, `running`, `done`, `diverged`, `failed` or `damaged`.
     pub state: &'static str,
     /// Updates before the job's own first one.
     pub first: u64,
@@ -79,7 +109,7 @@ pub struct JobProgress {
     pub total: u64,
     /// The last training loss, nats per token.
     pub loss: Option<f64>,
-    /// Why it failed, or how it diverged.
+    /// Why it failed, how it diverged, or what is wrong with its journal.
     pub problem: Option<String>,
 }
 
@@ -109,11 +139,27 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Looks at the folder; `slots` jobs at a time are assumed for the time left.
+    /// Looks at the folder; `slots` jobs at a time are assumed for the time left. Of journals only the length is looked at.
     ///
     /// # Errors
     /// [`SweepError`] when a state cannot be read.
     pub fn of(folder: &Folder, slots: usize) -> Result<Self, SweepError> {
+        Self::with(folder, slots, &integrity::wrong_length)
+    }
+
+    /// As [`Progress::of`], and reads every journal of a finished job to tell whether it holds what it must.
+    ///
+    /// # Errors
+    /// [`SweepError`] when a state or journal cannot be read.
+    pub fn verified(folder: &Folder, slots: usize) -> Result<Self, SweepError> {
+        Self::with(folder, slots, &integrity::damage)
+    }
+
+    fn with(
+        folder: &Folder,
+        slots: usize,
+        damage: &dyn Fn(&Folder, &Job, &State) -> Result<Option<String>, SweepError>,
+    ) -> Result<Self, SweepError> {
         let graph = folder.graph();
         let mut jobs = Vec::with_capacity(graph.jobs.len());
         let mut speeds = folder.speeds()?;
@@ -123,15 +169,18 @@ impl Progress {
             let (updates, seconds) = state.spent();
             spent.spend(job, updates, seconds);
             let journal = folder.points(&job.id);
-            let written = job.first() + records_in(&journal);
+            let written = (job.first() + records_in(&journal)).min(job.last());
             let kind = match job.kind {
                 Kind::Trunk { .. } => "trunk",
                 Kind::Branch { .. } => "branch",
                 Kind::Alone => "alone",
             };
+            let damaged = if state.is_final() { damage(folder, job, &state)? } else { None };
             let (word, completed, problem) = match &state {
+                // It is trained again from its beginning.
+                _ if damaged.is_some() => ("damaged", job.first(), damaged),
                 State::Done { .. } => ("done", job.last(), None),
-                State::Diverged { update, quantity, trunk } => {
+                State::Diverged { update, quantity, trunk, .. } => {
                     let whose = trunk.as_ref().map_or(String::new(), |trunk| format!(" in {trunk}"));
                     let problem = format!("{quantity} out of bounds at update {update}{whose}");
                     ("diverged", (update - 1).max(job.first()), Some(problem))

@@ -10,7 +10,9 @@
 use crate::sweep::error::{SweepError, at};
 use crate::sweep::folder::{Folder, write_whole};
 use crate::sweep::graph::{Job, Kind};
+use crate::sweep::integrity::{first_missing, reopen};
 use crate::sweep::local::{Event, Executor};
+use crate::sweep::progress::State;
 use crate::sweep::worker::inherited;
 use std::path::PathBuf;
 use std::process::Command;
@@ -165,6 +167,22 @@ impl Executor for SlurmExecutor {
     /// Writes the arrays and, unless told not to, submits them; it does not wait for them.
     fn run(&self, folder: &Folder, observe: &mut dyn FnMut(Event<'_>)) -> Result<(), SweepError> {
         let _held = folder.lock()?;
+        reopen(folder, &mut |job, problem| observe(Event::Again(job, problem)))?;
+        for trunk in &folder.graph().jobs {
+            let state = folder.state(&trunk.id)?;
+            if state.is_final()
+                && let Some(at) = first_missing(folder, trunk)?
+            {
+                // Branches from beyond a divergence end with it, below.
+                if matches!(&state, State::Diverged { update, .. } if *update <= at) {
+                    continue;
+                }
+                folder.set_state(&trunk.id, &state.reopened())?;
+                let problem =
+                    format!("{} is gone; it is trained again", folder.snapshot_at(&trunk.id, at).display());
+                observe(Event::Again(trunk, problem));
+            }
+        }
         for job in &folder.graph().jobs {
             if let (false, Some(state)) = (folder.state(&job.id)?.is_final(), inherited(folder, job)?) {
                 folder.set_state(&job.id, &state)?;

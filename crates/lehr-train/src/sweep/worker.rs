@@ -10,11 +10,13 @@
 use crate::error::TrainError;
 use crate::run_config::RunConfig;
 use crate::sweep::error::{SweepError, at};
-use crate::sweep::folder::{Folder, Lock};
+use crate::sweep::folder::{Folder, Lock, remove};
 use crate::sweep::graph::{Graph, Job, Kind};
+use crate::sweep::integrity::{broken_seal, first_missing};
 use crate::sweep::journal::{Journal, advance};
 use crate::sweep::progress::State;
 use crate::trainer::Trainer;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Makes an engine for a configuration with so many threads.
@@ -72,7 +74,7 @@ pub fn inherited(folder: &Folder, job: &Job) -> Result<Option<State>, SweepError
     let Kind::Branch { trunk, at } = &job.kind else { return Ok(None) };
     Ok(match folder.state(trunk)? {
         State::Diverged { update, quantity, .. } if update <= *at => {
-            Some(State::Diverged { update, quantity, trunk: Some(trunk.clone()) })
+            Some(State::Diverged { update, quantity, trunk: Some(trunk.clone()), seal: None })
         }
         _ => None,
     })
@@ -91,15 +93,34 @@ fn fresh(folder: &Folder, job: &Job, make: &MakeTrainer<'_>) -> Result<Box<dyn T
                     .to_owned(),
             });
         }
-        trainer.load(&snapshot)?;
-        check_completed(trainer.as_ref(), &snapshot, *at..=*at)?;
+        let loaded = trainer
+            .load(&snapshot)
+            .map_err(SweepError::from)
+            .and_then(|()| check_completed(trainer.as_ref(), &snapshot, *at..=*at));
+        if let Err(error) = loaded {
+            return Err(give_up(&snapshot, error)?);
+        }
     }
     Ok(trainer)
 }
 
+/// Removes a snapshot that cannot be loaded, so that its trunk makes it again; gives back why. Other errors than those of the
+/// snapshot itself leave it there.
+fn give_up(snapshot: &Path, error: SweepError) -> Result<SweepError, SweepError> {
+    if !matches!(error, SweepError::Train(TrainError::Snapshot { .. })) {
+        return Ok(error);
+    }
+    remove(snapshot)?;
+    Ok(SweepError::Folder {
+        place: snapshot.to_path_buf(),
+        problem: format!("it was damaged and is removed ({error})"),
+        expected: "a whole snapshot, which `lehr sweep resume` lets the trunk make again".to_owned(),
+    })
+}
+
 fn check_completed(
     trainer: &dyn Trainer,
-    snapshot: &std::path::Path,
+    snapshot: &Path,
     allowed: std::ops::RangeInclusive<u64>,
 ) -> Result<(), SweepError> {
     let completed = trainer.completed();
@@ -122,22 +143,38 @@ fn begin(
 ) -> Result<(Box<dyn Trainer>, Journal), SweepError> {
     let journal = folder.points(&job.id);
     let mut newest: Option<Box<dyn Trainer>> = None;
-    let mut candidates = vec![folder.last_snapshot(&job.id)];
-    if let Some(at) = folder.snapshots_there(job).last() {
-        candidates.push(folder.snapshot_at(&job.id, *at));
+    let sealed = folder.state(&job.id)?.seal();
+    if let Some(problem) = sealed.map(|seal| broken_seal(folder, job, &seal)).transpose()?.flatten() {
+        say(&format!("warning: {problem}; the job begins again"));
+        return from_the_start(folder, job, make);
     }
-    for snapshot in candidates.into_iter().filter(|snapshot| snapshot.exists()) {
+    // A branch waits for a snapshot that was there once: only an older one leads to it.
+    let before = first_missing(folder, job)?.unwrap_or(u64::MAX);
+    let mut candidates = vec![folder.last_snapshot(&job.id)];
+    let there = folder.snapshots_there(job);
+    candidates
+        .extend(there.into_iter().filter(|at| *at < before).rev().map(|at| folder.snapshot_at(&job.id, at)));
+    for (i, snapshot) in candidates.into_iter().enumerate().filter(|(_, snapshot)| snapshot.exists()) {
+        // The first is the newest for resuming, the others are in falling order: one that loads is enough.
+        if i > 1 && newest.is_some() {
+            break;
+        }
         let mut trainer = make(&job.config, folder.settings.lanes)?;
         let loaded = trainer
             .load(&snapshot)
             .map_err(SweepError::from)
             .and_then(|()| check_completed(trainer.as_ref(), &snapshot, job.first()..=job.last()));
         match loaded {
-            Ok(()) if newest.as_ref().is_none_or(|other| other.completed() < trainer.completed()) => {
+            Ok(())
+                if trainer.completed() < before
+                    && newest.as_ref().is_none_or(|other| other.completed() < trainer.completed()) =>
+            {
                 newest = Some(trainer);
             }
             Ok(()) => {}
-            Err(error) => say(&format!("warning: {error}; the job resumes from an older state")),
+            Err(error) => {
+                say(&format!("warning: {}; the job resumes from an older state", give_up(&snapshot, error)?));
+            }
         }
     }
     if let Some(trainer) = newest {
@@ -153,7 +190,17 @@ fn begin(
             )),
         }
     }
+    from_the_start(folder, job, make)
+}
+
+/// The engine and an empty journal.
+fn from_the_start(
+    folder: &Folder,
+    job: &Job,
+    make: &MakeTrainer<'_>,
+) -> Result<(Box<dyn Trainer>, Journal), SweepError> {
     let trainer = fresh(folder, job, make)?;
+    let journal = folder.points(&job.id);
     match Journal::open(&journal, 0, &job.config.model)? {
         Some(open) => Ok((trainer, open)),
         None => Err(SweepError::Folder {
@@ -187,6 +234,8 @@ fn train(
     let begun = trainer.completed();
     let (updates, seconds) = folder.state(&job.id)?.spent();
     let clock = Clock { updates, seconds, since: Instant::now() };
+    // What was sealed before may have been cut off since.
+    folder.set_state(&job.id, &State::Begun { updates, seconds, seal: Some(journal.seal()) })?;
     let pause = Duration::from_secs_f64(folder.settings.snapshot_seconds);
     let (mut saved, mut shown) = (Instant::now(), Instant::now());
     for update in begun + 1..=job.last() {
@@ -195,7 +244,8 @@ fn train(
             Err(TrainError::Diverged { quantity, .. }) => {
                 journal.sync()?;
                 let quantity = quantity.to_owned();
-                folder.set_state(&job.id, &State::Diverged { update, quantity, trunk: None })?;
+                let seal = Some(journal.seal());
+                folder.set_state(&job.id, &State::Diverged { update, quantity, trunk: None, seal })?;
                 return end(folder, job, Outcome::Diverged);
             }
             Err(error) => return Err(error.into()),
@@ -212,7 +262,7 @@ fn train(
             let file = if keep { folder.snapshot_at(&job.id, update) } else { folder.last_snapshot(&job.id) };
             trainer.save(&file)?;
             let (updates, seconds) = clock.spent(update - begun);
-            folder.set_state(&job.id, &State::Begun { updates, seconds })?;
+            folder.set_state(&job.id, &State::Begun { updates, seconds, seal: Some(journal.seal()) })?;
             saved = Instant::now();
         } else if shown.elapsed() >= SHOWN_EVERY {
             journal.show()?;
@@ -221,7 +271,7 @@ fn train(
     }
     journal.sync()?;
     let (updates, seconds) = clock.spent(job.last() - begun);
-    folder.set_state(&job.id, &State::Done { updates, seconds })?;
+    folder.set_state(&job.id, &State::Done { updates, seconds, seal: Some(journal.seal()) })?;
     end(folder, job, Outcome::Done)
 }
 

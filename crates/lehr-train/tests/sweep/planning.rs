@@ -126,3 +126,39 @@ fn the_json_schema_in_the_documents_is_that_of_the_plan() {
         "run LEHR_WRITE_REFERENCE=1 cargo test -p lehr-train --test sweep planning"
     );
 }
+
+#[test]
+fn every_kept_input_of_the_fuzz_targets_is_answered() {
+    use lehr_train::TrainFile;
+    use lehr_train::sweep::folder::Settings;
+    use lehr_train::sweep::{Speeds, State};
+    let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
+    let mut seen = 0;
+    for target in ["plan", "train_config", "job_files"] {
+        for entry in std::fs::read_dir(corpus.join(target)).unwrap() {
+            let whole = std::fs::read(entry.unwrap().path()).unwrap();
+            // Whole, and cut off anywhere.
+            for end in (0..=whole.len()).rev().step_by(1 + whole.len() / 97) {
+                let bytes = &whole[..end];
+                let text = String::from_utf8_lossy(bytes);
+                match target {
+                    "plan" => {
+                        let made = PlanFile::parse("plan.toml", &text).and_then(|plan| Graph::new(&plan, 32));
+                        assert!(end < whole.len() || made.is_ok(), "{made:?}");
+                    }
+                    "train_config" => {
+                        drop(TrainFile::parse("train.toml", &text).and_then(|file| file.run(32)))
+                    }
+                    _ => {
+                        drop(serde_json::from_slice::<Settings>(bytes));
+                        drop(serde_json::from_slice::<Speeds>(bytes));
+                        let state = serde_json::from_slice::<State>(bytes);
+                        assert_eq!(state.is_ok(), end == whole.len());
+                    }
+                }
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 100, "the corpus is part of the repository");
+}

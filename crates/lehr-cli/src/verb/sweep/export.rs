@@ -7,6 +7,7 @@ use crate::store::Replacement;
 use crate::verb::train::write_experts;
 use lehr::{Curve, Split};
 use lehr_io::run_store::{MANIFEST, POINTS};
+use lehr_train::sweep::integrity::incomplete;
 use lehr_train::sweep::{Folder, Job, State, SweepError, Thinning, curve};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -132,8 +133,8 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
         return output.document("lehr.sweep-export/1", &written);
     }
     let Document { store, runs, points, left_out } = written;
-    for run in left_out.iter().filter(|run| run.why.starts_with("diverged") || run.why.starts_with("failed"))
-    {
+    let said = |why: &str| ["diverged", "failed", "damaged"].iter().any(|word| why.starts_with(word));
+    for run in left_out.iter().filter(|run| said(&run.why)) {
         say(format_args!("note: {} left out: {}", run.id, run.why));
     }
     data(&format!(
@@ -152,7 +153,10 @@ fn write(args: &Args) -> Result<Document, Failure> {
     let mut writer = replacement.writer()?;
     let (mut runs, mut points, mut left_out) = (Vec::new(), 0, Vec::new());
     for job in &folder.graph().jobs {
-        let why = reason(args, job, &folder.state(&job.id)?);
+        let why = match reason(args, job, &folder.state(&job.id)?) {
+            None => incomplete(&folder, job)?,
+            why => why,
+        };
         let curves = if why.is_none() { curves(args, &folder, job)? } else { None };
         let Some((curve, training)) = curves else {
             let why = why.unwrap_or_else(|| "it has no point".to_owned());

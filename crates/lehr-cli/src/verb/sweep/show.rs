@@ -172,6 +172,7 @@ struct StatusDocument<'a> {
     done: usize,
     diverged: usize,
     failed: usize,
+    damaged: usize,
     updates_done: u64,
     updates: u64,
     seconds_left: Option<f64>,
@@ -182,7 +183,7 @@ struct StatusDocument<'a> {
 /// One line about all jobs.
 fn summary(progress: &Progress) -> String {
     let mut parts = Vec::new();
-    for state in ["done", "running", "waiting", "diverged", "failed"] {
+    for state in ["done", "running", "waiting", "diverged", "failed", "damaged"] {
         match progress.count(state) {
             0 if state != "done" => {}
             count => parts.push(format!("{count} {state}")),
@@ -235,6 +236,7 @@ pub fn status(folder: &Folder, progress: &Progress, all: bool, output: &Output) 
                 done: progress.count("done"),
                 diverged: progress.count("diverged"),
                 failed: progress.count("failed"),
+                damaged: progress.count("damaged"),
                 updates_done: progress.updates_done,
                 updates: progress.updates,
                 seconds_left: progress.seconds_left,
@@ -245,7 +247,7 @@ pub fn status(folder: &Folder, progress: &Progress, all: bool, output: &Output) 
     }
     let mut text = String::new();
     if let Some(list) =
-        job_table(progress, |job| all || matches!(job.state, "running" | "diverged" | "failed"))
+        job_table(progress, |job| all || matches!(job.state, "running" | "diverged" | "failed" | "damaged"))
     {
         text = format!("{list}\n\n");
     }
