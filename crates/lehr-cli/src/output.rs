@@ -262,10 +262,10 @@ impl Output {
 /// Shows progress on stderr: a bar while files are read, a spinner while something is computed; after a second, on a
 /// terminal only.
 #[derive(Default)]
-struct Bar(Mutex<Option<(ProgressBar, Instant)>>);
+pub struct Bar(Mutex<Option<(ProgressBar, Instant)>>);
 
 impl Observer for Bar {
-    fn hear(&self, event: Event) {
+    fn hear(&self, event: Event<'_>) {
         if !std::io::stderr().is_terminal() {
             return;
         }
