@@ -35,11 +35,15 @@ pub mod out_file;
 pub mod pictures;
 pub mod reading;
 pub mod recommend;
+#[cfg(feature = "train")]
+pub mod reproduce;
 pub mod schedule;
 pub mod store;
+#[cfg(feature = "train")]
+pub mod sweep;
 pub mod target;
 #[cfg(feature = "train")]
-mod training;
+pub mod train;
 pub mod transfer;
 pub mod validate;
 pub mod writing;

@@ -6,10 +6,10 @@ mod fit_args;
 mod interrupt;
 mod load;
 mod output;
-mod plot;
-mod store;
 mod target;
 mod verb;
+#[cfg(feature = "train")]
+mod watch;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use failure::Failure;
@@ -42,9 +42,15 @@ enum Verb {
     Forecast(verb::forecast::Args),
     Recommend(verb::recommend::Args),
     Transfer(verb::transfer::Args),
+    #[cfg(feature = "train")]
     Train(Box<verb::train::Args>),
+    #[cfg(feature = "train")]
     Sweep(Box<verb::sweep::Args>),
+    #[cfg(feature = "train")]
     Reproduce(verb::reproduce::Args),
+    #[cfg(not(feature = "train"))]
+    #[command(aliases = ["sweep", "reproduce"], hide = true, disable_help_flag = true)]
+    Train(NotBuiltIn),
     /// Shows what a schedule does at every update, or recognises the one that a log followed.
     Schedule(verb::schedule::Args),
     /// Lists the laws, or shows one with its coefficients, bounds, source and limits.
@@ -57,6 +63,14 @@ enum Verb {
         /// The shell.
         shell: clap_complete::Shell,
     },
+}
+
+/// The words of a verb that this program was built without.
+#[cfg(not(feature = "train"))]
+#[derive(Debug, clap::Args)]
+struct NotBuiltIn {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<String>,
 }
 
 /// Runs one command line of words, without the program's name, as `output` says.
@@ -78,9 +92,17 @@ fn run(verb: Verb, output: &Output) -> Result<(), Failure> {
         Verb::Forecast(args) => verb::forecast::run(args, output),
         Verb::Recommend(args) => verb::recommend::run(args, output),
         Verb::Transfer(args) => verb::transfer::run(args, output),
+        #[cfg(feature = "train")]
         Verb::Train(args) => verb::train::run(*args, output),
+        #[cfg(feature = "train")]
         Verb::Sweep(args) => verb::sweep::run(*args, output),
+        #[cfg(feature = "train")]
         Verb::Reproduce(args) => verb::reproduce::run(args, output),
+        #[cfg(not(feature = "train"))]
+        Verb::Train(NotBuiltIn { words: _ }) => Err(Failure::usage(
+            "train, sweep and reproduce are not built into this lehr: the feature `train` is off",
+        )
+        .hint("cargo build --release --features train")),
         Verb::Schedule(args) => verb::schedule::run(args, output),
         Verb::Completions { shell } => {
             let mut script = Vec::new();

@@ -73,11 +73,6 @@ pub struct Output {
     err: Channel,
 }
 
-/// Writes data to stdout, with a line end.
-pub fn data(text: &str) -> Result<(), Failure> {
-    Output::new(false, false).data(text)
-}
-
 /// Writes a line to stderr.
 pub fn say(text: impl std::fmt::Display) {
     Output::new(false, false).say(text);
@@ -141,42 +136,11 @@ impl Output {
         }
     }
 
-    /// Prints one JSON value.
-    pub fn json(&self, value: &impl serde::Serialize) -> Result<(), Failure> {
-        let text = serde_json::to_string_pretty(value)?;
-        failure::answered();
-        self.data(&text)
-    }
-
     /// Prints one JSON document, its name and version first.
     pub fn answer(&self, document: &impl Document) -> Result<(), Failure> {
         let text = documents::text(document)?;
         failure::answered();
         self.data(&text)
-    }
-
-    /// Prints one JSON document with its name and version first: `{"schema": "lehr.forecast/1", …}`.
-    pub fn document(&self, schema: &str, value: &impl serde::Serialize) -> Result<(), Failure> {
-        let mut document = serde_json::Map::new();
-        document.insert("schema".to_owned(), schema.into());
-        match serde_json::to_value(value)? {
-            serde_json::Value::Object(fields) => document.extend(fields),
-            other => {
-                document.insert("value".to_owned(), other);
-            }
-        }
-        self.json(&document)
-    }
-
-    /// A spinner on stderr that appears after a second, on a terminal only.
-    pub fn wait(&self, what: &'static str) -> ProgressBar {
-        let bar = if self.err.is_terminal() {
-            ProgressBar::new_spinner().with_message(what)
-        } else {
-            ProgressBar::hidden()
-        };
-        bar.enable_steady_tick(Duration::from_secs(1));
-        bar
     }
 
     /// The picture drawn for the terminal, coloured only where stdout is one.
@@ -266,10 +230,10 @@ impl Output {
 /// Shows progress on stderr: a bar while files are read, a spinner while something is computed; after a second, on a
 /// terminal only.
 #[derive(Default)]
-struct Bar(Mutex<Option<(ProgressBar, Instant)>>);
+pub struct Bar(Mutex<Option<(ProgressBar, Instant)>>);
 
 impl Observer for Bar {
-    fn hear(&self, event: Event) {
+    fn hear(&self, event: Event<'_>) {
         if !std::io::stderr().is_terminal() {
             return;
         }

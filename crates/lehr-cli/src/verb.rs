@@ -8,9 +8,12 @@ pub mod inspect;
 pub mod laws;
 pub mod quickstart;
 pub mod recommend;
+#[cfg(feature = "train")]
 pub mod reproduce;
 pub mod schedule;
+#[cfg(feature = "train")]
 pub mod sweep;
+#[cfg(feature = "train")]
 pub mod train;
 pub mod transfer;
 pub mod validate;

@@ -1,24 +1,15 @@
 //! `lehr sweep`: plans, runs, resumes, shows and exports sweeps of small runs.
 
-pub mod export;
-mod show;
+mod export;
+pub mod show;
 
 use crate::failure::Failure;
-use crate::output::{Output, data, say};
-use lehr_train::sweep::estimate::Speeds;
-use lehr_train::sweep::folder::Settings;
-use lehr_train::sweep::local::{Event, Executor};
-use lehr_train::sweep::plan::PlanFile;
-use lehr_train::sweep::{
-    Folder, Graph, LocalExecutor, Progress, SlurmExecutor, State, SweepError, estimate, fingerprint,
-    measure_speeds, work, worker,
-};
-use lehr_train::{Batches, Corpus, CpuTrainer, RunConfig, TrainError, Trainer};
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use crate::output::Output;
+use crate::watch::{self, Watch};
+use lehr_app::Desk;
+use lehr_app::sweep::{Execution, JobRequest, Place, SweepRequest, SweepStatusAnswer};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Trains a plan of many small runs, each shared beginning once, and keeps their curves in a run store.
 ///
@@ -130,293 +121,81 @@ enum Action {
     },
 }
 
-/// The engine of this machine for a configuration.
-fn engine(config: &RunConfig, lanes: usize) -> Result<Box<dyn Trainer>, TrainError> {
-    let corpus = Corpus::for_run(config)?;
-    Ok(Box::new(CpuTrainer::new(config, Arc::new(corpus), lanes)?))
+impl How {
+    fn execution(self) -> Result<Execution, Failure> {
+        let place = match self.executor {
+            On::Local => Place::Here,
+            On::Slurm => Place::Slurm { options: self.slurm_option, write_only: self.write_only },
+        };
+        Ok(Execution {
+            worker: watch::worker()?,
+            jobs: self.jobs,
+            place,
+            other_arithmetic: self.other_arithmetic,
+        })
+    }
 }
 
 /// Runs the verb.
 pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
+    let desk = output.desk().observed(Arc::new(Watch::new(output)));
     match args.action {
-        Some(Action::Resume { dir, how }) => execute(&Folder::open(&dir)?, &how, output),
+        Some(Action::Resume { dir, how }) => {
+            let execution = how.execution()?;
+            let answer = desk.resume_sweep(&dir, &execution)?;
+            close(&answer.value, &execution, output)
+        }
         Some(Action::Status { dir, jobs, all }) => {
-            let folder = Folder::open(&dir)?;
-            let progress = Progress::verified(&folder, slots(jobs, folder.settings.lanes)?)?;
-            show::status(&folder, &progress, all, output)
+            let answer = desk.sweep_status(&dir, jobs)?;
+            say_status(&answer.value, all, output)
         }
-        Some(Action::Export(args)) => export::run(&args, output),
-        Some(Action::Worker { dir, job, detached }) => do_job(&dir, &job, detached),
-        None => begin(args.new, output),
+        Some(Action::Export(args)) => export::run(args, output),
+        Some(Action::Worker { dir, job, detached }) => desk.run_job(&JobRequest { dir, job, detached }),
+        None => begin(args.new, &desk, output),
     }
 }
 
-/// Jobs at a time.
-fn slots(jobs: Option<usize>, lanes: usize) -> Result<usize, Failure> {
-    match jobs {
-        Some(0) => Err(Failure::usage("--jobs 0 runs nothing; expected at least 1")),
-        Some(jobs) => Ok(jobs),
-        None => Ok((std::thread::available_parallelism().map_or(1, usize::from) / lanes).max(1)),
-    }
-}
-
-/// The plan with absolute paths: workers may be started anywhere.
-fn read_plan(path: &Path) -> Result<(PlanFile, String), Failure> {
-    let at = |error: std::io::Error| Failure::new(format_args!("{}: {error}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(at)?;
-    let mut plan = PlanFile::parse(&path.to_string_lossy(), &text)?;
-    let beside = std::path::absolute(path).map_err(at)?;
-    let beside = beside.parent().unwrap_or(Path::new("/")).to_path_buf();
-    let full = |text: &mut String| *text = beside.join(&*text).to_string_lossy().into_owned();
-    plan.plan.data.paths.iter_mut().for_each(full);
-    plan.plan.data.tokenizer.iter_mut().for_each(full);
-    plan.plan.data.cache.iter_mut().for_each(full);
-    Ok((plan, text))
-}
-
-/// An error about a key, with the plan's line.
-fn in_plan(plan: &PlanFile, error: TrainError) -> Failure {
-    match error {
-        TrainError::Config { key, found, expected } => plan.wrong(&key, found, expected).into(),
-        other => SweepError::from(other).into(),
-    }
-}
-
-fn begin(args: New, output: &Output) -> Result<(), Failure> {
-    let how = args.how.clone();
-    match open(args, output)? {
-        Some(folder) => execute(&folder, &how, output),
-        None => Ok(()),
-    }
-}
-
-/// Trains a plan in a folder, or what is left of it, without a word on stdout; the folder and how far it came.
-pub fn train(
-    plan: &Path,
-    dir: &Path,
-    jobs: Option<usize>,
-    output: &Output,
-) -> Result<(Folder, Progress), Failure> {
-    let how = How {
-        jobs,
-        executor: On::Local,
-        slurm_option: Vec::new(),
-        other_arithmetic: false,
-        write_only: false,
+fn begin(args: New, desk: &Desk, output: &Output) -> Result<(), Failure> {
+    let Some(plan) = args.plan else { return Err(Failure::usage("no plan is given")) };
+    let request = SweepRequest {
+        plan,
+        dir: args.dir,
+        lanes: args.lanes,
+        jobs: args.how.jobs,
+        measure: !args.no_measure,
     };
-    let new = New {
-        plan: Some(plan.to_path_buf()),
-        dir: Some(dir.to_path_buf()),
-        dry_run: false,
-        lanes: 1,
-        no_measure: false,
-        how: how.clone(),
-    };
-    let Some(folder) = open(new, output)? else { return Err(Failure::new("no sweep was begun")) };
-    let progress = run_locally(&folder, &how)?;
-    check_failed(&folder, &progress)?;
-    Ok((folder, progress))
-}
-
-/// Makes the folder of a plan, or opens it; nothing of it for a dry run, which is shown.
-fn open(args: New, output: &Output) -> Result<Option<Folder>, Failure> {
-    let Some(path) = args.plan else { return Err(Failure::usage("no plan is given")) };
-    if args.lanes == 0 {
-        return Err(Failure::usage("--lanes 0 computes nothing; expected at least 1"));
-    }
-    let slots = slots(args.how.jobs, args.lanes)?;
-    let (plan, text) = read_plan(&path)?;
-    // One sequence at a time is enough to ask the data for their vocabulary.
-    let vocabulary =
-        Corpus::open(&plan.plan.data, 8, 1, 0).map_err(|error| in_plan(&plan, error))?.vocabulary();
-    let graph = Graph::new(&plan, vocabulary)?;
-    let dir = args.dir.unwrap_or_else(|| path.with_extension("sweep"));
-    let (dataset, caveats) = look_at_data(&graph, &plan)?;
-    let mut settings = Settings::new(graph, args.lanes, plan.plan.snapshot_seconds, dataset);
-    if !args.dry_run {
-        settings.arithmetic = fingerprint(&settings.graph, &engine, args.lanes)?;
-    }
-    // A sweep that is there already is recognised before time is spent on measuring.
-    let folder = if args.dry_run { None } else { Some(Folder::create(&dir, settings.clone(), &text)?) };
-    let known = folder.as_ref().map(Folder::speeds).transpose()?.unwrap_or_default();
-    let speeds = if known.models().is_empty() {
-        measure(&settings.graph, &plan.plan.speed, args.lanes, args.no_measure, output)?
-    } else {
-        known
-    };
-    if let Some(folder) = &folder {
-        folder.set_speeds(&speeds)?;
-    }
-    let estimate = estimate(&settings.graph, &speeds, slots);
     if args.dry_run {
-        show::plan(&dir, &settings, &estimate, &caveats, output)?;
-        output.caveats(&caveats)?;
-        return Ok(None);
+        let answer = desk.plan_sweep(&request)?;
+        if output.json {
+            output.answer(&answer.value)?;
+        } else {
+            output.data(&show::plan(&answer.value))?;
+        }
+        return output.close(&answer);
     }
+    let execution = args.how.execution()?;
+    let begun = desk.begin_sweep(&request)?;
     if !output.json {
-        say(show::estimate_table(&estimate));
+        output.say(show::estimate_table(&begun.value.estimate));
     }
-    output.caveats(&caveats)?;
-    Ok(folder)
+    output.close(&begun)?;
+    let answer = desk.run_sweep(&begun.value.folder, &execution)?;
+    close(&answer.value, &execution, output)
 }
 
-/// Opens the data of every model and batch: the data set's name, and what to know about the longest runs.
-fn look_at_data(graph: &Graph, plan: &PlanFile) -> Result<(String, Vec<lehr::Caveat>), Failure> {
-    let mut longest: BTreeMap<(u32, u32), &lehr_train::sweep::Job> = BTreeMap::new();
-    for job in &graph.jobs {
-        let held = longest.entry((job.config.model.context, job.config.batch)).or_insert(job);
-        if job.last() > held.last() {
-            *held = job;
-        }
-    }
-    let (mut name, mut caveats) = (None, Vec::new());
-    for job in longest.values() {
-        let corpus = Corpus::for_run(&job.config).map_err(|error| in_plan(plan, error))?;
-        name = name.or_else(|| Some(corpus.name().to_owned()));
-        for caveat in corpus.caveats(job.last()) {
-            caveats.push(lehr::Caveat { message: format!("{}: {}", job.id, caveat.message), ..caveat });
-        }
-    }
-    // Readers take the training losses of a run that has fewer validations.
-    const FEWEST: u64 = 5;
-    let validations = |job: &&lehr_train::sweep::Job| {
-        let every = job.config.validate_every;
-        match every {
-            0 => 1,
-            every => job.last().div_ceil(every),
-        }
-    };
-    let few: Vec<_> = graph.jobs.iter().filter(|job| validations(job) < FEWEST).collect();
-    if let Some(job) = few.first() {
-        caveats.push(lehr::Caveat::note(
-            "few-validations",
-            format!(
-                "{} runs validate fewer than {FEWEST} times ('{}' {} times): other verbs will take their training losses; lower validate_every",
-                few.len(),
-                job.id,
-                validations(job)
-            ),
-        ));
-    }
-    Ok((plan.plan.dataset.clone().or(name).unwrap_or_default(), caveats))
+fn say_status(status: &SweepStatusAnswer, all: bool, output: &Output) -> Result<(), Failure> {
+    if output.json { output.answer(status) } else { output.data(&show::status(status, all)) }
 }
 
-fn measure(
-    graph: &Graph,
-    stated: &BTreeMap<String, f64>,
-    lanes: usize,
-    skip: bool,
-    output: &Output,
-) -> Result<Speeds, Failure> {
-    let all_stated = graph.jobs.iter().all(|job| stated.contains_key(&job.model));
-    if skip && !all_stated {
-        return Ok(Speeds::default());
-    }
-    let wait = output.wait("timing the models");
-    let speeds = measure_speeds(graph, stated, &engine, lanes, Duration::from_millis(700));
-    wait.finish_and_clear();
-    Ok(speeds?)
-}
-
-/// Refuses to mix bits of different machines or programs unnoticed.
-fn check_arithmetic(folder: &Folder, how: &How) -> Result<(), Failure> {
-    let began = &folder.settings.arithmetic;
-    if began.is_empty() || how.other_arithmetic {
+/// Says how a sweep went, and what to do next.
+fn close(status: &SweepStatusAnswer, execution: &Execution, output: &Output) -> Result<(), Failure> {
+    say_status(status, false, output)?;
+    if execution.place != Place::Here {
         return Ok(());
     }
-    let here = fingerprint(folder.graph(), &engine, folder.settings.lanes)?;
-    if here == *began {
-        return Ok(());
-    }
-    Err(Failure::new(format_args!(
-        "{}: this program on this machine rounds otherwise than the one that began the sweep",
-        folder.path().display()
-    ))
-    .hint("finish it where it was begun, or give --other-arithmetic: branches then equal runs trained from the start up to rounding only"))
-}
-
-/// Carries out what is left of a sweep, and says how it went.
-fn execute(folder: &Folder, how: &How, output: &Output) -> Result<(), Failure> {
-    if how.executor == On::Slurm {
-        let slots = slots(how.jobs, folder.settings.lanes)?;
-        check_arithmetic(folder, how)?;
-        let options = how.slurm_option.clone();
-        let executor = SlurmExecutor { program: program()?, options, submit: !how.write_only };
-        executor.run(folder, &mut |event| show::submitted(&event))?;
-        return show::status(folder, &Progress::of(folder, slots)?, false, output);
-    }
-    let progress = run_locally(folder, how)?;
-    show::status(folder, &progress, false, output)?;
-    check_failed(folder, &progress)?;
+    status.check()?;
     if !output.json {
-        data(&format!(
-            "next: lehr sweep export {} -o STORE; lehr fit STORE -o fit.json",
-            folder.path().display()
-        ))?;
+        output.data(&format!("next: {}", status.next().join("; ")))?;
     }
     Ok(())
-}
-
-/// This program, for workers.
-fn program() -> Result<PathBuf, Failure> {
-    std::env::current_exe()
-        .map_err(|error| Failure::new(format_args!("cannot tell which program this is: {error}")))
-}
-
-/// Carries out what is left of a sweep as processes of this machine.
-fn run_locally(folder: &Folder, how: &How) -> Result<Progress, Failure> {
-    let program = program()?;
-    let slots = slots(how.jobs, folder.settings.lanes)?;
-    check_arithmetic(folder, how)?;
-    let command = |job: &str| {
-        let mut command = Command::new(&program);
-        command.args(["sweep", "worker"]).arg(folder.path()).arg(job);
-        // The engine takes its own threads; nothing else in a worker may take the whole machine.
-        command.env("RAYON_NUM_THREADS", folder.settings.lanes.to_string());
-        command
-    };
-    let executor = LocalExecutor { slots, command: &command, poll: Duration::from_millis(50) };
-    let mut live = show::Live::new(folder);
-    let outcome = executor.run(folder, &mut |event: Event<'_>| live.tell(&event));
-    live.finish();
-    outcome?;
-    Ok(Progress::of(folder, slots)?)
-}
-
-/// Fails when jobs failed.
-fn check_failed(folder: &Folder, progress: &Progress) -> Result<(), Failure> {
-    let failed = progress.count("failed");
-    let waiting = progress.count("waiting");
-    if failed == 0 {
-        return Ok(());
-    }
-    Err(Failure::new(format_args!("{failed} jobs failed and {waiting} wait for them; the others are done"))
-        .hint(format_args!(
-            "their logs are in {}; `lehr sweep resume {}` tries them again",
-            folder.path().join("log").display(),
-            folder.path().display()
-        )))
-}
-
-fn do_job(dir: &Path, job: &str, detached: bool) -> Result<(), Failure> {
-    if !detached {
-        worker::end_with_executor();
-    }
-    let folder = Folder::open(dir)?;
-    let id = match job.strip_prefix('#').map(str::parse::<usize>) {
-        None => job.to_owned(),
-        Some(Ok(at)) if at < folder.graph().jobs.len() => folder.graph().jobs[at].id.clone(),
-        Some(_) => return Err(Failure::usage(format_args!("the sweep has no job {job}"))),
-    };
-    let outcome = work(&folder, &id, &engine, &|line| say(line));
-    match outcome {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            // Without an executor nobody else writes the failure down.
-            if detached && !matches!(error, SweepError::Busy { .. }) {
-                folder.set_state(&id, &State::Failed { problem: error.to_string() })?;
-            }
-            Err(error.into())
-        }
-    }
 }

@@ -31,6 +31,9 @@ pub enum SweepError {
         /// What was expected, and what to do.
         expected: String,
     },
+    /// Somebody asked to stop before the end.
+    #[error("stopped as asked; what was trained is kept")]
+    Stopped,
     /// A worker cannot be started.
     #[error("a worker cannot be started: {0}")]
     Start(std::io::Error),

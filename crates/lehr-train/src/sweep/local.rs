@@ -42,7 +42,8 @@ pub trait Executor {
     /// Brings the sweep as far as it can be brought.
     ///
     /// # Errors
-    /// [`SweepError::Busy`] when another executor is at work; [`SweepError`] when the folder cannot be used or no
+    /// [`SweepError::Busy`] when another executor is at work; [`SweepError::Stopped`] when it was told to stop before the
+    /// end; [`SweepError`] when the folder cannot be used or no
     /// worker can be started. Jobs that fail are no error: their state says so.
     fn run(&self, folder: &Folder, observe: &mut dyn FnMut(Event<'_>)) -> Result<(), SweepError>;
 }
@@ -56,6 +57,8 @@ pub struct LocalExecutor<'a> {
     pub command: &'a dyn Fn(&str) -> Command,
     /// Time between two looks at the workers.
     pub poll: Duration,
+    /// Asked at every look: whether to stop. The workers are then ended, and what they did is kept.
+    pub stop: &'a (dyn Fn() -> bool + 'a),
 }
 
 /// A job in the executor's eyes.
@@ -91,6 +94,10 @@ impl Executor for LocalExecutor<'_> {
         }
         let mut told: Option<Instant> = None;
         loop {
+            if (self.stop)() {
+                seats.iter_mut().filter_map(|seat| seat.child.take()).for_each(end);
+                return Err(SweepError::Stopped);
+            }
             let mut changed = false;
             for (seat, job) in seats.iter_mut().zip(&graph.jobs) {
                 changed |= self.reap(folder, job, seat, observe)?;
@@ -110,6 +117,13 @@ impl Executor for LocalExecutor<'_> {
             }
         }
     }
+}
+
+/// Ends a worker, which may be killed at any moment, and waits until its locks are free.
+fn end(mut child: Child) {
+    // One that ended by itself cannot be killed and need not be.
+    drop(child.kill());
+    drop(child.wait());
 }
 
 impl LocalExecutor<'_> {

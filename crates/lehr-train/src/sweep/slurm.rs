@@ -22,6 +22,8 @@ use std::process::Command;
 pub struct SlurmExecutor {
     /// This program, at a path that every node has.
     pub program: PathBuf,
+    /// The words that make it a worker, before `--detached DIR JOB`: `sweep worker`.
+    pub arguments: Vec<String>,
     /// Options for `sbatch` besides those that the arrays need: partition, account, time, …
     pub options: Vec<String>,
     /// Whether the arrays are handed to `sbatch`; else they are only written.
@@ -127,7 +129,7 @@ impl SlurmExecutor {
              export RAYON_NUM_THREADS={lanes}\n\
              # A worker that was killed alone (out of memory, say) goes on here; a lost node is Slurm's to requeue.\n\
              for attempt in 1 2 3; do\n\
-             \x20   {program} sweep worker --detached {place} \"$job\"\n\
+             \x20   {program} --detached {place} \"$job\"\n\
              \x20   code=$?\n\
              \x20   [ $code -lt 128 ] && exit $code\n\
              done\n\
@@ -137,7 +139,10 @@ impl SlurmExecutor {
             lanes = folder.settings.lanes,
             log = text(&log),
             tasks = quoted(&text(&tasks)),
-            program = quoted(&text(&self.program)),
+            program = std::iter::once(quoted(&text(&self.program)))
+                .chain(self.arguments.iter().map(|word| quoted(word)))
+                .collect::<Vec<_>>()
+                .join(" "),
             place = quoted(&text(&place)),
         )
     }

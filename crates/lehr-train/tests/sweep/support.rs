@@ -238,5 +238,6 @@ pub fn drive(
     observe: &mut dyn FnMut(Event<'_>),
 ) -> Result<(), lehr_train::sweep::SweepError> {
     let command = |job: &str| actor("worker", folder.path(), job);
-    LocalExecutor { slots: 2, command: &command, poll: Duration::from_millis(5) }.run(folder, observe)
+    LocalExecutor { slots: 2, command: &command, poll: Duration::from_millis(5), stop: &|| false }
+        .run(folder, observe)
 }

@@ -1,16 +1,14 @@
-//! Tables, JSON and live lines of a sweep.
+//! Tables and live lines of a sweep.
 
-use crate::failure::Failure;
-use crate::output::{Output, data, say, table};
+use crate::output::{say, table};
 use indicatif::{ProgressBar, ProgressStyle};
-use lehr_train::sweep::estimate::{Cost, JobCounts, Speed};
-use lehr_train::sweep::folder::Settings;
+use lehr_app::sweep::{SweepPlanAnswer, SweepStatusAnswer};
+use lehr_train::sweep::estimate::{Cost, JobCounts};
 use lehr_train::sweep::local::Event;
-use lehr_train::sweep::{Estimate, Folder, JobProgress, Kind, Progress, State};
-use serde::Serialize;
+use lehr_train::sweep::{Estimate, JobProgress, Progress, State};
 use std::fmt::Write;
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Time in words, two units at most.
@@ -67,117 +65,14 @@ pub fn estimate_table(estimate: &Estimate) -> String {
     text
 }
 
-/// One job of a plan, for JSON.
-#[derive(Serialize)]
-struct PlannedJob<'a> {
-    id: &'a str,
-    kind: &'static str,
-    model: &'a str,
-    peak_lr: f64,
-    batch: u32,
-    seed: u64,
-    trunk: Option<&'a str>,
-    first: u64,
-    last: u64,
-    tokens: u64,
-    snapshots: &'a [u64],
-    schedule: &'a lehr::Schedule,
-}
-
-/// What `--dry-run --json` prints.
-#[derive(Serialize)]
-struct PlanDocument<'a> {
-    dir: String,
-    dataset: &'a str,
-    lanes: usize,
-    slots: usize,
-    counts: JobCounts,
-    shared: Cost,
-    unshared: Cost,
-    saving: f64,
-    peak_snapshot_bytes: u64,
-    speeds: &'a [Speed],
-    jobs: Vec<PlannedJob<'a>>,
-    caveats: &'a [lehr::Caveat],
-}
-
-/// The plan of a sweep.
-pub fn plan(
-    dir: &Path,
-    settings: &Settings,
-    estimate: &Estimate,
-    caveats: &[lehr::Caveat],
-    output: &Output,
-) -> Result<(), Failure> {
-    let jobs: Vec<PlannedJob<'_>> = settings
-        .graph
-        .jobs
-        .iter()
-        .map(|job| {
-            let (kind, snapshots) = match &job.kind {
-                Kind::Trunk { snapshots, .. } => ("trunk", snapshots.as_slice()),
-                Kind::Branch { .. } => ("branch", [].as_slice()),
-                Kind::Alone => ("alone", [].as_slice()),
-            };
-            PlannedJob {
-                id: &job.id,
-                kind,
-                model: &job.model,
-                peak_lr: job.schedule.peak_lr(),
-                batch: job.config.batch,
-                seed: job.config.seed,
-                trunk: job.trunk(),
-                first: job.first() + 1,
-                last: job.last(),
-                tokens: job.updates() * job.tokens_per_update(),
-                snapshots,
-                schedule: &job.schedule,
-            }
-        })
-        .collect();
-    if output.json {
-        return output.document(
-            "lehr.sweep-plan/1",
-            &PlanDocument {
-                dir: dir.display().to_string(),
-                dataset: &settings.dataset,
-                lanes: settings.lanes,
-                slots: estimate.slots,
-                counts: estimate.jobs,
-                shared: estimate.shared,
-                unshared: estimate.unshared,
-                saving: estimate.saving,
-                peak_snapshot_bytes: estimate.peak_snapshot_bytes,
-                speeds: &estimate.speeds,
-                jobs,
-                caveats,
-            },
-        );
-    }
+/// The jobs of a plan and what they cost.
+pub fn plan(plan: &SweepPlanAnswer) -> String {
     let mut list = table(["job", "", "updates"]);
-    for job in &jobs {
-        let name = if job.kind == "branch" { format!("  {}", job.id) } else { job.id.to_owned() };
+    for job in &plan.jobs {
+        let name = if job.kind == "branch" { format!("  {}", job.id) } else { job.id.clone() };
         list.add_row([name, job.kind.to_owned(), format!("{} … {}", job.first, job.last)]);
     }
-    data(&format!("{list}\n\n{}", estimate_table(estimate)))
-}
-
-/// What `status --json` prints.
-#[derive(Serialize)]
-struct StatusDocument<'a> {
-    dir: String,
-    active: bool,
-    waiting: usize,
-    running: usize,
-    done: usize,
-    diverged: usize,
-    failed: usize,
-    damaged: usize,
-    updates_done: u64,
-    updates: u64,
-    seconds_left: Option<f64>,
-    snapshot_bytes: u64,
-    jobs: &'a [JobProgress],
+    format!("{list}\n\n{}", estimate_table(&plan.estimate))
 }
 
 /// One line about all jobs.
@@ -224,42 +119,23 @@ fn job_table(progress: &Progress, keep: impl Fn(&JobProgress) -> bool) -> Option
 }
 
 /// How far a sweep is.
-pub fn status(folder: &Folder, progress: &Progress, all: bool, output: &Output) -> Result<(), Failure> {
-    if output.json {
-        return output.document(
-            "lehr.sweep-status/1",
-            &StatusDocument {
-                dir: folder.path().display().to_string(),
-                active: progress.active,
-                waiting: progress.count("waiting"),
-                running: progress.count("running"),
-                done: progress.count("done"),
-                diverged: progress.count("diverged"),
-                failed: progress.count("failed"),
-                damaged: progress.count("damaged"),
-                updates_done: progress.updates_done,
-                updates: progress.updates,
-                seconds_left: progress.seconds_left,
-                snapshot_bytes: progress.snapshot_bytes,
-                jobs: &progress.jobs,
-            },
-        );
-    }
+pub fn status(status: &SweepStatusAnswer, all: bool) -> String {
+    let progress = &status.progress;
     let mut text = String::new();
     if let Some(list) =
         job_table(progress, |job| all || matches!(job.state, "running" | "diverged" | "failed" | "damaged"))
     {
         text = format!("{list}\n\n");
     }
-    let _ = write!(text, "{}: {}", folder.path().display(), summary(progress));
+    let _ = write!(text, "{}: {}", status.dir, summary(progress));
     if progress.snapshot_bytes > 0 {
         let _ = write!(text, "; {} of snapshots", bytes(progress.snapshot_bytes));
     }
-    data(&text)
+    text
 }
 
 /// Says what was handed to a cluster.
-pub fn submitted(event: &Event<'_>) {
+fn submitted(event: &Event<'_>) {
     if let Event::Submitted { script, tasks, number } = event {
         let done = number.map_or("written".to_owned(), |number| format!("submitted as job {number}"));
         say(format_args!("{}: {tasks} tasks, {done}", script.display()));
@@ -267,15 +143,15 @@ pub fn submitted(event: &Event<'_>) {
 }
 
 /// What is said while a sweep runs: a table that changes, on a terminal; else a line now and then.
-pub struct Live<'a> {
-    folder: &'a Folder,
+pub struct Live {
+    folder: PathBuf,
     bar: Option<ProgressBar>,
     told: Option<Instant>,
 }
 
-impl<'a> Live<'a> {
-    /// For a sweep.
-    pub fn new(folder: &'a Folder) -> Self {
+impl Live {
+    /// For the sweep of a folder.
+    pub fn new(folder: &Path) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new_spinner();
             if let Ok(style) = ProgressStyle::with_template("{msg}") {
@@ -283,7 +159,7 @@ impl<'a> Live<'a> {
             }
             bar
         });
-        Self { folder, bar, told: None }
+        Self { folder: folder.to_path_buf(), bar, told: None }
     }
 
     /// Shows an event.
@@ -296,7 +172,7 @@ impl<'a> Live<'a> {
                     bar.tick();
                 }
                 None if self.told.is_none_or(|told| told.elapsed() > Duration::from_secs(30)) => {
-                    say(format_args!("{}: {}", self.folder.path().display(), summary(progress)));
+                    say(format_args!("{}: {}", self.folder.display(), summary(progress)));
                     self.told = Some(Instant::now());
                 }
                 None => {}

@@ -1,11 +1,9 @@
 //! A run in training, as a person sees it: a picture that is renewed on a terminal, lines elsewhere.
 
-use super::outline::Outline;
-use crate::failure::Failure;
 use crate::output::say;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use lehr_app::train::Outline;
 use lehr_report::{Picture, TerminalStyle, TrainingPicture, si};
-use lehr_train::session::Session;
 use lehr_train::sweep::Record;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -40,16 +38,15 @@ pub struct Show {
 }
 
 impl Show {
-    pub fn new(session: &Session, outline: &Outline) -> Result<Self, Failure> {
-        let terminal = std::io::stderr().is_terminal();
-        let live = if terminal {
-            let style = ProgressStyle::with_template("{msg}").map_err(Failure::new)?;
+    /// Of a run under these rates.
+    pub fn new(outline: &Outline, rates: &[f64]) -> Self {
+        let live = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            Some(bar.with_style(style))
-        } else {
-            None
-        };
-        let rates: Vec<f64> = (1..=outline.updates).map(|update| session.rate(update)).collect();
+            match ProgressStyle::with_template("{msg}") {
+                Ok(style) => bar.with_style(style),
+                Err(_) => bar,
+            }
+        });
         let picture = TrainingPicture {
             title: outline.run.clone(),
             subtitle: None,
@@ -64,9 +61,9 @@ impl Show {
                 .as_ref()
                 .map(|floor| ("ideal predictor".to_owned(), floor.ideal_validation_loss)),
             rate_x: (1..=outline.updates).map(|update| update as f64).collect(),
-            rate: rates,
+            rate: rates.to_vec(),
         };
-        Ok(Self {
+        Self {
             live,
             picture,
             colour: std::env::var_os("NO_COLOR").is_none(),
@@ -75,7 +72,7 @@ impl Show {
             updates: 0,
             total: outline.updates,
             tokens_per_update: outline.tokens_per_update,
-        })
+        }
     }
 
     /// Takes an update in, and shows it if it is time.
@@ -124,7 +121,7 @@ impl Show {
     }
 
     /// Leaves the last picture where it is.
-    pub fn finish(&mut self) {
+    pub fn finish(&self) {
         if let Some(bar) = &self.live {
             bar.abandon();
         }

@@ -3,36 +3,43 @@
 
 use super::findings::{Block, Findings, Table, mnat};
 use super::ratios::{Target, targets};
+use super::{HELD, Results, make, write_plan};
+use crate::desk::Desk;
 use crate::failure::Failure;
-use crate::output::Output;
-use crate::verb::sweep;
+use crate::reading::Reading;
+use crate::sweep::{Execution, SweepExportRequest};
 use lehr::Curve;
 use lehr::measured::final_loss;
-use lehr_app::Reading;
 use lehr_train::sweep::plan::PlanFile;
 use lehr_train::sweep::{Folder, Grid, Job};
 use serde::Serialize;
 use std::path::Path;
 
 /// A prediction and the run that was trained to judge it.
-#[derive(Debug, Serialize)]
-struct Validated {
-    arch: String,
-    model: String,
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Validated {
+    /// `dense` or `moe`.
+    pub arch: String,
+    /// Model of the plan.
+    pub model: String,
     /// What the prediction was carried over: `size` or `horizon`.
-    across: &'static str,
-    peak_lr: f64,
-    total: u64,
-    predicted: f64,
-    measured: f64,
+    pub across: &'static str,
+    /// Peak rate of the cell.
+    pub peak_lr: f64,
+    /// Its horizon in updates.
+    pub total: u64,
+    /// Ratio predicted from the smaller cells, and trained.
+    pub predicted: f64,
+    /// Ratio measured from the cell's other runs.
+    pub measured: f64,
     /// Final loss of the run trained at the predicted ratio, nats.
-    loss: f64,
+    pub loss: f64,
     /// Lowest loss of the quadratic through the cell's other runs, nats.
-    lowest: f64,
+    pub lowest: f64,
     /// The best other run: its ratio and final loss.
-    best: (f64, f64),
+    pub best: (f64, f64),
     /// `loss − lowest`, nats.
-    cost: f64,
+    pub cost: f64,
 }
 
 /// The cell's job, which says how the validating run is to be trained.
@@ -49,12 +56,12 @@ fn job_of<'a>(folder: &'a Folder, target: &Target) -> Option<&'a Job> {
 /// Trains every architecture's validating run in `dir/validation` (or reads it, where it is there) and adds what it
 /// says to the findings.
 pub fn validate(
+    desk: &Desk,
     dir: &Path,
     plan: &str,
     sweep: &Folder,
     curves: &[Curve],
-    jobs: Option<usize>,
-    output: &Output,
+    execution: &Execution,
     found: &mut Findings,
 ) -> Result<(), Failure> {
     let targets: Vec<(Target, &Job)> = targets(curves)
@@ -83,12 +90,12 @@ pub fn validate(
         .collect();
     let text = toml::to_string(&file).map_err(Failure::new)?;
     let place = dir.join("validation");
-    super::make(&place)?;
+    make(&place)?;
     let (path, folder, store) = (place.join("plan.toml"), place.join("sweep"), place.join("store"));
-    super::write_plan(&path, &text)?;
-    let (_, _) = sweep::train(&path, &folder, jobs, output)?;
-    sweep::export::everything(folder, store.clone())?;
-    let runs = output.desk().runs(&Reading::of([store]).held(Some(1000)))?.curves;
+    write_plan(&path, &text)?;
+    desk.train_plan(&path, &folder, execution)?;
+    desk.export_sweep(&SweepExportRequest::everything(&folder, &store))?;
+    let runs = desk.runs(&Reading::of([store]).held(Some(HELD)))?.curves;
     let validated: Vec<Validated> = targets
         .iter()
         .filter_map(|(target, job)| {
@@ -116,10 +123,10 @@ pub fn validate(
         })
         .collect();
     write(&validated, found);
-    if let serde_json::Value::Object(results) = &mut found.results {
-        results.insert("validation".to_owned(), serde_json::to_value(&validated).map_err(Failure::new)?);
+    if let Results::Ratios(results) = &mut found.results {
+        results.validation = Some(validated);
     }
-    found.commands.push(format!("lehr sweep {} --dir {}", path.display(), place.join("sweep").display()));
+    found.commands.push(format!("lehr sweep {} --dir {}", path.display(), folder.display()));
     Ok(())
 }
 

@@ -1,14 +1,17 @@
 //! The best annealing ratio measured: against peak rate, horizon and N, dense and mixture of experts.
 
+use super::Results;
 use super::findings::{Block, Findings, Table, interval, mnat};
+use super::validation::Validated;
 use crate::failure::Failure;
-use crate::plot;
+use crate::pictures;
 use lehr::measured::{MeasuredOptimum, branch_noise, measured_optima, twin_noise};
 use lehr::transfer::{
-    Carried, Larger, Optimum, PowerLaw, Stability, architecture_gap, carry_over, power_law, stability,
+    ArchitectureGap, Carried, Larger, Optimum, PowerLaw, Stability, architecture_gap, carry_over, power_law,
+    stability,
 };
 use lehr::{Caveat, Curve};
-use serde_json::json;
+use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
 const LEVEL: f64 = 0.9;
@@ -16,6 +19,49 @@ const VARIABLES: [&[&str]; 4] =
     [&["peak_lr"], &["total"], &["peak_lr", "total"], &["peak_lr", "total", "n8"]];
 
 const WITH_SIZE: [&str; 3] = ["peak_lr", "total", "n8"];
+
+/// Optima of one architecture, data set and shape.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RatioGroup {
+    /// `dense` or `moe`.
+    pub arch: String,
+    /// Data set.
+    pub dataset: String,
+    /// How the rate falls.
+    pub shape: String,
+    /// One a cell.
+    pub cells: Vec<MeasuredOptimum>,
+    /// Power laws that the optima determine.
+    pub laws: Vec<PowerLaw>,
+    /// Why the others are not determined.
+    pub undetermined: Vec<String>,
+    /// Whether the ratio stays put across N.
+    pub across_size: Option<Stability>,
+    /// The ratio carried to the longest horizon.
+    pub to_longer: Option<Vec<Carried>>,
+    /// The ratio carried to the largest N by a law without N.
+    pub to_larger: Option<Vec<Carried>>,
+    /// The same by a law with N, where the smaller cells vary it.
+    pub to_larger_with_n: Option<Vec<Carried>>,
+}
+
+/// What the experiment `ratios` found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RatiosFound {
+    /// Standard deviation of a final loss, from twins, nats.
+    pub twin_noise: Option<f64>,
+    /// The same without what all runs of a seed share, nats.
+    pub branch_noise: Option<f64>,
+    /// Optima by architecture, data set and shape.
+    pub groups: Vec<RatioGroup>,
+    /// Whether the ratio stays put across data sets and splits.
+    pub stability: Vec<Stability>,
+    /// Mixture of experts against dense.
+    pub gap: Option<ArchitectureGap>,
+    /// Runs trained at ratios predicted from smaller cells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation: Option<Vec<Validated>>,
+}
 
 /// Cells of one architecture, data set and shape.
 struct Group {
@@ -233,22 +279,23 @@ pub fn analyse(curves: &[Curve], store: &str) -> Result<Findings, Failure> {
         .collect();
     let file = "ratios.svg".to_owned();
     blocks.push(Block::Picture(file.clone(), "measured optima against peak rate and horizon".to_owned()));
-    let results = json!({
-        "twin_noise": noise,
-        "branch_noise": branch_noise(curves),
-        "groups": groups.iter().map(Group::json).collect::<Vec<_>>(),
-        "stability": questions,
-        "gap": gap,
-    });
+    let results = RatiosFound {
+        twin_noise: noise,
+        branch_noise: branch_noise(curves),
+        groups: groups.iter().map(RatioGroup::from).collect(),
+        stability: questions,
+        gap,
+        validation: None,
+    };
     Ok(Findings {
         title: "The best annealing ratio, measured".to_owned(),
         question: "Runs that share everything but the annealing ratio measure the best ratio of their cell: the lowest point of a quadratic in √r through their final losses. Power laws R = λ·η^α and R = λ·T^α (η in units of 10⁻³, T in units of 10⁴ updates, N in units of 10⁸) are fitted to the optima by weighted least squares of ln R, in which optima at the smallest or largest ratio measured count as limits (censored regression); intervals are of 90 %.".to_owned(),
         summary,
         blocks,
-        pictures: vec![(file, plot::transfer(&sources))],
+        pictures: vec![(file, pictures::transfer(&sources))],
         caveats,
         commands: vec![format!("lehr transfer {store}")],
-        results,
+        results: Results::Ratios(results),
     })
 }
 
@@ -355,19 +402,21 @@ impl Group {
             }
         }
     }
+}
 
-    fn json(&self) -> serde_json::Value {
-        json!({
-            "arch": self.arch,
-            "dataset": self.dataset,
-            "shape": self.shape,
-            "cells": self.cells,
-            "laws": self.laws.iter().flatten().collect::<Vec<_>>(),
-            "undetermined": self.laws.iter().filter_map(|law| law.as_ref().err()).collect::<Vec<_>>(),
-            "across_size": self.across_size,
-            "to_longer": self.horizon.as_ref().ok(),
-            "to_larger": self.size.as_ref().ok(),
-            "to_larger_with_n": self.size_with_n.as_ref().ok(),
-        })
+impl From<&Group> for RatioGroup {
+    fn from(group: &Group) -> Self {
+        Self {
+            arch: group.arch.clone(),
+            dataset: group.dataset.clone(),
+            shape: group.shape.clone(),
+            cells: group.cells.clone(),
+            laws: group.laws.iter().flatten().cloned().collect(),
+            undetermined: group.laws.iter().filter_map(|law| law.as_ref().err()).cloned().collect(),
+            across_size: group.across_size.clone(),
+            to_longer: group.horizon.as_ref().ok().cloned(),
+            to_larger: group.size.as_ref().ok().cloned(),
+            to_larger_with_n: group.size_with_n.as_ref().ok().cloned(),
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! What an experiment found, and how it is written down.
 
-use super::Trained;
-use crate::plot::Picture;
+use super::{Results, Trained};
+use crate::pictures::Picture;
 use lehr::{Caveat, Curve};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -63,8 +63,8 @@ pub struct Findings {
     pub caveats: Vec<Caveat>,
     /// Commands that show the same numbers.
     pub commands: Vec<String>,
-    /// The numbers, for `--json`.
-    pub results: serde_json::Value,
+    /// The numbers.
+    pub results: Results,
 }
 
 /// `lower … upper`, or a dash where there is no interval.
@@ -74,6 +74,11 @@ pub fn interval((lower, upper): (f64, f64), digits: usize) -> String {
     } else {
         "–".to_owned()
     }
+}
+
+/// A share as a percentage.
+pub fn percent(share: f64) -> String {
+    format!("{:.3} %", share * 100.0)
 }
 
 /// Thousandths of a nat.

@@ -1,5 +1,6 @@
 //! Batch sizes at equal tokens: do updates or tokens decide, and which batch is large enough?
 
+use super::Results;
 use super::findings::{Block, Findings, Table, mnat};
 use crate::failure::Failure;
 use lehr::batch::{
@@ -10,8 +11,50 @@ use lehr::schedule::Family;
 use lehr::{Caveat, Curve, Schedule};
 use lehr_report::{ComparisonEntry, ComparisonPicture};
 use lehr_train::sweep::{Folder, curves};
-use serde_json::json;
+use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// One run of a batch size.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BatchRun {
+    /// Tokens of an update.
+    pub tokens_per_step: u64,
+    /// Horizon in updates.
+    pub updates: u64,
+    /// Final loss, nats per token.
+    pub final_loss: Option<f64>,
+}
+
+/// The gradient-noise scale along one run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RunNoise {
+    /// Tokens of an update.
+    pub tokens_per_step: u64,
+    /// Along the run.
+    pub stretches: Vec<NoiseScale>,
+}
+
+/// Runs that differ in batch and horizon alone.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BatchGroup {
+    /// Gradient-noise scale by run; empty without a sweep.
+    pub noise: Vec<RunNoise>,
+    /// What the runs share.
+    pub shared: String,
+    /// The runs, ascending in the batch.
+    pub runs: Vec<BatchRun>,
+    /// Updates or tokens?
+    pub collapse: Option<Collapse>,
+    /// B_opt(L).
+    pub critical: Option<CriticalBatch>,
+}
+
+/// What the experiment `batches` found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BatchesFound {
+    /// One a set of runs that share all but batch and horizon.
+    pub groups: Vec<BatchGroup>,
+}
 
 /// What runs that are compared share, in words.
 fn shared(curve: &Curve) -> String {
@@ -61,7 +104,7 @@ pub fn analyse(curves: &[Curve], store: &str, sweep: Option<&Folder>) -> Result<
     groups.retain(|_, runs| batches(runs).len() > 1);
     if groups.is_empty() {
         return Err(Failure::new("no two runs share model, data, peak rate and schedule and differ in the batch")
-            .hint("give runs of several batch sizes; the tokens of an update must be stated (`--tokens-per-step`, manifest)"));
+            .hint("give runs of several batch sizes; the tokens of an update must be stated ([[tokens_per_step]], manifest)"));
     }
     let (mut summary, mut blocks, mut caveats) = (Vec::new(), Vec::new(), Vec::new());
     let (mut bars, mut results) = (Vec::new(), Vec::new());
@@ -81,7 +124,7 @@ pub fn analyse(curves: &[Curve], store: &str, sweep: Option<&Folder>) -> Result<
                 (batch * total).to_string(),
                 last.map_or_else(|| "–".to_owned(), |loss| format!("{loss:.4}")),
             ]);
-            rows.push(json!({ "tokens_per_step": batch, "updates": total, "final_loss": last }));
+            rows.push(BatchRun { tokens_per_step: batch, updates: total, final_loss: last });
         }
         blocks.push(Block::Table(table));
         match &found {
@@ -144,7 +187,7 @@ pub fn analyse(curves: &[Curve], store: &str, sweep: Option<&Folder>) -> Result<
                     begin.extend(first.tokens);
                     end.extend(last.tokens);
                 }
-                scales.push(json!({ "tokens_per_step": batch, "stretches": stretches }));
+                scales.push(RunNoise { tokens_per_step: batch, stretches });
             }
             if !begin.is_empty() && !end.is_empty() {
                 let range = |of: &[f64]| {
@@ -162,13 +205,13 @@ pub fn analyse(curves: &[Curve], store: &str, sweep: Option<&Folder>) -> Result<
             ));
             blocks.push(Block::Table(table));
         }
-        results.push(json!({
-            "noise": scales,
-            "shared": name,
-            "runs": rows,
-            "collapse": found.ok(),
-            "critical": critical.ok(),
-        }));
+        results.push(BatchGroup {
+            noise: scales,
+            shared: name,
+            runs: rows,
+            collapse: found.ok(),
+            critical: critical.ok(),
+        });
     }
     caveats.push(Caveat::note(
         "one-peak-rate",
@@ -181,7 +224,7 @@ pub fn analyse(curves: &[Curve], store: &str, sweep: Option<&Folder>) -> Result<
         ));
     }
     let file = "batches.svg".to_owned();
-    let mut pictures: Vec<(String, crate::plot::Picture)> = Vec::new();
+    let mut pictures: Vec<(String, crate::pictures::Picture)> = Vec::new();
     if !bars.is_empty() {
         blocks.push(Block::Picture(
             file.clone(),
@@ -209,6 +252,6 @@ pub fn analyse(curves: &[Curve], store: &str, sweep: Option<&Folder>) -> Result<
         pictures,
         caveats,
         commands: vec![format!("lehr transfer {store} --run 'GLOB'")],
-        results: json!({ "groups": results }),
+        results: Results::Batches(BatchesFound { groups: results }),
     })
 }

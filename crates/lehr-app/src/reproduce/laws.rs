@@ -1,17 +1,91 @@
 //! Every law on runs that its fit did not see: across schedules and across annealing shapes.
 
-use super::findings::{Block, Findings, Table, mnat};
+use super::Results;
+use super::findings::{Block, Findings, Table, mnat, percent};
+use crate::compare::CompareLine;
 use crate::failure::Failure;
-use crate::plot::Picture;
-use crate::verb::fit::percent;
+use crate::pictures::Picture;
 use lehr::fit::{FitOptions, Metrics};
 use lehr::schedule::Family;
 use lehr::validate::{Contender, SplitOf, Validation, compare};
 use lehr::{Caveat, Curve, Schedule, Shape, law};
-use lehr_app::compare::CompareLine;
 use lehr_report::{ComparisonEntry, ComparisonPicture};
-use serde_json::json;
+use serde::Serialize;
 use std::collections::BTreeMap;
+
+/// Every law on one split of one group of runs.
+#[derive(Debug, Clone, Serialize)]
+pub struct LawSplit {
+    /// `dense` or `moe`.
+    pub arch: String,
+    /// Data set.
+    pub dataset: String,
+    /// What was fitted → what was judged.
+    pub split: String,
+    /// Runs fitted.
+    pub fitted: usize,
+    /// Runs judged.
+    pub judged: usize,
+    /// Laws, best first.
+    pub laws: Vec<CompareLine>,
+}
+
+/// What the experiment `laws` found.
+#[derive(Debug, Clone, Serialize)]
+pub struct LawsFound {
+    /// One an architecture, data set and split.
+    pub splits: Vec<LawSplit>,
+}
+
+/// A law on the runs of one shape.
+#[derive(Debug, Clone, Serialize)]
+pub struct OnShape {
+    /// The shape, or `cosine over the whole run`.
+    pub shape: String,
+    /// Runs of it.
+    pub runs: usize,
+    /// Means over them.
+    pub errors: Metrics,
+    /// Mean of (L̂ − L)/L at the last point.
+    pub final_signed: f64,
+}
+
+/// A law that was fitted on linear annealing.
+#[derive(Debug, Clone, Serialize)]
+pub struct LawOnShapes {
+    /// Name.
+    pub law: String,
+    /// Coefficients estimated.
+    pub n_coefficients: usize,
+    /// Means over the runs fitted.
+    pub fitted: Metrics,
+    /// One a shape.
+    pub shapes: Vec<OnShape>,
+}
+
+/// Laws on the shapes of one group of runs.
+#[derive(Debug, Clone, Serialize)]
+pub struct ShapeGroup {
+    /// `dense` or `moe`.
+    pub arch: String,
+    /// Data set.
+    pub dataset: String,
+    /// Runs of linear annealing fitted.
+    pub linear: usize,
+    /// Runs at constant rate fitted.
+    pub constant: usize,
+    /// Runs of other shapes judged.
+    pub judged: usize,
+    /// Laws, best first.
+    pub laws: Vec<LawOnShapes>,
+}
+
+/// What the experiment `shapes` found.
+#[derive(Debug, Clone, Serialize)]
+pub struct ShapesFound {
+    /// One an architecture and data set.
+    pub groups: Vec<ShapeGroup>,
+}
 
 /// The options of every fit here: fewer starts than `lehr fit`, because ten laws are fitted several times.
 fn options() -> FitOptions {
@@ -156,14 +230,14 @@ pub fn transfer(curves: &[Curve], store: &str) -> Result<Findings, Failure> {
                 note: Some(format!("{} coefficients", v.n_coefficients)),
             });
             pictures.push((name, picture(what, "held-out mean error (mnat)", bars.collect())));
-            results.push(json!({
-                "arch": arch,
-                "dataset": dataset,
-                "split": split.name,
-                "fitted": split.train.len(),
-                "judged": split.test.len(),
-                "laws": entries.iter().map(|(name, c)| CompareLine::of(name, c)).collect::<Vec<_>>(),
-            }));
+            results.push(LawSplit {
+                arch: arch.clone(),
+                dataset: dataset.clone(),
+                split: split.name,
+                fitted: split.train.len(),
+                judged: split.test.len(),
+                laws: entries.iter().map(|(name, c)| CompareLine::of(name, c)).collect(),
+            });
         }
     }
     if results.is_empty() {
@@ -180,7 +254,7 @@ pub fn transfer(curves: &[Curve], store: &str) -> Result<Findings, Failure> {
         pictures,
         caveats,
         commands: vec![format!("lehr compare {store} --train 'GLOB,…' --test 'GLOB,…' --starts 6")],
-        results: json!({ "splits": results }),
+        results: Results::Laws(LawsFound { splits: results }),
     })
 }
 
@@ -191,15 +265,6 @@ fn shape(curve: &Curve) -> Option<String> {
         (_, Family::Cosine) => Some("cosine over the whole run".to_owned()),
         _ => None,
     }
-}
-
-/// Errors of one law on the runs of one shape.
-struct OnShape {
-    shape: String,
-    runs: usize,
-    metrics: Metrics,
-    /// Mean of (L̂ − L)/L at the last point.
-    signed: f64,
 }
 
 /// Errors of a law by the shape of the runs judged, the shapes in order of their names.
@@ -218,8 +283,8 @@ fn by_shape(validation: &Validation, shapes: &BTreeMap<String, String>) -> Vec<O
             Metrics::mean(&all).map(|metrics| OnShape {
                 shape: shape.to_owned(),
                 runs: runs.len(),
-                metrics,
-                signed,
+                errors: metrics,
+                final_signed: signed,
             })
         })
         .collect()
@@ -269,7 +334,12 @@ pub fn shapes(curves: &[Curve], store: &str) -> Result<Findings, Failure> {
         let words: Vec<String> = of_best
             .iter()
             .map(|s| {
-                format!("{} {} mnat (last loss {:+.3} %)", s.shape, mnat(s.metrics.mae), s.signed * 100.0)
+                format!(
+                    "{} {} mnat (last loss {:+.3} %)",
+                    s.shape,
+                    mnat(s.errors.mae),
+                    s.final_signed * 100.0
+                )
             })
             .collect();
         summary.push(format!(
@@ -301,9 +371,11 @@ pub fn shapes(curves: &[Curve], store: &str) -> Result<Findings, Failure> {
                     .clone()
                     .into_iter()
                     .chain([mnat(v.train.mae)])
-                    .chain(shapes.iter().map(|s| mnat(s.metrics.mae))),
+                    .chain(shapes.iter().map(|s| mnat(s.errors.mae))),
             );
-            signed.row(start.into_iter().chain(shapes.iter().map(|s| format!("{:+.3} %", s.signed * 100.0))));
+            signed.row(
+                start.into_iter().chain(shapes.iter().map(|s| format!("{:+.3} %", s.final_signed * 100.0))),
+            );
         }
         blocks.push(Block::Table(errors));
         blocks.push(Block::Text(
@@ -315,7 +387,7 @@ pub fn shapes(curves: &[Curve], store: &str) -> Result<Findings, Failure> {
         let bars = found.iter().take(3).flat_map(|(law, _, shapes)| {
             shapes.iter().map(move |s| ComparisonEntry {
                 name: format!("{law}, {}", s.shape),
-                value: s.metrics.mae * 1e3,
+                value: s.errors.mae * 1e3,
                 interval: None,
                 note: Some(format!("{} runs", s.runs)),
             })
@@ -324,24 +396,22 @@ pub fn shapes(curves: &[Curve], store: &str) -> Result<Findings, Failure> {
             name,
             picture(format!("Fitted on linear annealing: {what}"), "mean error (mnat)", bars.collect()),
         ));
-        results.push(json!({
-            "arch": arch,
-            "dataset": dataset,
-            "linear": straight.len(),
-            "constant": flat.len(),
-            "judged": split.test.len(),
-            "laws": found.iter().map(|(name, v, shapes)| json!({
-                "law": name,
-                "n_coefficients": v.n_coefficients,
-                "fitted": v.train,
-                "shapes": shapes.iter().map(|s| json!({
-                    "shape": s.shape,
-                    "runs": s.runs,
-                    "errors": s.metrics,
-                    "final_signed": s.signed,
-                })).collect::<Vec<_>>(),
-            })).collect::<Vec<_>>(),
-        }));
+        results.push(ShapeGroup {
+            arch: arch.clone(),
+            dataset: dataset.clone(),
+            linear: straight.len(),
+            constant: flat.len(),
+            judged: split.test.len(),
+            laws: found
+                .into_iter()
+                .map(|(name, v, shapes)| LawOnShapes {
+                    law: name.to_owned(),
+                    n_coefficients: v.n_coefficients,
+                    fitted: v.train,
+                    shapes,
+                })
+                .collect(),
+        });
     }
     if results.is_empty() {
         return Err(Failure::new(
@@ -357,6 +427,6 @@ pub fn shapes(curves: &[Curve], store: &str) -> Result<Findings, Failure> {
         pictures,
         caveats,
         commands: vec![format!("lehr compare {store} --train '*linear,*constant' --starts 6")],
-        results: json!({ "groups": results }),
+        results: Results::Shapes(ShapesFound { groups: results }),
     })
 }

@@ -1,0 +1,226 @@
+//! Sweeps of small runs: planned, begun, carried out, looked at, exported.
+//!
+//! ```text
+//! plan.toml ─plan_sweep─▶ what it costs
+//!           ─begin_sweep─▶ folder ─run_sweep─▶ status ─export_sweep─▶ run store
+//!                                   │ one process a job, which asks run_job
+//! ```
+
+pub mod export;
+pub mod plan;
+pub mod status;
+
+pub use export::{LeftOut, SweepExportAnswer, SweepExportRequest, Which};
+pub use plan::{BegunSweep, PlannedJob, SweepPlanAnswer, SweepRequest};
+pub use status::SweepStatusAnswer;
+
+use crate::answer::Answer;
+use crate::desk::Desk;
+use crate::failure::Failure;
+use crate::observer::Event;
+use lehr_train::sweep::local::Executor;
+use lehr_train::sweep::{
+    Folder, LocalExecutor, Progress, SlurmExecutor, State, SweepError, fingerprint, work, worker,
+};
+use lehr_train::{Corpus, CpuTrainer, RunConfig, TrainError, Trainer};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Time between two looks at the workers.
+const POLL: Duration = Duration::from_millis(50);
+
+/// A program that asks [`Desk::run_job`]: it is called with these arguments, `--detached` on a cluster, the sweep's folder
+/// and a job's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerProgram {
+    /// The program; on a cluster, at a path that every node has.
+    pub program: PathBuf,
+    /// The words that make it a worker: `sweep worker`.
+    pub arguments: Vec<String>,
+}
+
+/// Where jobs run.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Place {
+    /// As processes of this machine.
+    #[default]
+    Here,
+    /// As job arrays of a Slurm cluster; the question is answered when they are submitted.
+    Slurm {
+        /// Options for `sbatch`, such as `--partition=short`.
+        options: Vec<String>,
+        /// Writes the batch scripts and does not submit them.
+        write_only: bool,
+    },
+}
+
+/// How jobs are carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Execution {
+    /// Who does a job.
+    pub worker: WorkerProgram,
+    /// Jobs at a time; `None`: as many as the cores can serve.
+    pub jobs: Option<usize>,
+    /// Where.
+    pub place: Place,
+    /// Goes on with a sweep that another processor or version of the program began, although it rounds otherwise.
+    pub other_arithmetic: bool,
+}
+
+impl Execution {
+    /// On this machine, as many jobs at a time as the cores can serve.
+    #[must_use]
+    pub fn here(worker: WorkerProgram) -> Self {
+        Self { worker, jobs: None, place: Place::Here, other_arithmetic: false }
+    }
+}
+
+/// One job of a sweep, for its worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobRequest {
+    /// Folder of the sweep.
+    pub dir: PathBuf,
+    /// Name of the job, or `#N` for the N-th (from 0).
+    pub job: String,
+    /// Goes on when standard input ends, and writes a failure down itself.
+    pub detached: bool,
+}
+
+/// The engine of this machine for a configuration.
+fn engine(config: &RunConfig, lanes: usize) -> Result<Box<dyn Trainer>, TrainError> {
+    let corpus = Corpus::for_run(config)?;
+    Ok(Box::new(CpuTrainer::new(config, Arc::new(corpus), lanes)?))
+}
+
+/// Jobs at a time.
+fn slots(jobs: Option<usize>, lanes: usize) -> Result<usize, Failure> {
+    match jobs {
+        Some(0) => Err(Failure::usage("[[jobs]] 0 runs nothing; expected at least 1")),
+        Some(jobs) => Ok(jobs),
+        None => Ok((std::thread::available_parallelism().map_or(1, usize::from) / lanes.max(1)).max(1)),
+    }
+}
+
+/// Refuses to mix bits of different machines or programs unnoticed.
+fn check_arithmetic(folder: &Folder, execution: &Execution) -> Result<(), Failure> {
+    let began = &folder.settings.arithmetic;
+    if began.is_empty() || execution.other_arithmetic {
+        return Ok(());
+    }
+    let here = fingerprint(folder.graph(), &engine, folder.settings.lanes)?;
+    if here == *began {
+        return Ok(());
+    }
+    Err(Failure::new(format_args!(
+        "{}: this program on this machine rounds otherwise than the one that began the sweep",
+        folder.path().display()
+    ))
+    .hint("finish it where it was begun, or give [[other_arithmetic]]: branches then equal runs trained from the start up to rounding only"))
+}
+
+impl Desk {
+    /// Goes on with the sweep of a folder where it stopped; tries failed jobs again.
+    ///
+    /// # Errors
+    /// As [`Desk::run_sweep`], and for a folder that holds no sweep.
+    pub fn resume_sweep(
+        &self,
+        dir: &Path,
+        execution: &Execution,
+    ) -> Result<Answer<SweepStatusAnswer>, Failure> {
+        self.run_sweep(&Folder::open(dir)?, execution)
+    }
+
+    /// Carries out what is left of a sweep, and says how it went. Jobs that fail are no failure of the question:
+    /// [`SweepStatusAnswer::check`] says of them.
+    ///
+    /// # Errors
+    /// [`Failure`] when another process carries the sweep out, when this machine rounds otherwise, when no worker can be
+    /// started, and of kind [`Interrupted`](crate::FailureKind::Interrupted) when the observer stops it.
+    pub fn run_sweep(
+        &self,
+        folder: &Folder,
+        execution: &Execution,
+    ) -> Result<Answer<SweepStatusAnswer>, Failure> {
+        let slots = slots(execution.jobs, folder.settings.lanes)?;
+        check_arithmetic(folder, execution)?;
+        let outcome = match &execution.place {
+            Place::Slurm { options, write_only } => {
+                let executor = SlurmExecutor {
+                    program: execution.worker.program.clone(),
+                    arguments: execution.worker.arguments.clone(),
+                    options: options.clone(),
+                    submit: !write_only,
+                };
+                self.follow(folder, &executor)
+            }
+            Place::Here => {
+                let command = |job: &str| {
+                    let mut command = Command::new(&execution.worker.program);
+                    command.args(&execution.worker.arguments).arg(folder.path()).arg(job);
+                    // The engine takes its own threads; nothing else in a worker may take the whole machine.
+                    command.env("RAYON_NUM_THREADS", folder.settings.lanes.to_string());
+                    command
+                };
+                let stop = || self.observer().cancelled();
+                let executor = LocalExecutor { slots, command: &command, poll: POLL, stop: &stop };
+                self.follow(folder, &executor)
+            }
+        };
+        outcome.map_err(|error| match error {
+            SweepError::Stopped => Failure::interrupted(error)
+                .hint(format_args!("`lehr sweep resume {}` goes on from there", folder.path().display())),
+            error => error.into(),
+        })?;
+        Ok(Answer::plain(SweepStatusAnswer::new(folder, Progress::of(folder, slots)?)))
+    }
+
+    /// Carries a sweep out and lets the observer hear of it.
+    fn follow(&self, folder: &Folder, executor: &dyn Executor) -> Result<(), SweepError> {
+        let path = folder.path();
+        let outcome = executor.run(folder, &mut |event| {
+            self.observer().hear(Event::Sweep { folder: path, event: &event });
+        });
+        self.observer().hear(Event::SweepEnded);
+        outcome
+    }
+
+    /// Does one job of a sweep, in the process that asks: it ends with its standard input, unless it is detached.
+    ///
+    /// # Errors
+    /// [`Failure`] for a job that there is not, that another process does, or that cannot be trained.
+    pub fn run_job(&self, request: &JobRequest) -> Result<(), Failure> {
+        if !request.detached {
+            worker::end_with_executor();
+        }
+        let folder = Folder::open(&request.dir)?;
+        let job = &request.job;
+        let jobs = &folder.graph().jobs;
+        let id = match job.strip_prefix('#').map(str::parse::<usize>) {
+            None => job.clone(),
+            Some(at) => match at.ok().and_then(|at| jobs.get(at)) {
+                Some(job) => job.id.clone(),
+                None => {
+                    return Err(Failure::usage(format_args!(
+                        "the sweep has no job {job}; expected #0 … #{}",
+                        jobs.len().saturating_sub(1)
+                    )));
+                }
+            },
+        };
+        let say = |line: &str| self.observer().hear(Event::Said(line));
+        match work(&folder, &id, &engine, &say) {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                // Without an executor nobody else writes the failure down.
+                if request.detached && !matches!(error, SweepError::Busy { .. }) {
+                    folder.set_state(&id, &State::Failed { problem: error.to_string() })?;
+                }
+                Err(error.into())
+            }
+        }
+    }
+}
