@@ -168,5 +168,3 @@ impl LoadArgs {
         Ok(Reading { paths: self.paths.clone(), manifest: self.manifest.clone(), options, held: None })
     }
 }
-
-pub use lehr_app::files::file_source;

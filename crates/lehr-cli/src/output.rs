@@ -73,12 +73,8 @@ pub struct Output {
     err: Channel,
 }
 
-/// Writes data to stdout, with a line end.
-pub fn data(text: &str) -> Result<(), Failure> {
-    Output::new(false, false).data(text)
-}
-
 /// Writes a line to stderr.
+#[cfg(feature = "train")]
 pub fn say(text: impl std::fmt::Display) {
     Output::new(false, false).say(text);
 }
@@ -141,38 +137,9 @@ impl Output {
         }
     }
 
-    /// Prints one JSON value.
-    pub fn json(&self, value: &impl serde::Serialize) -> Result<(), Failure> {
-        self.data(&serde_json::to_string_pretty(value)?)
-    }
-
     /// Prints one JSON document, its name and version first.
     pub fn answer(&self, document: &impl Document) -> Result<(), Failure> {
         self.data(&documents::text(document)?)
-    }
-
-    /// Prints one JSON document with its name and version first: `{"schema": "lehr.forecast/1", …}`.
-    pub fn document(&self, schema: &str, value: &impl serde::Serialize) -> Result<(), Failure> {
-        let mut document = serde_json::Map::new();
-        document.insert("schema".to_owned(), schema.into());
-        match serde_json::to_value(value)? {
-            serde_json::Value::Object(fields) => document.extend(fields),
-            other => {
-                document.insert("value".to_owned(), other);
-            }
-        }
-        self.json(&document)
-    }
-
-    /// A spinner on stderr that appears after a second, on a terminal only.
-    pub fn wait(&self, what: &'static str) -> ProgressBar {
-        let bar = if self.err.is_terminal() {
-            ProgressBar::new_spinner().with_message(what)
-        } else {
-            ProgressBar::hidden()
-        };
-        bar.enable_steady_tick(Duration::from_secs(1));
-        bar
     }
 
     /// The picture drawn for the terminal, coloured only where stdout is one.
