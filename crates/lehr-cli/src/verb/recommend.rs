@@ -6,15 +6,13 @@ use crate::load::{LoadArgs, count, load, positive};
 use crate::output::{Output, bytes, check_target, data, say, table, write_file};
 use crate::plot;
 use crate::target::{SettingArgs, final_rate, rate, read_fit, shape, warmup};
-use lehr::fit::Fit;
-use lehr::forecast::forecast;
+use lehr::cost::{CostError, cost_of_rates};
 use lehr::measured::{MeasuredOptimum, measured_optima};
 use lehr::recommend::{
     RecommendError, RecommendOptions, Recommendation, Target, optimise_free_schedule, optimise_shape,
     recommend_ratio,
 };
-use lehr::{Schedule, Shape, Steps};
-use lehr_io::export::Export;
+use lehr::{Shape, Steps};
 use std::path::PathBuf;
 
 /// Recommends the annealing ratio of a run.
@@ -66,7 +64,7 @@ pub struct Args {
     /// Also finds the best non-increasing schedule and what it gains.
     #[arg(long)]
     free_schedule: bool,
-    /// Draws loss against ratio into a file (svg, png or txt).
+    /// Draws loss against ratio into a file (svg, png, pdf or txt).
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
     /// Measured runs whose final losses are drawn in.
@@ -185,7 +183,10 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     let best = target.schedule(Steps(found.anneal_steps)).map_err(Failure::usage)?;
     let made = args.export.make(&best)?;
     let cost = match &made {
-        Some(made) => Some(export_cost(made, &fit, &target, &best)?),
+        Some(made) => {
+            let cost = cost_of_rates(&fit, &best, &made.promised_rates, &target.setting);
+            Some(cost.map_err(cost_failure)?.value)
+        }
         None => None,
     };
     if let (Some(object), Some(made)) = (value.as_object_mut(), &made) {
@@ -247,15 +248,11 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     output.caveats(&caveats)
 }
 
-/// The final loss under the trainer's rates minus that under the rates asked for, by the fit (nats per token).
-fn export_cost(made: &Export, fit: &Fit, target: &Target, wanted: &Schedule) -> Result<f64, Failure> {
-    // Both as plain rates, so that nothing but the rates differs.
-    let end = |rates: Vec<f64>| {
-        let schedule = Schedule::sampled(rates).map_err(Failure::new)?;
-        let forecast = forecast(fit, &schedule, &target.setting, &[target.total.0]);
-        forecast.map(|forecast| forecast.r#final.value).map_err(crate::verb::forecast::failure)
-    };
-    Ok(end(made.promised_rates.clone())? - end(wanted.rates())?)
+fn cost_failure(error: CostError) -> Failure {
+    match error {
+        CostError::Forecast(error) => crate::verb::forecast::failure(error),
+        error => Failure::new(error),
+    }
 }
 
 fn text(found: &Recommendation, target: &Target, output: &Output, picture: &plot::Picture) -> String {
