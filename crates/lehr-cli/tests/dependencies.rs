@@ -169,7 +169,8 @@ fn every_dependency_of_a_crate_is_used_in_its_code() {
             let names = manifest.get(kind).and_then(toml::Value::as_table).into_iter().flatten();
             for (name, _) in names {
                 // Tests inside `src` may use what only tests need.
-                if !is_used(name, &library) && !(with_tests && is_used(name, &tests)) {
+                let used = is_used(name, &library) || (with_tests && is_used(name, &tests));
+                if !used {
                     let place =
                         folder.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
                     unused.entry(place).or_default().push(format!("{name} ({kind})"));
