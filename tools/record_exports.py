@@ -318,6 +318,7 @@ def run_json(text, total):
 TARGETS = {
     "torch": (run_torch, ["torch"], "torch.optim.lr_scheduler.LambdaLR"),
     "deepspeed": (run_torch, ["torch"], "torch.optim.lr_scheduler.LambdaLR"),
+    "lightning": (run_torch, ["torch"], "torch.optim.lr_scheduler.LambdaLR"),
     "hf": (run_hf, ["transformers", "torch"], "transformers.get_scheduler"),
     "axolotl": (run_axolotl, ["transformers", "torch"], "transformers.get_scheduler"),
     "llama-factory": (run_llama_factory, ["llamafactory", "transformers", "torch"],

@@ -25,7 +25,7 @@ pub struct Args {
     split: SplitArgs,
     #[command(flatten)]
     fit: FitArgs,
-    /// Draws the comparison into a file (svg, png or txt).
+    /// Draws the comparison into a file (svg, png, pdf or txt).
     #[arg(long, value_name = "FILE")]
     pub plot: Option<std::path::PathBuf>,
 }

@@ -30,7 +30,7 @@ pub struct Args {
     /// Writes the fit here, for `lehr forecast` and `lehr recommend`.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Draws what the law misses of each run into a file (svg, png or txt).
+    /// Draws what the law misses of each run into a file (svg, png, pdf or txt).
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
     /// Profiles every coefficient: how far it can be moved before the fit gets worse.

@@ -30,7 +30,7 @@ pub struct Args {
     /// Level of the interval; default: that of the fit.
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     level: Option<f64>,
-    /// Draws the forecast into a file (svg, png or txt).
+    /// Draws the forecast into a file (svg, png, pdf or txt).
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
     /// Measured runs to draw beside it.

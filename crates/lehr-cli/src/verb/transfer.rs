@@ -43,7 +43,7 @@ pub struct Args {
     /// Level of the intervals.
     #[arg(long, value_name = "SHARE", default_value_t = 0.9, allow_negative_numbers = true)]
     level: f64,
-    /// Draws ratios against peak rate and horizon into a file (svg, png or txt).
+    /// Draws ratios against peak rate and horizon into a file (svg, png, pdf or txt).
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
 }
