@@ -31,10 +31,12 @@ struct Wanted {
     seed: u64,
     campaigns: (bool, bool),
     keep: bool,
+    /// The command; none: it is built.
+    lehr: Option<PathBuf>,
 }
 
 fn parse(words: &[&str]) -> io::Result<Wanted> {
-    let mut wanted = Wanted { minutes: 5.0, seed: 1, campaigns: (true, true), keep: true };
+    let mut wanted = Wanted { minutes: 5.0, seed: 1, campaigns: (true, true), keep: true, lehr: None };
     let mut words = words.iter();
     let wrong = |text: String| io::Error::other(text);
     while let Some(&word) = words.next() {
@@ -58,6 +60,7 @@ fn parse(words: &[&str]) -> io::Result<Wanted> {
                 "inside" => wanted.campaigns = (false, true),
                 other => return Err(wrong(format!("--only {other}; expected command or inside"))),
             },
+            "--lehr" => wanted.lehr = Some(std::path::absolute(value()?)?),
             "--no-fixtures" => wanted.keep = false,
             other => return Err(wrong(format!("torture does not know '{other}'"))),
         }
@@ -70,14 +73,22 @@ fn hostile() -> PathBuf {
     root().join("fixtures/hostile")
 }
 
+/// Builds the command.
+fn build() -> io::Result<PathBuf> {
+    run(Command::new(env!("CARGO")).args(["build", "--quiet", "--package", "lehr-cli"]).current_dir(root()))?;
+    Ok(root().join("target/debug").join(if cfg!(windows) { "lehr.exe" } else { "lehr" }))
+}
+
 /// Runs the campaigns; fails when something was found.
 pub fn torture(words: &[&str]) -> io::Result<()> {
     if let ["inside", rest @ ..] = words {
         return inside::serve(rest);
     }
     let wanted = parse(words)?;
-    run(Command::new(env!("CARGO")).args(["build", "--quiet", "--package", "lehr-cli"]).current_dir(root()))?;
-    let lehr = root().join("target/debug").join(if cfg!(windows) { "lehr.exe" } else { "lehr" });
+    let lehr = match &wanted.lehr {
+        Some(path) => path.clone(),
+        None => build()?,
+    };
     let begun = Instant::now();
     let mut findings = Vec::new();
     let replayed =
