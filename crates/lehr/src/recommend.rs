@@ -12,8 +12,10 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 mod free;
+mod joint;
 
 pub use free::{FreeSchedule, optimise_free_schedule};
+pub use joint::{Budget, Joint, JointOptions, JointPoint, optimise_jointly};
 
 /// The run to recommend for: everything but the annealing ratio.
 #[derive(Debug, Clone, PartialEq)]
@@ -123,6 +125,14 @@ pub enum RecommendError {
         /// Upper limit.
         upper: f64,
     },
+    /// A range of the joint choice is empty.
+    #[error("a range of peak rates or batches is empty: its ends must be above 0 and ascend")]
+    Ranges,
+    /// Tokens are fixed and the batch is not known.
+    #[error(
+        "a fixed number of tokens needs the batch: state the target's tokens per update, or a range of batches"
+    )]
+    NoBatch,
     /// A fit of final losses does not see the schedule.
     #[error(
         "the {0} law predicts final losses from N and the horizon alone: it does not see the schedule and cannot recommend a ratio"
@@ -251,11 +261,12 @@ pub fn recommend_ratio(
     let level = fit.options.level;
     // Half-width of the loss difference to the recommended schedule, from measured differences where there are any.
     let own = shares_of(&target.schedule(Steps(total - start_step))?);
+    let few = differences::few_shares(fit.runs.iter().map(|run| run.annealing_share));
     let apart = |share: f64, loss: f64, spread: f64| {
         let sampled = crate::fit::resample::student(level, fit.uncertainty.degrees()) * spread.min(10.0);
         let measured =
             differences::half_width(&fit.uncertainty.differences, level, differences::distance(share, own));
-        measured.map_or(sampled, |half| sampled.max(reach.difference_factor() * half * loss))
+        measured.map_or(sampled, |half| sampled.max(few * reach.difference_factor() * half * loss))
     };
     let lowest_of = losses.iter().copied().fold(f64::INFINITY, f64::min);
     // Every ratio that cannot be told from the best.
