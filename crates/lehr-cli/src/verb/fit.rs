@@ -54,6 +54,7 @@ pub fn failure(error: FitError) -> Failure {
         FitError::NoTokens { .. } => {
             Some("state it with --tokens-per-step or in the manifest, or fit chinchilla-steps")
         }
+        FitError::AllUnsound(_) => Some("look at the runs with `lehr inspect`"),
         FitError::NoCurves => None,
     };
     let failure = match error {

@@ -82,7 +82,10 @@ pub struct Args {
 fn failure(error: RecommendError) -> Failure {
     match error {
         RecommendError::Forecast(error) => crate::verb::forecast::failure(error),
-        RecommendError::Schedule(_) | RecommendError::EmptyRange { .. } => Failure::usage(error),
+        RecommendError::Schedule(_)
+        | RecommendError::EmptyRange { .. }
+        | RecommendError::Ranges
+        | RecommendError::NoBatch => Failure::usage(error),
         RecommendError::BlindLaw(_) => {
             Failure::new(error).hint("fit a law that sees the schedule: --law noise-relaxation")
         }

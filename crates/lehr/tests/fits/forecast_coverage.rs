@@ -94,6 +94,8 @@ fn a_target_far_outside_widens_says_why_and_is_refused_beyond_the_limits() {
     assert!(inside.widened.is_empty() && inside.caveats.iter().all(|c| !c.blocking), "{:?}", inside.caveats);
     let twice = ask(1e-3, 8000, 200_000);
     assert_eq!(twice.widened.iter().map(|w| w.axis).collect::<Vec<_>>(), [Axis::Batch]);
+    let said = twice.caveats.iter().find(|c| c.code == "interval-widened").unwrap();
+    assert!(said.message.contains("because the batch is 2.0 × the largest fitted"), "{}", said.message);
     // 1.2 % a doubling, in quadrature with what there was.
     let half = |f: &lehr::forecast::Forecast| (f.r#final.upper / f.r#final.value).ln();
     assert!((half(&twice) - half(&inside).hypot(0.012)).abs() < 1e-3, "{} {}", half(&twice), half(&inside));
