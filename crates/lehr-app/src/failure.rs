@@ -188,7 +188,8 @@ impl From<FitError> for Failure {
             FitError::NoTokens { .. } => {
                 Some("state it with [[tokens_per_step]] or in the manifest, or fit chinchilla-steps")
             }
-            FitError::NoCurves | FitError::AllUnsound(_) => None,
+            FitError::AllUnsound(_) => Some("look at the runs with `lehr inspect`"),
+            FitError::NoCurves => None,
         };
         let failure = match error {
             FitError::Plan(_) => Self::usage(error),
@@ -242,7 +243,10 @@ impl From<RecommendError> for Failure {
     fn from(error: RecommendError) -> Self {
         match error {
             RecommendError::Forecast(error) => error.into(),
-            RecommendError::Schedule(_) | RecommendError::EmptyRange { .. } => Self::usage(error),
+            RecommendError::Schedule(_)
+            | RecommendError::EmptyRange { .. }
+            | RecommendError::Ranges
+            | RecommendError::NoBatch => Self::usage(error),
             RecommendError::BlindLaw(_) => {
                 Self::new(error).hint("fit a law that sees the schedule: [[law]] noise-relaxation")
             }

@@ -120,7 +120,7 @@ pub fn recommendation(
     found: &Recommendation,
     measured: &[MeasuredOptimum],
 ) -> Picture {
-    let band = found.band(fit);
+    let band = found.band();
     let measured = measured
         .iter()
         .flat_map(|cell| {

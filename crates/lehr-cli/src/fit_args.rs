@@ -46,6 +46,9 @@ pub struct FitArgs {
     /// Rows of the annealing momentum M: every K-th update, or `logged` rows as in the starting paper's code.
     #[arg(long, value_name = "K|logged")]
     pub momentum: Option<String>,
+    /// Fit runs that diverged or never learned all the same (names, `*` and `?` allowed; may be repeated).
+    #[arg(long, value_name = "RUN")]
+    pub keep: Vec<String>,
     /// Starts of the solver.
     #[arg(long, value_name = "N", default_value_t = 16)]
     pub starts: usize,
@@ -145,6 +148,7 @@ impl FitArgs {
         options.criterion =
             if self.huber == 0.0 { Criterion::Squares } else { Criterion::Huber { delta: self.huber } };
         options.first_update = self.first_update;
+        options.keep.clone_from(&self.keep);
         options.starts = self.starts;
         options.max_iterations = self.max_iterations;
         options.seed = self.seed;

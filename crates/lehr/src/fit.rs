@@ -283,26 +283,32 @@ pub fn fit_point(law: &dyn Law, curves: &[Curve], options: &FitOptions) -> Resul
             solver::gauss_newton(&objective, &outcome.z, options.max_iterations, scratch)
         })
         .collect();
-    // The other starts are finished too, but in fewer steps: L-BFGS stalls in the narrow valleys of several sizes, and a
-    // start is only said to agree or not once it has had the same chance.
-    let rest: Vec<Outcome> = outcomes
-        .par_iter()
-        .skip(3)
-        .filter(|outcome| outcome.value < objective::INFEASIBLE)
-        .map_init(Scratch::default, |scratch, outcome| {
-            solver::gauss_newton(&search, &outcome.z, STEPS_OF_OTHER_STARTS, scratch)
-        })
-        .collect();
+    // L-BFGS stalls in the narrow valleys of several sizes. Where few starts seem to agree, all are given the finish, in
+    // fewer steps, before they are said to disagree.
+    let lowest_start = outcomes[0].value.min(finished.iter().map(|o| o.value).fold(f64::INFINITY, f64::min));
+    let near = |value: f64, lowest: f64| value <= lowest * 1.01 + 1e-12;
+    let seem = outcomes.iter().filter(|outcome| near(outcome.value, lowest_start)).count();
+    let settled = 2 * seem >= outcomes.len();
+    let rest: Vec<Outcome> = if settled {
+        outcomes.iter().skip(3).cloned().collect()
+    } else {
+        outcomes
+            .par_iter()
+            .skip(3)
+            .filter(|outcome| outcome.value < objective::INFEASIBLE)
+            .map_init(Scratch::default, |scratch, outcome| {
+                solver::gauss_newton(&search, &outcome.z, STEPS_OF_OTHER_STARTS, scratch)
+            })
+            .collect()
+    };
     let mut reached: Vec<f64> = rest.iter().map(|outcome| outcome.value).collect();
     // Of a selection of the runs, starts can only be held against each other.
-    reached.extend(if stride > 1 {
-        outcomes.iter().take(3).map(|outcome| outcome.value).collect::<Vec<_>>()
-    } else {
-        finished.iter().map(|outcome| outcome.value).collect()
-    });
+    let leaders = if stride > 1 { &outcomes[..outcomes.len().min(3)] } else { &finished };
+    reached.extend(leaders.iter().map(|outcome| outcome.value));
     let lowest = reached.iter().copied().fold(f64::INFINITY, f64::min);
-    let agreeing = reached.iter().filter(|value| **value <= lowest * 1.01 + 1e-12).count();
-    let evaluations = evaluations + rest.iter().map(|outcome| outcome.evaluations).sum::<u64>();
+    let agreeing = reached.iter().filter(|value| near(**value, lowest)).count();
+    let further: u64 = if settled { 0 } else { rest.iter().map(|outcome| outcome.evaluations).sum() };
+    let evaluations = evaluations + further;
     let best = finished
         .into_iter()
         .reduce(|best, other| if other.value < best.value { other } else { best })

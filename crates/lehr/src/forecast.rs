@@ -289,7 +289,8 @@ pub fn forecast(
         at = i;
     }
     let r#final = Estimate { value: loss[at], lower: lower[at], upper: upper[at] };
-    let caveats = caveats(&ready, schedule, setting);
+    let mut caveats = caveats(&ready, schedule, setting);
+    caveats.extend(reach::say_widened((r#final.upper / r#final.value).ln(), &widened));
     Ok(Forecast { update: points.to_vec(), loss, lower, upper, r#final, level, widened, caveats })
 }
 

@@ -13,8 +13,10 @@ use std::collections::BTreeMap;
 
 mod band;
 mod free;
+mod joint;
 
 pub use free::{FreeSchedule, optimise_free_schedule};
+pub use joint::{Budget, Joint, JointOptions, JointPoint, optimise_jointly};
 
 /// The run to recommend for: everything but the annealing ratio.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,6 +63,8 @@ pub struct RatioLoss {
     pub loss: f64,
     /// Standard deviation over the refits of the loss difference to the recommended ratio, nats.
     pub difference_sd: f64,
+    /// Half-width of the interval of that difference, as for the costs of rules, nats.
+    pub half_width: f64,
 }
 
 /// A common rule and what it costs.
@@ -124,6 +128,14 @@ pub enum RecommendError {
         /// Upper limit.
         upper: f64,
     },
+    /// A range of the joint choice is empty.
+    #[error("a range of peak rates or batches is empty: its ends must be above 0 and ascend")]
+    Ranges,
+    /// Tokens are fixed and the batch is not known.
+    #[error(
+        "a fixed number of tokens needs the batch: state the target's tokens per update, or a range of batches"
+    )]
+    NoBatch,
     /// A fit of final losses does not see the schedule.
     #[error(
         "the {0} law predicts final losses from N and the horizon alone: it does not see the schedule and cannot recommend a ratio"
@@ -252,11 +264,12 @@ pub fn recommend_ratio(
     let level = fit.options.level;
     // Half-width of the loss difference to the recommended schedule, from measured differences where there are any.
     let own = shares_of(&target.schedule(Steps(total - start_step))?);
+    let few = differences::few_shares(fit.runs.iter().map(|run| run.annealing_share));
     let apart = |share: f64, loss: f64, spread: f64| {
         let sampled = crate::fit::resample::student(level, fit.uncertainty.degrees()) * spread.min(10.0);
         let measured =
             differences::half_width(&fit.uncertainty.differences, level, differences::distance(share, own));
-        measured.map_or(sampled, |half| sampled.max(reach.difference_factor() * half * loss))
+        measured.map_or(sampled, |half| sampled.max(few * reach.difference_factor() * half * loss))
     };
     let lowest_of = losses.iter().copied().fold(f64::INFINITY, f64::min);
     // Every ratio that cannot be told from the best.
@@ -301,11 +314,14 @@ pub fn recommend_ratio(
         })
         .collect();
     let curve: Vec<RatioLoss> = (0..ratios.len())
-        .map(|i| RatioLoss {
-            ratio: ratios[i],
-            loss: losses[i],
-            difference_sd: spread_of(fit, refits.iter().zip(&rule_refits).map(|(l, r)| l[i] - r[0]))
-                .min(10.0),
+        .map(|i| {
+            let spread = spread_of(fit, refits.iter().zip(&rule_refits).map(|(l, r)| l[i] - r[0]));
+            RatioLoss {
+                ratio: ratios[i],
+                loss: losses[i],
+                difference_sd: spread.min(10.0),
+                half_width: apart(shares[i], losses[i], spread),
+            }
         })
         .collect();
     let lowest_loss = losses.iter().copied().fold(best, f64::min);

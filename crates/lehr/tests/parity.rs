@@ -115,7 +115,8 @@ fn laws_have_the_reference_values() {
     // the rate is linear (departures up to 2·10⁻⁴ of the peak); the noise-relaxation law also takes the largest rate so
     // far as constant within an interval, which the warm-up shows and forgetting removes. The rest differ by rounding.
     let tolerance = |name: &str| match name {
-        "noise-relaxation" => (1e-3, 5e-4),
+        // The half update that a jump is off by weighs more in the progress of a larger batch.
+        "noise-relaxation" => (1.5e-3, 1e-3),
         "exponential-memory" => (2e-4, 2e-4),
         "multi-power" => (5e-5, 5e-5),
         "fsl" => (3e-4, 2e-4),

@@ -1,6 +1,6 @@
 //! What a reader must know before using a fit.
 
-use super::{Bound, Fit, PointFit, RunFit, Stop};
+use super::{Bound, Fit, PointFit, RunFit, Stop, Unsound};
 use crate::caveat::Caveat;
 use crate::curve::{Curve, LossKind, ParamCount, Split};
 use crate::law::Law;
@@ -10,6 +10,19 @@ use std::collections::BTreeSet;
 pub(super) fn caveats(law: &dyn Law, fit: &Fit, point: &PointFit, curves: &[Curve]) -> Vec<Caveat> {
     let mut out = Vec::new();
     let summary = &point.data.summary;
+    for run in &fit.left_out {
+        let how = match run.reason {
+            Unsound::Diverged => "diverged: it ends at {loss}, far above the {against} it had reached",
+            Unsound::Stalled => "never learned: it ends at {loss} where the other runs are at {against}",
+        };
+        let how = how
+            .replace("{loss}", &format!("{:.3}", run.loss))
+            .replace("{against}", &format!("{:.3}", run.against));
+        out.push(Caveat::note(
+            "left-out",
+            format!("run '{}' is left out because it {how}; --keep '{}' takes it in", run.id, run.id),
+        ));
+    }
     if fit.solution.stop == Stop::IterationLimit {
         out.push(Caveat::blocking(
             "not-converged",

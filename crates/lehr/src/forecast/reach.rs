@@ -58,6 +58,36 @@ pub struct Widened {
     pub adds: f64,
 }
 
+impl Widened {
+    /// Why the interval is wider, in words: `because N is 3.6 × the largest fitted`.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        let (what, most, least) = match self.axis {
+            Axis::Size => ("N", "largest", "smallest"),
+            Axis::Horizon => ("the horizon", "longest", "shortest"),
+            Axis::PeakLr => ("the peak rate", "highest", "lowest"),
+            Axis::Batch => ("the batch", "largest", "smallest"),
+        };
+        if self.above {
+            format!("because {what} is {:.1} × the {most} fitted", self.factor)
+        } else {
+            format!("because {what} is 1/{:.1} of the {least} fitted", self.factor)
+        }
+    }
+}
+
+/// The sentence that says how wide the interval of the last loss is and what makes it so; `None` inside the data.
+pub(crate) fn say_widened(half: f64, widened: &[Widened]) -> Option<Caveat> {
+    let reasons: Vec<String> =
+        widened.iter().map(|w| format!("±{:.2} % {}", 100.0 * w.adds, w.reason())).collect();
+    (!reasons.is_empty()).then(|| {
+        Caveat::note(
+            "interval-widened",
+            format!("the interval is ±{:.2} %, of which {}", 100.0 * half, reasons.join(" and ")),
+        )
+    })
+}
+
 /// How far a target lies outside the runs fitted, as factors of at least 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Reach {

@@ -1,11 +1,15 @@
 //! Data that cannot answer lead to caveats that say so.
 
 use crate::support::{Noise, named, random, runs, simulated, truth, wsd};
-use lehr::fit::{Fit, FitOptions, fit};
+use lehr::fit::{Fit, FitOptions, Unsound, fit};
 use lehr::{Arch, Curve, RunMeta, Schedule, Split, Steps};
 
 fn blocking(fit: &Fit, code: &str) -> bool {
     fit.caveats.iter().any(|c| c.blocking && c.code == code)
+}
+
+fn fit_all(curves: &[Curve], options: &FitOptions) -> Fit {
+    fit(named("noise-relaxation"), curves, options).unwrap()
 }
 
 fn fitted(curves: &[Curve]) -> Fit {
@@ -35,15 +39,44 @@ fn runs_without_annealing_block() {
 fn losses_that_must_not_be_mixed_block() {
     let change = |edit: &dyn Fn(&mut RunMeta)| {
         let mut curves = runs(Noise { point: 2e-4, run: 3e-4, wander: 0.0 }, 22);
-        let mut meta = curves[3].meta().clone();
-        edit(&mut meta);
-        curves[3] = curves[3].clone().with_meta(meta);
+        for (i, curve) in curves.iter_mut().enumerate() {
+            let mut meta = curve.meta().clone();
+            (meta.split, meta.dataset) = (Split::Validation, Some("one".to_owned()));
+            if i == 3 {
+                edit(&mut meta);
+            }
+            *curve = curve.clone().with_meta(meta);
+        }
         fitted(&curves)
     };
     assert!(blocking(&change(&|m| m.split = Split::Train), "mixed-splits"));
     assert!(blocking(&change(&|m| m.dataset = Some("another".to_owned())), "mixed-datasets"));
     assert!(blocking(&change(&|m| m.arch = Arch::Moe { experts: 8, top_k: 2 }), "mixed-architectures"));
     assert!(!change(&|_| {}).caveats.iter().any(|c| c.code.starts_with("mixed-")));
+    // What is not stated does not differ.
+    let unstated = change(&|m| (m.split, m.dataset, m.tokens_per_step) = (Split::Unstated, None, None));
+    assert!(!unstated.caveats.iter().any(|c| c.code.starts_with("mixed-")), "{:?}", unstated.caveats);
+}
+
+#[test]
+fn a_diverged_run_is_left_out_and_named_unless_kept() {
+    let mut curves = runs(Noise { point: 2e-4, run: 3e-4, wander: 0.0 }, 24);
+    let broken = &curves[7];
+    let loss: Vec<f64> =
+        broken.loss().iter().enumerate().map(|(i, &l)| if i > 30 { 7.5 } else { l }).collect();
+    let id = broken.meta().id.clone();
+    curves[7] =
+        Curve::new(broken.meta().clone(), broken.schedule().clone(), broken.step().to_vec(), loss).unwrap();
+    let fit = fitted(&curves);
+    assert_eq!(
+        fit.left_out.iter().map(|l| (l.id.as_str(), l.reason)).collect::<Vec<_>>(),
+        [(id.as_str(), Unsound::Diverged)]
+    );
+    assert!(fit.runs.iter().all(|run| run.id != id) && fit.metrics.mape < 1e-3, "{:?}", fit.metrics);
+    assert!(fit.caveats[0].code == "left-out" && fit.caveats[0].message.contains(&id));
+    let options = FitOptions { starts: 4, keep: vec![id.clone()], ..FitOptions::default() };
+    let kept = fit_all(&curves, &options);
+    assert!(kept.left_out.is_empty() && kept.runs.iter().any(|run| run.id == id));
 }
 
 #[test]
