@@ -6,7 +6,7 @@ use crate::output::{Output, check_target, data, say, table, write_file};
 use crate::plot;
 use crate::target::{SettingArgs, final_rate, rate, read_fit, shape, warmup};
 use lehr::forecast::{Forecast, ForecastError, default_points, forecast};
-use lehr::{AnnealingRatio, Schedule, Shape, Steps, Wsd};
+use lehr::{AnnealingRatio, Schedule, Shape, Steps, WsdSpec};
 use std::path::PathBuf;
 
 /// Forecasts the loss of a run from its schedule.
@@ -94,14 +94,14 @@ impl PlanArgs {
             let ratio = AnnealingRatio::new(self.ratio).map_err(Failure::usage)?;
             (ratio.get() * total as f64).round() as u64
         };
-        Wsd {
+        WsdSpec {
             peak_lr,
             total: Steps(total),
             warmup,
-            warmup_lr: 0.0,
             anneal: Steps(anneal),
             shape: if self.cosine { Shape::Cosine } else { self.shape },
             final_lr: self.final_lr,
+            ..WsdSpec::default()
         }
         .checked()
         .map(Schedule::Wsd)

@@ -68,10 +68,7 @@ impl Row {
         let Health { spikes, diverged, noise } = health;
         let meta = curve.meta();
         let whole = curve.schedule();
-        let (warmup, ratio) = match whole {
-            lehr::Schedule::Wsd(wsd) => (Some(wsd.warmup.0), Some(wsd.ratio())),
-            _ => (None, None),
-        };
+        let (warmup, ratio) = (whole.warmup().map(|warmup| warmup.0), whole.ratio());
         let (last_step, last_loss) = curve.last();
         Self {
             id: meta.id.clone(),
