@@ -167,8 +167,13 @@ pub fn recognise(rows: &[(u64, f64)], options: &RecogniseOptions) -> Result<Reco
     check(rows, options)?;
     let (rows, left_out) = without_stray_end(rows);
     let digits = Digits::of(rows.iter().map(|&(_, y)| y));
-    // Digits can be read in two ways; the finer one first, because few digits may just be round numbers.
-    let finer = with_reading(rows, options, &digits, Reading::Finer)?;
+    // Digits can be read in three ways; the finest first, because few digits may just be round numbers.
+    let exact = with_reading(rows, options, &digits, Reading::Exact)?;
+    let finer = if exact.is_recognised(options) && exact.exact {
+        exact
+    } else {
+        with_reading(rows, options, &digits, Reading::Finer)?
+    };
     let mut found = if finer.is_recognised(options) && finer.exact {
         finer
     } else {
@@ -191,8 +196,34 @@ impl Recognised {
     }
 }
 
-/// Tries the place of the rows that their steps suggest, and where the rates then speak of another, that one.
+/// As [`placed`]; where no row may stand at the peak, also with short numbers above the largest rate for it.
 fn with_reading(
+    rows: &[(u64, f64)],
+    options: &RecogniseOptions,
+    digits: &Digits,
+    reading: Reading,
+) -> Result<Recognised, RecogniseError> {
+    let found = placed(rows, options, digits, reading)?;
+    if (found.is_recognised(options) && found.exact) || options.peak_lr.is_some() {
+        return Ok(found);
+    }
+    let largest = rows.iter().fold(0.0, |peak: f64, row| peak.max(row.1));
+    for peak in rounding::short_above(largest).filter(|&peak| bounds::PEAK_RATE.holds(peak)) {
+        let stated = RecogniseOptions { peak_lr: Some(peak), ..options.clone() };
+        if let Ok(mut better) = placed(rows, &stated, digits, reading)
+            && better.is_recognised(options)
+            && better.exact
+            && better.warmup_known
+        {
+            better.notes.push(format!("the peak rate {peak:e} lies between two rows"));
+            return Ok(better);
+        }
+    }
+    Ok(found)
+}
+
+/// Tries the place of the rows that their steps suggest, and where the rates then speak of another, that one.
+fn placed(
     rows: &[(u64, f64)],
     options: &RecogniseOptions,
     digits: &Digits,
@@ -244,6 +275,8 @@ fn attempt(
         return Err(RecogniseError::AllZero);
     }
     let stated = options.peak_lr.unwrap_or(logged_peak);
+    let completed = if stated > logged_peak { warmup::with_peak(course, stated) } else { None };
+    let course = completed.as_deref().unwrap_or(course);
     let tol = digits.tolerance(stated.max(logged_peak), reading);
     let peak = rounding::shortest(stated, tol);
     let head = warmup::read(course, peak, tol, options);

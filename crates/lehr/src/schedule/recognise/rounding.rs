@@ -3,6 +3,8 @@
 /// How few digits are taken where both readings fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reading {
+    /// As not rounded: few digits are round numbers.
+    Exact,
     /// As the smaller of the two roundings.
     Finer,
     /// As the larger of the two: rates with few digits also have few decimals.
@@ -71,11 +73,22 @@ impl Digits {
             .flatten()
             .reduce(|a, b| if reading == Reading::Finer { a.min(b) } else { a.max(b) });
         match rounding {
+            Some(_) if reading == Reading::Exact => exact,
             Some(rounding) => rounding.max(exact),
             None if self.single || (is_short_but_for_single(peak) && digits(peak).0 > 6) => SINGLE * peak,
             None => exact,
         }
     }
+}
+
+/// Numbers of few digits that lie up to 5 % above a rate: the peak may lie between two rows.
+pub(super) fn short_above(value: f64) -> impl Iterator<Item = f64> {
+    (0..4_i32)
+        .filter_map(move |digits| {
+            let unit = 10f64.powi(value.log10().floor() as i32 - digits);
+            format!("{:.*e}", digits as usize, (value / unit).ceil() * unit).parse().ok()
+        })
+        .filter(move |&short: &f64| short > value && short <= 1.05 * value)
 }
 
 /// Digits behind the first, and the exponent of ten, of the shortest writing that reads back as the number.

@@ -64,6 +64,21 @@ pub(super) fn read(rows: &[Row], peak: f64, tol: f64, options: &RecogniseOptions
     head
 }
 
+/// The rows with the peak among them, where they rise on a line and fall again without a row at the peak.
+pub(super) fn with_peak(rows: &[Row], peak: f64) -> Option<Vec<Row>> {
+    let highest = (0..rows.len()).max_by(|&a, &b| rows[a].y.total_cmp(&rows[b].y))?;
+    if highest < 2 || rows[highest].y >= peak {
+        return None;
+    }
+    let (slope, length) = free_line(&rows[..highest], peak)?;
+    let before = rows[highest - 1];
+    let straight = (before.y - (peak - slope * (length - before.t as f64))).abs() <= 1e-3 * peak;
+    let t = whole(length, before.t + 1, rows[highest].t.max(before.t + 1) + 1_000_000);
+    let after = rows.partition_point(|row| row.t < t);
+    let free = rows.get(after).is_none_or(|row| row.t != t) && (highest..=highest + 1).contains(&after);
+    (straight && free).then(|| [&rows[..after], &[Row { t, y: peak }], &rows[after..]].concat())
+}
+
 fn from_rows(rows: &[Row], top: usize, peak: f64, tol: f64, options: &RecogniseOptions, head: &mut Head) {
     head.in_rows = true;
     head.known = true;
