@@ -5,7 +5,7 @@ use crate::desk::Desk;
 use crate::documents::Document;
 use crate::failure::Failure;
 use crate::reading::Reading;
-use lehr::{BranchPoint, Caveat, LossKind, ParamCount, Schedule, Split};
+use lehr::{BranchPoint, Caveat, LossKind, ParamCount, Split};
 use lehr_io::{Health, LoadedRun, Mapping, Note, ScheduleOrigin};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -82,10 +82,7 @@ impl RunLine {
         let Health { spikes, diverged, noise } = health;
         let meta = curve.meta();
         let whole = curve.schedule();
-        let (warmup, ratio) = match whole {
-            Schedule::Wsd(wsd) => (Some(wsd.warmup.0), Some(wsd.ratio())),
-            _ => (None, None),
-        };
+        let (warmup, ratio) = (whole.warmup().map(|warmup| warmup.0), whole.ratio());
         let (last_step, last_loss) = curve.last();
         Self {
             id: meta.id.clone(),

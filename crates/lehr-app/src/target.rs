@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use lehr::fit::Fit;
-use lehr::{AnnealingRatio, Schedule, Shape, Steps, Wsd};
+use lehr::{AnnealingRatio, Schedule, Shape, Steps, WsdSpec};
 use lehr_io::Note;
 
 /// The plan of a target run: its schedule, or what a warm-up–stable–decay schedule is made of.
@@ -51,14 +51,14 @@ impl Plan {
                         ((ratio.get() * *total as f64).round() as u64, shape)
                     }
                 };
-                Wsd {
+                WsdSpec {
                     peak_lr: *peak_lr,
                     total: Steps(*total),
                     warmup,
-                    warmup_lr: 0.0,
                     anneal: Steps(anneal),
                     shape,
                     final_lr: *final_lr,
+                    ..WsdSpec::default()
                 }
                 .checked()
                 .map(Schedule::Wsd)

@@ -4,10 +4,9 @@ use crate::error::{Place, ReadError};
 use crate::run_store::StoreManifest;
 use crate::source::Source;
 use crate::table::{self, Cell, Want, delimited::is_missing, shortened};
-use lehr::schedule::Piecewise;
 use lehr::{
     Arch, BranchPoint, LossKind, ParamCount, Params, RunMeta, Schedule, ScheduleError, Shape, Split, Steps,
-    Tokens, Wsd,
+    Tokens, WsdSpec,
 };
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -43,23 +42,6 @@ pub struct Rise {
     pub shape: Shape,
     /// Updates by which the peak comes before the stated warm-up's end: 1 where a trainer counts from 0.
     pub early: u64,
-}
-
-impl Rise {
-    /// The schedule with a warm-up of this shape.
-    fn applied_to(self, schedule: Schedule) -> Result<Schedule, ScheduleError> {
-        if self.shape == Shape::Linear {
-            return Ok(schedule);
-        }
-        let mut segments = schedule.segments().unwrap_or_default();
-        if let (Schedule::Wsd(wsd), Some(first)) = (&schedule, segments.first_mut())
-            && wsd.warmup.0 > 0
-        {
-            first.shape = self.shape;
-            return Piecewise::new(segments).map(Schedule::Piecewise);
-        }
-        Ok(schedule)
-    }
 }
 
 const ID: [&str; 4] = ["run_id", "run", "id", "name"];
@@ -400,7 +382,7 @@ impl Entry {
             None if warmup > 0 => rise.share * peak_lr,
             None => 0.0,
         };
-        let wsd = Wsd {
+        let wsd = WsdSpec {
             peak_lr,
             total: Steps(total),
             warmup: Steps(warmup),
@@ -408,11 +390,10 @@ impl Entry {
             anneal: Steps(anneal),
             shape,
             final_lr,
+            rise: if warmup > 0 { rise.shape } else { Shape::Linear },
+            ..WsdSpec::default()
         };
-        wsd.checked()
-            .and_then(|wsd| rise.applied_to(Schedule::Wsd(wsd)))
-            .map(Some)
-            .map_err(|error| self.schedule_error(error))
+        wsd.checked().map(|wsd| Some(Schedule::Wsd(wsd))).map_err(|error| self.schedule_error(error))
     }
 
     /// The word that names the family of the run's schedule.
@@ -543,14 +524,5 @@ pub(crate) fn split(text: &str) -> Option<Split> {
 
 /// The shape that a word names, under the names that trainers use.
 pub(crate) fn shape(text: &str) -> Option<Shape> {
-    Some(match text {
-        "linear" => Shape::Linear,
-        "cosine" | "cos" => Shape::Cosine,
-        "sqrt" | "1-sqrt" | "one_minus_sqrt" | "minus_sqrt" | "1-√p" => Shape::OneMinusSqrt,
-        "exponential" | "exp" => Shape::Exponential,
-        "geometric" => Shape::Geometric,
-        "inverse" => Shape::Inverse,
-        "square" => Shape::Power(2.0),
-        _ => Shape::Power(text.strip_prefix("power:")?.parse().ok()?),
-    })
+    text.parse().ok()
 }

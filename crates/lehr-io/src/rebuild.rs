@@ -106,9 +106,9 @@ pub fn family(schedule: &Schedule) -> String {
     let family = schedule.family();
     match (family, schedule) {
         (Family::Wsd, Schedule::Wsd(wsd)) => format!("wsd {}", wsd.shape),
-        (Family::Wsd, Schedule::Piecewise(pieces)) => {
-            pieces.segments().last().map_or_else(|| family.to_string(), |last| format!("wsd {}", last.shape))
-        }
+        (Family::Wsd, Schedule::Piecewise(_)) => schedule
+            .annealing()
+            .map_or_else(|| family.to_string(), |annealing| format!("wsd {}", annealing.shape)),
         (Family::Piecewise, Schedule::Piecewise(pieces)) => format!("{} pieces", pieces.segments().len()),
         _ => family.to_string(),
     }

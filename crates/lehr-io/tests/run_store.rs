@@ -52,7 +52,7 @@ fn schedule() -> impl Strategy<Value = Schedule> {
     );
     let pieces =
         prop::collection::vec((1_u64..500, 0.0_f64..1e-2, 0.0_f64..1e-2, shape()), 1..6).prop_map(|pieces| {
-            let segment = |(updates, from, to, shape)| Segment { updates: Steps(updates), from, to, shape };
+            let segment = |(updates, from, to, shape)| Segment::new(Steps(updates), from, to, shape);
             Schedule::Piecewise(Piecewise::new(pieces.into_iter().map(segment).collect()).unwrap())
         });
     let sampled = prop::collection::vec(1e-9_f64..1e-2, 1..60)

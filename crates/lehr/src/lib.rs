@@ -14,6 +14,7 @@
 //! trunk, branch, law, coefficient, forecast, regret, plateau, caveat.
 
 pub mod batch;
+pub mod bounds;
 pub mod caveat;
 pub mod cost;
 pub mod curve;
@@ -35,5 +36,5 @@ pub use caveat::Caveat;
 pub use curve::{Arch, BranchPoint, Curve, CurveError, LossKind, ParamCount, RunMeta, Split};
 pub use features::{FeatureDefinition, RunFeatures};
 pub use law::{Coefficient, Law};
-pub use schedule::{Schedule, ScheduleError, Segment, Shape, Wsd};
+pub use schedule::{Schedule, ScheduleError, Segment, Shape, Wsd, WsdSpec};
 pub use units::{AnnealingRatio, Params, Steps, Tokens};

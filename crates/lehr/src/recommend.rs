@@ -5,7 +5,7 @@ use crate::features::RunFeatures;
 use crate::fit::resample::Method;
 use crate::fit::{Fit, differences};
 use crate::forecast::{Estimate, ForecastError, Reach, Ready, Setting, caveats, spread_of};
-use crate::schedule::{Schedule, ScheduleError, Shape, Wsd};
+use crate::schedule::{Schedule, ScheduleError, Shape, WsdSpec};
 use crate::units::Steps;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -147,16 +147,16 @@ impl Target {
     /// The target's schedule at annealing length D.
     ///
     /// # Errors
-    /// As [`Wsd::checked`].
+    /// As [`WsdSpec::checked`].
     pub fn schedule(&self, anneal: Steps) -> Result<Schedule, ScheduleError> {
-        Wsd {
+        WsdSpec {
             peak_lr: self.peak_lr,
             total: self.total,
             warmup: self.warmup,
-            warmup_lr: 0.0,
             anneal,
             shape: self.shape,
             final_lr: self.final_lr,
+            ..WsdSpec::default()
         }
         .checked()
         .map(Schedule::Wsd)

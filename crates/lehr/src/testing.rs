@@ -10,7 +10,7 @@
 
 use crate::features::{FeatureDefinition, RunFeatures};
 use crate::law::{Law, Scale};
-use crate::schedule::{Piecewise, Sampled, Schedule, Segment, Shape, Wsd};
+use crate::schedule::{Piecewise, Sampled, Schedule, Segment, Shape, WsdSpec};
 use crate::units::{Params, Steps, Tokens};
 
 /// Steps of the finite differences, relative to the coefficient.
@@ -28,17 +28,13 @@ const PADDING_TOLERANCE: f64 = 5e-4;
 #[must_use]
 pub fn schedules() -> Vec<(&'static str, Schedule)> {
     let wsd = |anneal, shape, final_lr| {
-        Schedule::Wsd(Wsd {
-            peak_lr: 8e-4,
-            total: Steps(6_000),
-            warmup: Steps(300),
-            warmup_lr: 0.0,
-            anneal: Steps(anneal),
-            shape,
-            final_lr,
-        })
+        let (total, warmup, anneal) = (Steps(6_000), Steps(300), Steps(anneal));
+        WsdSpec { peak_lr: 8e-4, total, warmup, anneal, shape, final_lr, ..WsdSpec::default() }
+            .checked()
+            .map(Schedule::Wsd)
+            .expect("the constants fit together")
     };
-    let segment = |updates, from, to, shape| Segment { updates: Steps(updates), from, to, shape };
+    let segment = |updates, from, to, shape| Segment::new(Steps(updates), from, to, shape);
     let piecewise =
         |segments| Piecewise::new(segments).map_or_else(|_| wsd(0, Shape::Linear, 8e-4), Schedule::Piecewise);
     vec![

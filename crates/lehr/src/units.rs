@@ -65,40 +65,103 @@ display_number!(Steps, Tokens, Params, AnnealingRatio);
 /// The text is no count.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "'{0}' is no whole number; expected digits, optionally with k, M or B, such as 24000, 24k, 1.5M or 0.4B"
+    "'{0}' is no whole number; expected digits, optionally with k, M, B or T, such as 24000, 24k, 1.5M or 0.4B, and at most 10^18"
 )]
 pub struct CountError(pub String);
 
-/// Reads a whole number that may end in k (10³), M (10⁶) or B (10⁹); the result must be whole.
+/// Reads a whole number that may end in k (10³), M (10⁶), B or G (10⁹) or T (10¹²); the result must be whole.
+///
+/// The one grammar of counts: schedule texts, options and files read them alike. Underscores between digits, an
+/// exponent (`1e9`) and a space before the unit are allowed; the arithmetic is exact.
 ///
 /// # Errors
-/// [`CountError`] for anything else, a fraction of one included.
+/// [`CountError`] for anything else, a fraction of one and more than 10¹⁸ included.
 ///
 /// # Examples
 /// ```
 /// use lehr::units::parse_count;
 /// assert_eq!(parse_count("24k"), Ok(24_000));
 /// assert_eq!(parse_count("1.5M"), Ok(1_500_000));
+/// assert_eq!(parse_count("1.3 B"), Ok(1_300_000_000));
+/// assert_eq!(parse_count("2e4"), Ok(20_000));
 /// assert!(parse_count("0.2").is_err());
 /// ```
 pub fn parse_count(text: &str) -> Result<u64, CountError> {
+    const MOST: u128 = 1_000_000_000_000_000_000;
     let refused = || CountError(text.to_owned());
     let plain = text.trim().replace('_', "");
-    let (digits, scale) = match plain.char_indices().last() {
-        Some((at, 'k' | 'K')) => (&plain[..at], 1e3),
-        Some((at, 'm' | 'M')) => (&plain[..at], 1e6),
-        Some((at, 'b' | 'B' | 'g' | 'G')) => (&plain[..at], 1e9),
-        _ => (plain.as_str(), 1.0),
+    let (number, unit) = match plain.char_indices().last() {
+        Some((at, 'k' | 'K')) => (&plain[..at], 3),
+        Some((at, 'm' | 'M')) => (&plain[..at], 6),
+        Some((at, 'b' | 'B' | 'g' | 'G')) => (&plain[..at], 9),
+        Some((at, 't' | 'T')) => (&plain[..at], 12),
+        _ => (plain.as_str(), 0),
     };
-    if let (Ok(whole), true) = (digits.parse::<u64>(), scale == 1.0) {
-        return Ok(whole);
+    let number = number.trim();
+    let number = number.strip_prefix('+').unwrap_or(number);
+    let (mantissa, exponent) = match number.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().map_err(|_| refused())?),
+        None => (number, 0),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) || fraction.len() > 1_000 {
+        return Err(refused());
     }
-    let value = digits.parse::<f64>().map_err(|_| refused())? * scale;
-    let whole = value.round();
-    // Above 2⁵³ not every whole number has a value of its own.
-    if (0.0..9.0e15).contains(&whole) && (value - whole).abs() <= 1e-9 * whole.max(1.0) {
-        Ok(whole as u64)
-    } else {
-        Err(refused())
+    // The digits are moved by so many powers of ten; zeros that only fill are none of them.
+    let significant = digits.trim_start_matches('0').trim_end_matches('0');
+    if significant.is_empty() {
+        return Ok(0);
+    }
+    let filled = digits.len() - digits.trim_end_matches('0').len();
+    let power = i64::from(exponent) + i64::from(unit) + filled as i64 - fraction.len() as i64;
+    if !(0..=18).contains(&power) || significant.len() > 19 {
+        return Err(refused());
+    }
+    let value = significant.parse::<u128>().map_err(|_| refused())? * 10_u128.pow(power as u32);
+    u64::try_from(value).ok().filter(|&value| u128::from(value) <= MOST).ok_or_else(refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_count;
+
+    #[test]
+    fn counts_are_read_exactly_and_nothing_else_is() {
+        for (text, value) in [
+            ("0", 0),
+            ("0.0k", 0),
+            ("007", 7),
+            ("24_000", 24_000),
+            ("1.2345678901M", 0),
+            ("0.4B", 400_000_000),
+            ("1.5T", 1_500_000_000_000),
+            ("9007199254740993", 9_007_199_254_740_993),
+            ("1000000000000000000", 1_000_000_000_000_000_000),
+            ("1e3k", 1_000_000),
+            ("50e-1", 5),
+        ] {
+            match value {
+                0 if !text.starts_with('0') => assert!(parse_count(text).is_err(), "{text}"),
+                value => assert_eq!(parse_count(text), Ok(value), "{text}"),
+            }
+        }
+        for text in [
+            "",
+            "k",
+            ".",
+            "-1",
+            "1.5",
+            "1e400",
+            "inf",
+            "nan",
+            "0x10",
+            "1001P",
+            "18446744073709551615",
+            "1e19",
+            "é",
+        ] {
+            assert!(parse_count(text).is_err(), "{text}");
+        }
     }
 }

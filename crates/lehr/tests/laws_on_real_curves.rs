@@ -7,7 +7,7 @@
 use lehr::fit::{FitOptions, evaluate, fit_point};
 use lehr::law::{self, Law};
 use lehr::schedule::{Piecewise, Segment};
-use lehr::{Curve, FeatureDefinition, RunMeta, Schedule, Shape, Steps, Wsd};
+use lehr::{Curve, FeatureDefinition, RunMeta, Schedule, Shape, Steps, WsdSpec};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/curves/multi-power-law");
 const TRAIN: [&str; 3] = ["cosine_24000", "constant_24000", "wsdcon_9"];
@@ -19,20 +19,20 @@ const TEST: [&str; 6] =
 fn schedule(name: &str) -> Schedule {
     let wsd = |total: u64, anneal: u64, shape, final_lr| {
         Schedule::Wsd(
-            Wsd {
+            WsdSpec {
                 peak_lr: 3e-4,
                 total: Steps(total),
                 warmup: Steps(2160),
-                warmup_lr: 0.0,
                 anneal: Steps(anneal),
                 shape,
                 final_lr,
+                ..WsdSpec::default()
             }
             .checked()
             .unwrap(),
         )
     };
-    let segment = |updates, from, to| Segment { updates: Steps(updates), from, to, shape: Shape::Linear };
+    let segment = |updates, from, to| Segment::new(Steps(updates), from, to, Shape::Linear);
     match name {
         "constant_24000" => wsd(24_000, 0, Shape::Linear, 3e-4),
         "constant_72000" => wsd(72_000, 0, Shape::Linear, 3e-4),

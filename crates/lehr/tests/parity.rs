@@ -3,7 +3,7 @@
 use lehr::features::{AsmtDefinition, Momentum, asmt};
 use lehr::fit::Criterion;
 use lehr::law::{self, exact_gain};
-use lehr::{FeatureDefinition, Params, RunFeatures, Shape, Steps, Tokens, Wsd};
+use lehr::{FeatureDefinition, Params, RunFeatures, Shape, Steps, Tokens, WsdSpec};
 use serde_json::Value;
 
 fn reference() -> Value {
@@ -41,14 +41,14 @@ fn schedules_have_the_reference_rates() {
             "one_minus_sqrt" => Shape::OneMinusSqrt,
             other => panic!("unknown shape {other}"),
         };
-        let built = Wsd {
+        let built = WsdSpec {
             peak_lr: wsd["peak_lr"].as_f64().unwrap(),
             total: Steps(1000),
             warmup: Steps(wsd["warmup"].as_u64().unwrap()),
-            warmup_lr: 0.0,
             anneal: Steps(wsd["anneal"].as_u64().unwrap()),
             shape,
             final_lr: wsd["final_lr"].as_f64().unwrap(),
+            ..WsdSpec::default()
         };
         let built = lehr::Schedule::Wsd(built.checked().unwrap()).rates();
         let wanted = numbers(&schedule["rates"]);

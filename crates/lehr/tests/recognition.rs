@@ -1,7 +1,7 @@
 //! Schedules read back from logged rows: generated ones, and the public curves where they are present.
 
 use lehr::schedule::{Family, RecogniseError, RecogniseOptions, Recognised, recognise};
-use lehr::{Schedule, Shape, Steps, Wsd};
+use lehr::{Schedule, Shape, Steps, WsdSpec};
 use proptest::prelude::*;
 
 fn rows(schedule: &Schedule, stride: u64) -> Vec<(u64, f64)> {
@@ -33,9 +33,9 @@ proptest! {
         let peak_lr = f64::from(peak) * 1e-5;
         let last = if shape == Shape::Geometric && last == 0.0 { 0.1 } else { last };
         let anneal = Steps((anneal * total as f64) as u64);
-        let truth = Wsd {
-            peak_lr, total: Steps(total), warmup: Steps(warmup), warmup_lr: 0.0, anneal, shape,
-            final_lr: (last * peak_lr * 1e9).round() / 1e9,
+        let truth = WsdSpec {
+            peak_lr, total: Steps(total), warmup: Steps(warmup), anneal, shape,
+            final_lr: (last * peak_lr * 1e9).round() / 1e9, ..WsdSpec::default()
         };
         let schedule = Schedule::Wsd(truth.clone().checked().unwrap());
         let options = RecogniseOptions { total: Some(Steps(total)), ..RecogniseOptions::default() };

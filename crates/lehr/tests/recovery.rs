@@ -3,7 +3,7 @@
 use lehr::fit::{FitOptions, evaluate, fit, fit_point};
 use lehr::forecast::Setting;
 use lehr::recommend::{RecommendOptions, Target, recommend_ratio};
-use lehr::{Curve, Params, RunMeta, Schedule, Shape, Steps, Wsd, law};
+use lehr::{Curve, Params, RunMeta, Schedule, Shape, Steps, WsdSpec, law};
 use std::collections::BTreeMap;
 
 /// The simulated runs, their schedules rebuilt from what the manifest says.
@@ -32,15 +32,16 @@ fn curves() -> Vec<Curve> {
             let ratio = number("annealing_ratio");
             // A ratio of 1 stands for everything after the warm-up.
             let anneal = if ratio == 1.0 { total - warmup } else { (ratio * total as f64).round() as u64 };
-            let wsd = Wsd {
+            let wsd = WsdSpec {
                 peak_lr: number("peak_lr"),
                 total: Steps(total),
                 warmup: Steps(warmup),
-                warmup_lr: 0.0,
                 anneal: Steps(anneal),
                 shape,
                 final_lr: number("final_lr"),
+                ..WsdSpec::default()
             };
+            let wsd = wsd.checked().expect("a schedule");
             let meta =
                 RunMeta { params: Some(Params(number("params_non_embedding") as u64)), ..RunMeta::named(id) };
             let (step, loss) = points.remove(id).expect("every run has points");

@@ -1,7 +1,7 @@
 //! Schedules: exact rates, sums, phases, text and stored forms, refusals.
 
 use lehr::schedule::{Family, Phase, ScheduleTextError};
-use lehr::{AnnealingRatio, Schedule, ScheduleError, Segment, Shape, Steps, Wsd};
+use lehr::{AnnealingRatio, Schedule, ScheduleError, Segment, Shape, Steps, WsdSpec};
 use proptest::prelude::*;
 
 fn read(text: &str) -> Schedule {
@@ -24,21 +24,34 @@ fn any_shape() -> impl Strategy<Value = Shape> {
     ]
 }
 
-fn any_wsd() -> impl Strategy<Value = Wsd> {
-    (1e-6..1.0, 1_u64..3000, 0.0..=1.0, 0.0..=1.0, any_shape(), prop_oneof![Just(0.0), 0.0..=1.0], 0.0..=1.0)
-        .prop_map(|(peak_lr, total, w, d, shape, last, start)| {
-            let warmup = (w * total as f64 * 0.5) as u64;
-            let anneal = (d * (total - warmup) as f64) as u64;
-            let needs = matches!(shape, Shape::Geometric | Shape::Inverse);
-            let final_lr = peak_lr * if needs && last == 0.0 { 0.1 } else { last };
-            let (total, warmup, anneal) = (Steps(total), Steps(warmup), Steps(anneal));
-            Wsd { peak_lr, total, warmup, warmup_lr: start * peak_lr, anneal, shape, final_lr }
-        })
+fn any_wsd() -> impl Strategy<Value = WsdSpec> {
+    let rise = prop_oneof![3 => Just(Shape::Linear), 1 => Just(Shape::Cosine)];
+    let lag = prop_oneof![3 => Just(0_u64), 1 => 1_u64..5];
+    let numbers = (
+        1e-6..1.0,
+        8_u64..3000,
+        0.0..=1.0,
+        0.0..=1.0,
+        any_shape(),
+        prop_oneof![Just(0.0), 0.0..=1.0],
+        0.0..=1.0,
+    );
+    (numbers, rise, lag).prop_map(|((peak_lr, total, w, d, shape, last, start), rise, late)| {
+        let warmup = (w * total as f64 * 0.5) as u64;
+        let anneal = (d * (total - warmup) as f64) as u64;
+        let needs = matches!(shape, Shape::Geometric | Shape::Inverse);
+        let final_lr = peak_lr * if needs && last == 0.0 { 0.1 } else { last };
+        let (total, warmup, anneal) = (Steps(total), Steps(warmup), Steps(anneal));
+        let unreached = Steps(late.min(anneal.0));
+        let total = Steps(total.0 + late - unreached.0);
+        let (warmup_lr, late) = (start * peak_lr, Steps(late));
+        WsdSpec { peak_lr, total, warmup, warmup_lr, rise, anneal, shape, final_lr, late, unreached }
+    })
 }
 
 fn any_schedule() -> impl Strategy<Value = Schedule> {
     let segment = (1_u64..200, 1e-6..1.0, 1e-6..1.0, any_shape())
-        .prop_map(|(updates, from, to, shape)| Segment { updates: Steps(updates), from, to, shape });
+        .prop_map(|(updates, from, to, shape)| Segment::new(Steps(updates), from, to, shape));
     prop_oneof![
         3 => any_wsd().prop_map(|wsd| Schedule::Wsd(wsd.checked().unwrap())),
         2 => proptest::collection::vec(segment, 1..6).prop_map(|list| Schedule::piecewise(list).unwrap()),
@@ -83,7 +96,7 @@ proptest! {
     #[test]
     fn annealing_never_rises_and_warm_up_never_falls(wsd in any_wsd()) {
         let wsd = wsd.checked().unwrap();
-        let (warmup, start) = (wsd.warmup.0 as usize, wsd.anneal_start().0 as usize);
+        let (warmup, start) = ((wsd.late.0 + wsd.warmup.0) as usize, wsd.anneal_start().0 as usize);
         let rates = Schedule::Wsd(wsd).rates();
         prop_assert!(rates[..warmup].windows(2).all(|pair| pair[1] >= pair[0]));
         prop_assert!(rates[start.saturating_sub(1)..].windows(2).all(|pair| pair[1] <= pair[0]));

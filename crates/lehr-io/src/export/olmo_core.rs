@@ -42,15 +42,15 @@ fn stages(segments: &[Segment]) -> Vec<Stage> {
             from = segment.lr(1);
             updates -= 1;
         }
-        rate = segment.to;
+        rate = segment.last_lr();
         if updates == 0 {
             continue;
         }
         let skipped = segment.updates.0 - updates;
         let straight = matches!(segment.shape, Shape::Linear) || segment.from == segment.to;
-        if straight || (segment.shape == Shape::Cosine && skipped == 0) {
+        if straight || (segment.shape == Shape::Cosine && skipped == 0 && segment.whole == segment.updates) {
             let cosine = segment.shape == Shape::Cosine && !straight;
-            stages.push(Stage { duration: updates, cosine, start: from, end: segment.to });
+            stages.push(Stage { duration: updates, cosine, start: from, end: segment.last_lr() });
             continue;
         }
         // Nodes dense near the start, where 1 − √p is steep.
@@ -101,6 +101,8 @@ fn write(request: &Request<'_>) -> Result<Draft, ExportError> {
         _ => 0.0,
     };
     if let (Schedule::Wsd(wsd), Ok(plan)) = (schedule, Plan::new("olmo-core", schedule, wanted, from))
+        && wsd.rise == Shape::Linear
+        && wsd.late.0 == 0
         && plan.shape == Shape::Linear
         && plan.anneal > 0
         && plan.last < plan.peak

@@ -19,7 +19,7 @@ pub(super) const EXPORTER: Exporter = Exporter {
 
 /// A segment as an optax schedule of the count since `n = 0`, where its first update has n = 1.
 fn schedule_of(segment: &Segment) -> String {
-    let (a, b, n) = (plain(segment.from), plain(segment.to), segment.updates);
+    let (a, b, n) = (plain(segment.from), plain(segment.to), segment.whole);
     if segment.from == segment.to {
         return format!("optax.constant_schedule({a})");
     }

@@ -49,7 +49,7 @@ impl<'a> Plan<'a> {
         }
         let (anneal, shape, last) = match rest {
             [] => (0, Shape::Linear, peak),
-            [fall] if fall.from == peak && fall.to <= peak => (fall.updates.0, fall.shape, fall.to),
+            [fall] if fall.from == peak && fall.to <= peak => (fall.updates.0, fall.shape, fall.last_lr()),
             _ => return Err(refused("it knows one warm-up, one stable phase and one annealing")),
         };
         if peak == 0.0 {

@@ -43,7 +43,10 @@ pub(super) fn snippet(schedule: &Schedule, updates_done: u64) -> String {
         if schedule.to_string().len() < 200 { schedule.to_string() } else { "given by its rates".to_owned() },
         plain(schedule.peak_lr()),
     );
-    match schedule.segments() {
+    // The beginning of a longer curve has no line in the table of segments: its rates are given one by one.
+    let whole =
+        |segments: &Vec<lehr::Segment>| segments.iter().all(|segment| segment.whole == segment.updates);
+    match schedule.segments().filter(whole) {
         Some(segments) => {
             let mut shapes: Vec<Shape> = Vec::new();
             for segment in segments.iter().filter(|segment| segment.from != segment.to) {

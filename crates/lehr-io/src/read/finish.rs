@@ -12,7 +12,7 @@ use crate::rebuild::{self, Known, ScheduleOrigin};
 use crate::rows::{Points, RawRun};
 use crate::source::Source;
 use crate::stitch::stitch;
-use lehr::schedule::{Family, RecogniseOptions, Sampled, recognise};
+use lehr::schedule::{Family, RecogniseOptions, recognise};
 use lehr::{Caveat, Curve, LossKind, ParamCount, Params, RunMeta, Schedule, Split, Steps, Tokens};
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -465,6 +465,8 @@ impl Finish<'_> {
         let options = RecogniseOptions {
             total: raw.total.or_else(|| (last > rates[rates.len() - 1].0).then_some(last)).map(Steps),
             warmup: self.assumed_warmup(raw, rates).map(Steps),
+            // Such a trainer's rows hold the rates of their own updates.
+            offset: raw.rates_of_before.then_some(0),
             ..RecogniseOptions::default()
         };
         let found = recognise(rates, &options).map_err(|error| ReadError::Recognise {
@@ -476,21 +478,6 @@ impl Finish<'_> {
             self.note("schedule", &raw.id, note.clone());
         }
         let is_family = |family: Family| !matches!(family, Family::Piecewise | Family::Sampled);
-        if raw.rates_of_before
-            && !is_family(found.family)
-            && let Some((schedule, family)) = one_later(rates, &options)
-        {
-            self.note(
-                "schedule",
-                &raw.id,
-                format!("{family}, one update late: update t uses what the scheduler says for t − 1"),
-            );
-            let residual = rebuild::residual(&schedule, rates);
-            return Ok((
-                schedule,
-                ScheduleOrigin { known: Known::Recognised, family, residual, rows: rates.len() },
-            ));
-        }
         let recognised = is_family(found.family);
         let origin = ScheduleOrigin {
             known: if recognised { Known::Recognised } else { Known::Rows },
@@ -529,26 +516,6 @@ impl Finish<'_> {
         ));
         Some(warmup)
     }
-}
-
-/// The schedule of a trainer whose update t uses what its scheduler says for t − 1: the family is recognised one update
-/// earlier, and every rate of it is kept as it was used.
-fn one_later(rates: &[(u64, f64)], options: &RecogniseOptions) -> Option<(Schedule, String)> {
-    /// More updates are not kept one by one.
-    const MOST: u64 = 4_000_000;
-    let asked: Vec<(u64, f64)> =
-        rates.iter().filter(|(step, _)| *step > 1).map(|&(step, lr)| (step - 1, lr)).collect();
-    let options = RecogniseOptions { warmup: None, offset: Some(0), ..options.clone() };
-    let found = recognise(&asked, &options).ok()?;
-    let total = found.schedule.total().0;
-    if matches!(found.family, Family::Piecewise | Family::Sampled) || !(3..=MOST).contains(&total) {
-        return None;
-    }
-    // A linear warm-up goes on backwards to update 0; without one the first rate is the peak.
-    let (first, second) = (found.schedule.lr(1), found.schedule.lr(2));
-    let begin = if second > first { (2.0 * first - second).max(0.0) } else { first };
-    let dense = std::iter::once(begin).chain((1..total).map(|t| found.schedule.lr(t))).collect();
-    Some((Schedule::Sampled(Sampled::new(dense).ok()?), rebuild::family(&found.schedule)))
 }
 
 fn split_word(split: Split) -> &'static str {

@@ -2,7 +2,7 @@
 
 use lehr::fit::{FitOptions, PointFit, evaluate, fit_point};
 use lehr::law::{self, Law};
-use lehr::{Curve, Params, RunMeta, Schedule, Shape, Steps, Tokens, Wsd};
+use lehr::{Curve, Params, RunMeta, Schedule, Shape, Steps, Tokens, WsdSpec};
 use lehr_io::{ReadError, ReadOptions, Source, for_each_run};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -53,14 +53,14 @@ pub fn steplaw() -> Option<Vec<Curve>> {
             let total = number("total_steps") as u64;
             let warmup = (number("warmup_steps") as u64).min(total / 2);
             let schedule = Schedule::Wsd(
-                Wsd {
+                WsdSpec {
                     peak_lr: number("peak_lr"),
                     total: Steps(total),
                     warmup: Steps(warmup),
-                    warmup_lr: 0.0,
                     anneal: Steps(total - warmup),
                     shape: Shape::Cosine,
                     final_lr: number("final_lr"),
+                    ..WsdSpec::default()
                 }
                 .checked()
                 .unwrap(),

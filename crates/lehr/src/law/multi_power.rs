@@ -417,7 +417,7 @@ mod tests {
             let ratio = AnnealingRatio::new(ratio).unwrap();
             Schedule::Wsd(Wsd::new(3e-4, Steps(24_000), Steps(2_160), ratio, shape, final_lr).unwrap())
         };
-        let segment = |updates, from, to| Segment { updates: Steps(updates), from, to, shape: Shape::Linear };
+        let segment = |updates, from, to| Segment::new(Steps(updates), from, to, Shape::Linear);
         let two_stage = Piecewise::new(vec![
             segment(2_160, 0.0, 3e-4),
             segment(6_000, 3e-4, 3e-4),

@@ -55,12 +55,7 @@ pub fn optimise_free_schedule(
     let build = |level: &[f64]| -> Result<Schedule, RecommendError> {
         let mut segments = Vec::with_capacity(knots.len() + 1);
         if warmup > 0 {
-            segments.push(Segment {
-                updates: target.warmup,
-                from: 0.0,
-                to: target.peak_lr,
-                shape: Shape::Linear,
-            });
+            segments.push(Segment::new(target.warmup, 0.0, target.peak_lr, Shape::Linear));
         }
         let (mut at, mut from) = (warmup, target.peak_lr);
         for (&t, &to) in knots.iter().zip(level) {
@@ -68,8 +63,9 @@ pub fn optimise_free_schedule(
                 // One segment where the rate stands still.
                 Some(last) if last.from == from && last.to == from && from == to && at > warmup => {
                     last.updates.0 += t - at;
+                    last.whole = last.updates;
                 }
-                _ => segments.push(Segment { updates: Steps(t - at), from, to, shape: Shape::Linear }),
+                _ => segments.push(Segment::new(Steps(t - at), from, to, Shape::Linear)),
             }
             (at, from) = (t, to);
         }

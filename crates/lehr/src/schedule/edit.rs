@@ -1,27 +1,12 @@
 //! Cutting a schedule short, letting it go on, branching from it.
 
-use super::{Piecewise, Schedule, ScheduleError, Segment, Shape, check_rate, check_updates};
+use super::error::{check_rate, check_sampled, check_updates};
+use super::{Piecewise, Schedule, ScheduleError, Segment, Shape};
 use crate::units::Steps;
 
-impl Segment {
-    /// The first `m` updates as a segment, where a part of the curve has the same shape again.
-    fn head(&self, m: u64) -> Option<Self> {
-        let same = match self.shape {
-            Shape::Linear | Shape::Geometric | Shape::Inverse => true,
-            Shape::Power(beta) => beta == 1.0,
-            Shape::Cosine | Shape::OneMinusSqrt | Shape::Exponential => false,
-        };
-        (same || self.from == self.to || m == self.updates.0).then(|| Self {
-            updates: Steps(m),
-            to: self.lr(m),
-            ..*self
-        })
-    }
-}
-
 impl Schedule {
-    /// The first `upto` updates. A cut inside a segment whose part is no such segment again (cosine, 1−√p,
-    /// exponential, powers) gives a sampled schedule with the same rates.
+    /// The first `upto` updates, with the same rates. A cut inside a segment whose part is no such segment again (cosine,
+    /// 1−√p, exponential, powers) gives the beginning of the longer one.
     ///
     /// # Errors
     /// [`ScheduleError::Outside`] when `upto` is 0 or beyond the horizon.
@@ -33,47 +18,41 @@ impl Schedule {
         if upto == total {
             return Ok(self.clone());
         }
+        if let Self::Sampled(sampled) = self {
+            return Self::sampled(sampled.rates()[..upto.0 as usize].to_vec());
+        }
         if let Self::Wsd(wsd) = self
-            && upto >= wsd.warmup
+            && upto.0 >= wsd.late.0 + wsd.warmup.0
             && upto <= wsd.anneal_start()
         {
-            let mut wsd = wsd.clone();
-            (wsd.total, wsd.anneal, wsd.final_lr) = (upto, Steps(0), wsd.peak_lr);
-            return wsd.checked().map(Self::Wsd);
+            let mut spec = wsd.to_spec();
+            (spec.total, spec.anneal, spec.final_lr) = (upto, Steps(0), wsd.peak_lr);
+            spec.unreached = Steps(0);
+            return spec.checked().map(Self::Wsd);
         }
         if let Self::Wsd(wsd) = self
             && upto > wsd.anneal_start()
         {
             let done = Steps(upto.0 - wsd.anneal_start().0);
-            let whole =
-                Segment { updates: wsd.anneal, from: wsd.peak_lr, to: wsd.final_lr, shape: wsd.shape };
-            if let Some(part) = whole.head(done.0) {
-                let mut wsd = wsd.clone();
-                (wsd.total, wsd.anneal, wsd.final_lr) = (upto, done, part.to);
-                return wsd.checked().map(Self::Wsd);
+            let part = Segment::new(wsd.anneal, wsd.peak_lr, wsd.final_lr, wsd.shape).head(done);
+            if part.updates == part.whole {
+                let mut spec = wsd.to_spec();
+                (spec.total, spec.anneal, spec.final_lr) = (upto, done, part.to);
+                spec.unreached = Steps(0);
+                return spec.checked().map(Self::Wsd);
             }
         }
         let mut left = upto.0;
-        let mut parts = Some(Vec::new());
-        for segment in self.segments().unwrap_or_default() {
+        let mut kept = Vec::new();
+        for segment in self.parts().unwrap_or_default().iter() {
             if left == 0 {
                 break;
             }
             let taken = segment.updates.0.min(left);
             left -= taken;
-            match (segment.head(taken), parts.as_mut()) {
-                (Some(part), Some(list)) => list.push(part),
-                _ => parts = None,
-            }
+            kept.push(if taken == segment.updates.0 { *segment } else { segment.head(Steps(taken)) });
         }
-        match parts {
-            Some(parts) if !parts.is_empty() => Self::piecewise(parts),
-            _ => {
-                let mut rates = self.rates();
-                rates.truncate(upto.0 as usize);
-                Self::sampled(rates)
-            }
-        }
+        Self::piecewise(kept)
     }
 
     /// The schedule with `more` updates at its last rate appended.
@@ -85,19 +64,19 @@ impl Schedule {
         let rate = self.lr(self.total().0);
         match self {
             Self::Wsd(wsd) if wsd.anneal.0 == 0 => {
-                let mut wsd = wsd.clone();
-                wsd.total.0 = wsd.total.0.saturating_add(more.0);
-                wsd.checked().map(Self::Wsd)
+                let mut spec = wsd.to_spec();
+                spec.total.0 = spec.total.0.saturating_add(more.0);
+                spec.checked().map(Self::Wsd)
             }
             Self::Sampled(sampled) => {
-                check_updates("the whole schedule", sampled.rates().len() as u64 + more.0)?;
+                check_sampled("the whole schedule", (sampled.rates().len() as u64).saturating_add(more.0))?;
                 let mut rates = sampled.rates().to_vec();
                 rates.resize(rates.len() + more.0 as usize, rate);
                 Self::sampled(rates)
             }
             _ => {
                 let mut segments = self.segments().unwrap_or_default();
-                segments.push(Segment { updates: more, from: rate, to: rate, shape: Shape::Linear });
+                segments.push(Segment::flat(more, rate));
                 Piecewise::new(segments).map(Self::Piecewise)
             }
         }
@@ -132,21 +111,22 @@ impl Schedule {
         }
         shape.check(peak_lr, final_lr)?;
         match past {
-            Self::Wsd(mut wsd) if wsd.anneal.0 == 0 => {
-                (wsd.anneal, wsd.shape, wsd.final_lr) = (anneal, shape, final_lr);
-                wsd.total.0 = wsd.total.0.saturating_add(anneal.0);
-                wsd.checked().map(Self::Wsd)
+            Self::Wsd(wsd) if wsd.anneal.0 == 0 && peak_lr == wsd.peak_lr => {
+                let mut spec = wsd.to_spec();
+                (spec.anneal, spec.shape, spec.final_lr) = (anneal, shape, final_lr);
+                spec.total.0 = spec.total.0.saturating_add(anneal.0);
+                spec.checked().map(Self::Wsd)
             }
             Self::Sampled(sampled) => {
-                check_updates("the whole schedule", at.0.saturating_add(anneal.0))?;
-                let segment = Segment { updates: anneal, from: peak_lr, to: final_lr, shape };
+                check_sampled("the whole schedule", at.0.saturating_add(anneal.0))?;
+                let segment = Segment::new(anneal, peak_lr, final_lr, shape);
                 let mut rates = sampled.rates().to_vec();
                 rates.extend((1..=anneal.0).map(|k| segment.lr(k)));
                 Self::sampled(rates)
             }
             past => {
                 let mut segments = past.segments().unwrap_or_default();
-                segments.push(Segment { updates: anneal, from: peak_lr, to: final_lr, shape });
+                segments.push(Segment::new(anneal, peak_lr, final_lr, shape));
                 Self::piecewise(segments)
             }
         }

@@ -1,6 +1,7 @@
 //! One constructor a family; each refuses numbers that do not fit together.
 
-use super::{Piecewise, Sampled, Schedule, ScheduleError, Segment, Shape, Wsd, check_rate, check_updates};
+use super::error::{check_rate, check_updates};
+use super::{Piecewise, Sampled, Schedule, ScheduleError, Segment, Shape, Wsd, WsdSpec};
 use crate::units::{AnnealingRatio, Steps};
 
 impl Schedule {
@@ -24,10 +25,7 @@ impl Schedule {
     /// # Errors
     /// As [`Wsd::new`].
     pub fn constant(peak_lr: f64, total: Steps, warmup: Steps) -> Result<Self, ScheduleError> {
-        let shape = Shape::Linear;
-        Wsd { peak_lr, total, warmup, warmup_lr: 0.0, anneal: Steps(0), shape, final_lr: peak_lr }
-            .checked()
-            .map(Self::Wsd)
+        WsdSpec { peak_lr, total, warmup, final_lr: peak_lr, ..WsdSpec::default() }.checked().map(Self::Wsd)
     }
 
     /// Linear warm-up, then half a cosine down to `final_lr` at update T.
@@ -101,7 +99,8 @@ impl Schedule {
         }
         let mut segments = Vec::with_capacity(rates.len() + 1);
         if warmup.0 > 0 {
-            segments.push(Segment { updates: warmup, from: 0.0, to: rates[0], shape: Shape::Linear });
+            check_updates("the warm-up", warmup.0)?;
+            segments.push(Segment::new(warmup, 0.0, rates[0], Shape::Linear));
         }
         let mut before = warmup.0;
         for (i, &rate) in rates.iter().enumerate() {
@@ -116,12 +115,7 @@ impl Schedule {
                 });
             }
             if end > before {
-                segments.push(Segment {
-                    updates: Steps(end - before),
-                    from: rate,
-                    to: rate,
-                    shape: Shape::Linear,
-                });
+                segments.push(Segment::flat(Steps(end - before), rate));
             }
             before = end;
         }
@@ -155,7 +149,7 @@ impl Schedule {
         let mut segments = Vec::with_capacity(3 * cycles.len() + 1);
         let mut push = |updates: Steps, from, to, shape| {
             if updates.0 > 0 {
-                segments.push(Segment { updates, from, to, shape });
+                segments.push(Segment::new(updates, from, to, shape));
             }
         };
         push(warmup, 0.0, peak_lr, Shape::Linear);
@@ -199,5 +193,7 @@ fn falling(
         return Err(ScheduleError::TooLong { warmup: warmup.0, anneal: 1, total: total.0 });
     }
     let anneal = Steps(total.0 - warmup.0);
-    Wsd { peak_lr, total, warmup, warmup_lr: 0.0, anneal, shape, final_lr }.checked().map(Schedule::Wsd)
+    WsdSpec { peak_lr, total, warmup, anneal, shape, final_lr, ..WsdSpec::default() }
+        .checked()
+        .map(Schedule::Wsd)
 }

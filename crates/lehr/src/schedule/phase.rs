@@ -96,6 +96,45 @@ impl std::fmt::Display for Family {
     }
 }
 
+/// The one stretch over which the rate falls.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Annealing {
+    /// The last update before it.
+    pub after: Steps,
+    /// Its length D; a run may end before it does.
+    pub updates: Steps,
+    /// How the rate falls.
+    pub shape: Shape,
+    /// The rate that it ends at.
+    pub final_lr: f64,
+    /// Updates after it, at its last rate.
+    pub tail: Steps,
+}
+
+/// How many segments at the beginning wait at the rate that the warm-up rises from.
+fn lead(segments: &[Segment]) -> usize {
+    match segments {
+        [wait, rise, ..] if wait.from == wait.to && rise.from == wait.to && rise.to > rise.from => 1,
+        _ => 0,
+    }
+}
+
+/// How many segments lead up to the peak, and what comes after them.
+fn opening(segments: &[Segment]) -> (usize, &[Segment]) {
+    let lead = lead(segments);
+    let risen = lead + segments[lead..].iter().take_while(|segment| segment.to > segment.from).count();
+    (risen, &segments[risen..])
+}
+
+/// The fall of a schedule that stays, falls once and stays, without jumps.
+fn only_fall(rest: &[Segment]) -> Option<&Segment> {
+    let jumps = rest.windows(2).any(|pair| pair[0].last_lr() != pair[1].from);
+    let mut falling = rest.iter().filter(|segment| segment.from > segment.to);
+    let fall = falling.next()?;
+    (falling.next().is_none() && !jumps && rest.iter().all(|segment| segment.to <= segment.from))
+        .then_some(fall)
+}
+
 fn direction(from: f64, to: f64) -> std::cmp::Ordering {
     to.total_cmp(&from)
 }
@@ -143,17 +182,19 @@ impl Schedule {
         };
         let mut before = 0;
         let mut rate = segments[0].from;
-        for segment in &segments {
+        let lead = lead(&segments);
+        for (i, segment) in segments.iter().enumerate() {
             // A jump down to a lower constant rate is a fall for what comes after it.
             fallen |= segment.from < rate;
-            rate = segment.to;
+            rate = segment.last_lr();
             let (first, last) = (before + 1, before + segment.updates.0);
+            let phase = named(direction(segment.from, segment.to), &mut fallen);
             spans.push(PhaseSpan {
-                phase: named(direction(segment.from, segment.to), &mut fallen),
+                phase: if i < lead { Phase::WarmUp } else { phase },
                 first,
                 last,
                 first_lr: segment.lr(1),
-                last_lr: segment.to,
+                last_lr: rate,
                 shape: Some(segment.shape),
                 sum: segment.sum(segment.updates.0),
             });
@@ -175,10 +216,8 @@ impl Schedule {
     /// The name of the schedule's kind.
     #[must_use]
     pub fn family(&self) -> Family {
-        let Some(segments) = self.segments() else { return Family::Sampled };
-        let warmups = segments.iter().take_while(|s| s.to > s.from).count();
-        let rest = &segments[warmups..];
-        let jumps = rest.windows(2).any(|pair| pair[0].to != pair[1].from);
+        let Some(segments) = self.parts() else { return Family::Sampled };
+        let (_, rest) = opening(&segments);
         let flat = |segment: &&Segment| segment.from == segment.to;
         let falls = |segment: &&Segment| segment.from > segment.to;
         let falling: Vec<&Segment> = rest.iter().filter(falls).collect();
@@ -192,17 +231,59 @@ impl Schedule {
             };
         }
         if falling.len() > 1
-            && falling.windows(2).all(|pair| pair[0].shape == pair[1].shape && pair[1].from > pair[0].to)
+            && falling
+                .windows(2)
+                .all(|pair| pair[0].shape == pair[1].shape && pair[1].from > pair[0].last_lr())
         {
             return Family::WsdS;
         }
-        if falling.len() != 1 || jumps || rest.iter().any(|s| s.to > s.from) {
-            return Family::Piecewise;
-        }
-        match (rest.len(), falling[0].shape, falling[0].to) {
-            (1, Shape::Cosine, _) => Family::Cosine,
-            (1, Shape::Linear, 0.0) => Family::LinearToZero,
+        let Some(fall) = only_fall(rest) else { return Family::Piecewise };
+        match (flat(&&rest[0]), fall.shape, fall.to) {
+            (false, Shape::Cosine, _) => Family::Cosine,
+            (false, Shape::Linear, 0.0) => Family::LinearToZero,
             _ => Family::Wsd,
+        }
+    }
+
+    /// Warm-up updates W, without those at the beginning that only wait for it; `None` where no family names them
+    /// (piecewise and sampled schedules).
+    #[must_use]
+    pub fn warmup(&self) -> Option<Steps> {
+        if let Self::Wsd(wsd) = self {
+            return Some(wsd.warmup);
+        }
+        let segments = self.parts().filter(|_| self.family() != Family::Piecewise)?;
+        let rising = &segments[lead(&segments)..opening(&segments).0];
+        Some(Steps(rising.iter().map(|segment| segment.updates.0).sum()))
+    }
+
+    /// The one annealing of the schedule; `None` where there is none or more than one.
+    #[must_use]
+    pub fn annealing(&self) -> Option<Annealing> {
+        let segments = self.parts()?;
+        let (risen, rest) = opening(&segments);
+        let fall = only_fall(rest)?;
+        let at = rest.iter().position(|segment| segment.from > segment.to)?;
+        let before = segments[..risen + at].iter().map(|segment| segment.updates.0).sum();
+        let after = rest[at + 1..].iter().map(|segment| segment.updates.0).sum();
+        Some(Annealing {
+            after: Steps(before),
+            updates: fall.whole,
+            shape: fall.shape,
+            final_lr: fall.to,
+            tail: Steps(after),
+        })
+    }
+
+    /// The annealing ratio r = D/T of a schedule with one annealing, 0 for a constant rate; `None` for others.
+    #[must_use]
+    pub fn ratio(&self) -> Option<f64> {
+        if let Self::Wsd(wsd) = self {
+            return Some(wsd.ratio());
+        }
+        match self.annealing() {
+            Some(annealing) => Some(annealing.updates.0 as f64 / self.total().0 as f64),
+            None => (self.family() == Family::Constant).then_some(0.0),
         }
     }
 
@@ -216,13 +297,22 @@ impl Schedule {
             let spans = self.phases().len();
             let (first, last) = (number(self.lr(1)), number(self.lr(total.0)));
             let peak = number(self.peak_lr());
-            return format!(
-                "{family}, {total} updates in {spans} phases, rate {first} → {last}, peak {peak}"
-            );
+            let mut line =
+                format!("{family}, {total} updates in {spans} phases, rate {first} → {last}, peak {peak}");
+            if let Some(Annealing { after, updates, shape, final_lr, tail }) = self.annealing() {
+                line += &format!(
+                    "; {shape} annealing over {updates} updates from update {after} to {}",
+                    number(final_lr)
+                );
+                if tail.0 > 0 {
+                    line += &format!(", then {tail} updates at that rate");
+                }
+            }
+            return line;
         };
         let mut line = format!("{family}, {total} updates, peak {}", number(wsd.peak_lr));
         if wsd.warmup > Steps(0) {
-            line += &format!(", {} of linear warm-up", wsd.warmup);
+            line += &format!(", {} of {} warm-up", wsd.warmup, wsd.rise);
         }
         if wsd.anneal > Steps(0) {
             line += &format!(
@@ -231,6 +321,14 @@ impl Schedule {
                 wsd.anneal,
                 wsd.ratio(),
                 number(wsd.final_lr)
+            );
+        }
+        if wsd.late > Steps(0) {
+            line += &format!(
+                "; the scheduler is {} update{} late{}",
+                wsd.late,
+                if wsd.late.0 == 1 { "" } else { "s" },
+                if wsd.unreached.0 > 0 { ", so that its last rate is not used" } else { "" }
             );
         }
         line

@@ -1,13 +1,18 @@
 //! From logged (step, rate) rows back to the schedule that produced them.
 
+mod assemble;
 mod body;
 mod fall;
+mod line;
+mod place;
 mod rounding;
 mod warmup;
 
-use self::rounding::Reading;
+use self::place::Place;
+use self::rounding::{Digits, Reading};
 use super::phase::Family;
-use super::{Schedule, ScheduleError, Segment, Shape, Wsd};
+use super::{Schedule, ScheduleError};
+use crate::bounds::{self, BoundError};
 use crate::units::Steps;
 use serde::Serialize;
 
@@ -23,8 +28,8 @@ pub struct RecogniseOptions {
     pub warmup_lr: Option<f64>,
     /// Peak rate, for logs that begin during the annealing.
     pub peak_lr: Option<f64>,
-    /// A row's rate is that of update `step + offset`. Unknown: 1 if the log counts from 0 or its warm-up line shows
-    /// it, else 0.
+    /// A row's rate is that of update `step + offset`: 1 for a log that counts from 0, and for a trainer that logs the
+    /// rate of the next update. Unknown: 1 if the steps, the warm-up's line or the annealing's end show it, else 0.
     pub offset: Option<i64>,
     /// Largest |Δlr|/peak at which a family counts as recognised.
     pub accept: f64,
@@ -64,6 +69,8 @@ pub struct Recognised {
     pub known_from: Steps,
     /// Whether the warm-up was in the rows or was stated.
     pub warmup_known: bool,
+    /// Steps of rows that no schedule explains and that were left out: a rate of 0 after the end of a constant trunk.
+    pub left_out: Vec<u64>,
     /// What was assumed, for the reader.
     pub notes: Vec<String>,
 }
@@ -84,8 +91,8 @@ pub enum RecogniseError {
         /// The later row's step.
         next: u64,
     },
-    /// A rate is negative, NaN or infinite.
-    #[error("the rate at step {step} is {value}; expected a finite rate of at least 0")]
+    /// A rate outside its bound: negative, NaN, infinite.
+    #[error("the rate at step {step} is {value}; expected {}", bounds::RATE.words)]
     Rate {
         /// The row's step.
         step: u64,
@@ -111,6 +118,15 @@ pub enum RecogniseError {
         /// The last row's update.
         last: u64,
     },
+    /// An option lies outside its bound.
+    #[error("{0}")]
+    Option(BoundError),
+    /// A step lies outside its bound.
+    #[error("step {step} is beyond {} updates, the most that are allowed; are the steps tokens or samples?", bounds::UPDATES.most)]
+    TooFar {
+        /// The row's step.
+        step: u64,
+    },
     /// What was found makes no schedule.
     #[error(transparent)]
     Schedule(#[from] ScheduleError),
@@ -128,10 +144,15 @@ pub(crate) struct Row {
 /// Warm-up (length, first rate), peak, start of annealing, shape, final rate, jumps between constant stages and
 /// re-rises are read off the rows; whole numbers of updates are preferred, and rates are read with as few digits as
 /// the rows' rounding allows. Where no family comes within `options.accept`, the result is the rows themselves:
-/// sampled if they hold every update, else straight lines between them with jumps kept.
+/// sampled if they hold every update, else straight lines between them with jumps kept. Lengths are solved for, so that
+/// the cost is O(rows log rows) whatever the steps are.
+///
+/// A trainer's own shift by one update is found from the rows and kept beside the family: `offset` where rows hold the
+/// rate of update `step + 1`, [`super::WsdSpec::late`] where update t uses what the scheduler names for t − 1.
 ///
 /// # Errors
-/// [`RecogniseError`]: no row, steps out of order, a bad rate, rows beyond the stated horizon.
+/// [`RecogniseError`]: no row, steps out of order or beyond their bound, a bad rate or option, rows beyond the stated
+/// horizon.
 ///
 /// # Examples
 /// ```
@@ -143,14 +164,30 @@ pub(crate) struct Row {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn recognise(rows: &[(u64, f64)], options: &RecogniseOptions) -> Result<Recognised, RecogniseError> {
-    check(rows)?;
-    // Digits can be read in two ways; the finer one first, because few digits may just be round numbers.
-    let finer = with_reading(rows, options, Reading::Finer)?;
-    if finer.is_recognised(options) && finer.exact {
-        return Ok(finer);
+    check(rows, options)?;
+    let (rows, left_out) = without_stray_end(rows);
+    let digits = Digits::of(rows.iter().map(|&(_, y)| y));
+    // Digits can be read in three ways; the finest first, because few digits may just be round numbers.
+    let exact = with_reading(rows, options, &digits, Reading::Exact)?;
+    let finer = if exact.is_recognised(options) && exact.exact {
+        exact
+    } else {
+        with_reading(rows, options, &digits, Reading::Finer)?
+    };
+    let mut found = if finer.is_recognised(options) && finer.exact {
+        finer
+    } else {
+        let coarser = with_reading(rows, options, &digits, Reading::Coarser)?;
+        if finer.is_recognised(options) && !coarser.is_recognised(options) { finer } else { coarser }
+    };
+    if !left_out.is_empty() {
+        let steps = left_out.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+        found.notes.push(format!(
+            "the rate at step {steps} is 0 after a constant rate to the end: left out, as that of a scheduler that has ended"
+        ));
+        found.left_out = left_out;
     }
-    let coarser = with_reading(rows, options, Reading::Coarser)?;
-    Ok(if finer.is_recognised(options) && !coarser.is_recognised(options) { finer } else { coarser })
+    Ok(found)
 }
 
 impl Recognised {
@@ -159,213 +196,213 @@ impl Recognised {
     }
 }
 
+/// As [`placed`]; where no row may stand at the peak, also with short numbers above the largest rate for it.
 fn with_reading(
     rows: &[(u64, f64)],
     options: &RecogniseOptions,
+    digits: &Digits,
     reading: Reading,
 ) -> Result<Recognised, RecogniseError> {
-    let mut notes = Vec::new();
-    let offset = options.offset.unwrap_or_else(|| {
-        let offset = i64::from(rows[0].0 == 0);
-        if offset == 1 {
-            notes.push("the log counts from 0: step s is taken for update s + 1".to_owned());
+    let found = placed(rows, options, digits, reading)?;
+    if (found.is_recognised(options) && found.exact) || options.peak_lr.is_some() {
+        return Ok(found);
+    }
+    let largest = rows.iter().fold(0.0, |peak: f64, row| peak.max(row.1));
+    for peak in rounding::short_above(largest).filter(|&peak| bounds::PEAK_RATE.holds(peak)) {
+        let stated = RecogniseOptions { peak_lr: Some(peak), ..options.clone() };
+        if let Ok(mut better) = placed(rows, &stated, digits, reading)
+            && better.is_recognised(options)
+            && better.exact
+            && better.warmup_known
+        {
+            better.notes.push(format!("the peak rate {peak:e} lies between two rows"));
+            return Ok(better);
         }
-        offset
-    });
-    let shifted = shift(rows, offset)?;
-    let logged_peak = shifted.iter().fold(0.0, |peak: f64, row| peak.max(row.y));
+    }
+    Ok(found)
+}
+
+/// Tries the place of the rows that their steps suggest, and where the rates then speak of another, that one.
+fn placed(
+    rows: &[(u64, f64)],
+    options: &RecogniseOptions,
+    digits: &Digits,
+    reading: Reading,
+) -> Result<Recognised, RecogniseError> {
+    let (place, why) = Place::of(rows, options);
+    let mut first = match attempt(rows, options, digits, reading, place) {
+        // Steps that seem to count from 0 may not: the stated horizon decides.
+        Err(RecogniseError::BeyondTotal { .. }) if options.offset.is_none() && place.offset > 0 => {
+            attempt(rows, options, digits, reading, Place::default())?
+        }
+        other => other?,
+    };
+    first.found.notes.splice(0..0, why.filter(|_| first.place == place));
+    let Some((moved, why)) = first.place.moved(first.shift, options) else { return Ok(first.found) };
+    let Ok(mut second) = attempt(rows, options, digits, reading, moved) else { return Ok(first.found) };
+    let better = second.found.is_recognised(options)
+        && (!first.found.is_recognised(options)
+            || second.found.residual.max <= first.found.residual.max + 2.0 * first.found.tolerance);
+    if !better {
+        return Ok(first.found);
+    }
+    second.found.notes.insert(0, why);
+    Ok(second.found)
+}
+
+/// A reading of the rows at one place.
+struct Attempt {
+    found: Recognised,
+    place: Place,
+    /// How many updates later (1) or earlier (−1) the rates want the rows to be.
+    shift: i64,
+}
+
+fn attempt(
+    rows: &[(u64, f64)],
+    options: &RecogniseOptions,
+    digits: &Digits,
+    reading: Reading,
+    place: Place,
+) -> Result<Attempt, RecogniseError> {
+    let (used, known_from) = place.rows(rows, options.total)?;
+    let mut notes = Vec::new();
+    let all = used.as_slice();
+    // What the scheduler says before its first update is no part of its course.
+    let course = &all[all.iter().take_while(|row| row.t == 0).count().min(all.len() - 1)..];
+    let logged_peak = course.iter().fold(0.0, |peak: f64, row| peak.max(row.y));
     if logged_peak == 0.0 {
         return Err(RecogniseError::AllZero);
     }
-    let tol = rounding::tolerance(&shifted, logged_peak, reading);
-    let peak = rounding::shortest(options.peak_lr.unwrap_or(logged_peak), tol);
-    let head = warmup::read(&shifted, peak, tol, options);
-    if options.offset.is_none() && offset == 0 && head.one_late && shifted[0].t >= 1 {
-        notes.push(
-            "the warm-up line starts one update early: step s is taken for update s + 1 (0-based log)"
-                .to_owned(),
-        );
-        let options = RecogniseOptions { offset: Some(1), ..options.clone() };
-        let mut found = with_reading(rows, &options, reading)?;
-        notes.append(&mut found.notes);
-        return Ok(Recognised { notes, ..found });
-    }
-    let last = shifted[shifted.len() - 1].t;
-    if let Some(total) = options.total
-        && total.0 < last
-    {
-        return Err(RecogniseError::BeyondTotal { total: total.0, last });
-    }
-    let mut tried = Vec::new();
+    let stated = options.peak_lr.unwrap_or(logged_peak);
+    let completed = if stated > logged_peak { warmup::with_peak(course, stated) } else { None };
+    let course = completed.as_deref().unwrap_or(course);
+    let tol = digits.tolerance(stated.max(logged_peak), reading);
+    let peak = rounding::shortest(stated, tol);
+    let head = warmup::read(course, peak, tol, options);
     notes.extend(head.notes.iter().cloned());
     let mut family_notes = notes.clone();
-    if let Some(segments) = body::read(&shifted, &head, peak, tol, options, &mut family_notes) {
-        let schedule = assemble(segments)?;
-        tried.push((residual(&schedule, &shifted, peak), schedule, family_notes));
-    }
-    let good = tried.iter().position(|(residual, ..)| residual.max <= options.accept);
-    let (residual, schedule, notes) = if let Some(index) = good {
-        tried.swap_remove(index)
-    } else {
-        let schedule = through_rows(&shifted, &head, options, tol)?;
-        if let Some((residual, ..)) = tried.first() {
-            notes.push(format!(
-                "no family comes within {:.1e} of the peak (the nearest is off by {:.1e}): the rows are used as they are",
-                options.accept, residual.max
-            ));
-        }
-        (residual(&schedule, &shifted, peak), schedule, notes)
-    };
-    Ok(Recognised {
-        family: schedule.family(),
-        exact: residual.max <= 8.0 * tol / peak,
-        residual,
-        tolerance: tol / peak,
-        offset,
-        known_from: Steps(shifted[0].t),
-        warmup_known: head.known,
-        notes,
-        schedule,
-    })
-}
-
-fn check(rows: &[(u64, f64)]) -> Result<(), RecogniseError> {
-    if rows.is_empty() {
-        return Err(RecogniseError::Empty);
-    }
-    if let Some(&(step, value)) = rows.iter().find(|(_, value)| !(value.is_finite() && *value >= 0.0)) {
-        return Err(RecogniseError::Rate { step, value });
-    }
-    match rows.windows(2).find(|pair| pair[1].0 <= pair[0].0) {
-        Some(pair) => Err(RecogniseError::Order { step: pair[0].0, next: pair[1].0 }),
-        None => Ok(()),
-    }
-}
-
-fn shift(rows: &[(u64, f64)], offset: i64) -> Result<Vec<Row>, RecogniseError> {
-    rows.iter()
-        .map(|&(step, y)| match step.checked_add_signed(offset) {
-            Some(t) if t >= 1 => Ok(Row { t, y }),
-            _ => Err(RecogniseError::BeforeFirst { step, offset }),
-        })
-        .collect()
-}
-
-/// Warm-up, stable, annealing as a [`Wsd`] where the segments are that, else piecewise.
-fn assemble(mut segments: Vec<Segment>) -> Result<Schedule, ScheduleError> {
-    segments.retain(|segment| segment.updates.0 > 0);
-    segments.dedup_by(|next, kept| {
-        let same = kept.from == kept.to && next.from == next.to && kept.to == next.from;
-        if same {
-            kept.updates.0 += next.updates.0;
-        }
-        same
-    });
-    let mut rest = segments.as_slice();
-    let mut wsd = Wsd {
-        peak_lr: 0.0,
-        total: Steps(rest.iter().map(|segment| segment.updates.0).sum()),
-        warmup: Steps(0),
-        warmup_lr: 0.0,
-        anneal: Steps(0),
-        shape: Shape::Linear,
-        final_lr: 0.0,
-    };
-    if let [first, ..] = rest
-        && first.to > first.from
-        && first.shape == Shape::Linear
-    {
-        (wsd.warmup, wsd.warmup_lr, rest) = (first.updates, first.from, &rest[1..]);
-    }
-    wsd.peak_lr = rest.first().map_or_else(|| segments[0].to, |segment| segment.from);
-    wsd.final_lr = wsd.peak_lr;
-    if let [first, ..] = rest
-        && first.from == first.to
-    {
-        rest = &rest[1..];
-    }
-    if let [fall] = rest
-        && fall.from == wsd.peak_lr
-        && fall.to < fall.from
-    {
-        (wsd.anneal, wsd.shape, wsd.final_lr, rest) = (fall.updates, fall.shape, fall.to, &[]);
-    }
-    let joined = wsd.warmup.0 == 0 || segments[0].to == wsd.peak_lr;
-    if rest.is_empty() && joined && wsd.peak_lr > 0.0 {
-        wsd.checked().map(Schedule::Wsd)
-    } else {
-        Schedule::piecewise(segments)
-    }
-}
-
-/// The rows themselves: sampled if dense, else straight lines with jumps kept.
-fn through_rows(
-    rows: &[Row],
-    head: &warmup::Head,
-    options: &RecogniseOptions,
-    tol: f64,
-) -> Result<Schedule, ScheduleError> {
-    let (first, last) = (rows[0], rows[rows.len() - 1]);
-    let total = options.total.map_or(last.t, |total| total.0);
-    if first.t == 1 && last.t == rows.len() as u64 && total == last.t {
-        return Schedule::sampled(rows.iter().map(|row| row.y).collect());
-    }
-    let flat =
-        |updates, rate| Segment { updates: Steps(updates), from: rate, to: rate, shape: Shape::Linear };
-    let line = |updates, from, to| Segment { updates: Steps(updates), from, to, shape: Shape::Linear };
-    let mut segments = Vec::new();
-    // Before the first row: the warm-up if it is known to end there, else the first rate.
-    match head.updates.filter(|&w| w >= 1 && w <= first.t) {
-        Some(w) if !head.in_rows => {
-            segments.push(line(w, head.start.min(first.y), first.y));
-            segments.push(flat(first.t - w, first.y));
-        }
-        _ if head.in_rows => {
-            let slope = rows.get(1).map_or(0.0, |next| (next.y - first.y) / (next.t - first.t) as f64);
-            segments.push(line(first.t, (first.y - slope * first.t as f64).max(0.0), first.y));
-        }
-        _ => segments.push(flat(first.t, first.y)),
-    }
-    for (i, pair) in rows.windows(2).enumerate() {
-        let (a, b) = (pair[0], pair[1]);
-        let change = (b.y - a.y).abs();
-        let before = if i == 0 { f64::INFINITY } else { (a.y - rows[i - 1].y).abs() };
-        let after = rows.get(i + 2).map_or(f64::INFINITY, |next| (next.y - b.y).abs());
-        let updates = b.t - a.t;
-        if change > 20.0 * tol && before < 0.1 * change && after < 0.1 * change {
-            // A jump, at the later of the two rows.
-            segments.push(flat(updates - 1, a.y));
-            segments.push(flat(1, b.y));
-        } else {
-            segments.push(line(updates, a.y, b.y));
-        }
-    }
-    segments.push(flat(total - last.t, last.y));
-    assemble(segments)
-}
-
-fn residual(schedule: &Schedule, rows: &[Row], peak: f64) -> Residual {
-    let (mut max, mut squares) = (0.0_f64, 0.0);
-    let mut add = |wanted: f64, found: f64| {
-        let difference = (wanted - found).abs() / peak;
-        max = max.max(difference);
-        squares += difference * difference;
-    };
-    match schedule.segments() {
-        None => {
-            let rates = schedule.rates();
-            rows.iter().for_each(|row| add(row.y, rates[row.t as usize - 1]));
-        }
-        Some(segments) => {
-            let (mut before, mut i) = (0, 0);
-            for row in rows {
-                while i + 1 < segments.len() && row.t > before + segments[i].updates.0 {
-                    before += segments[i].updates.0;
-                    i += 1;
-                }
-                add(row.y, segments[i].lr((row.t - before).min(segments[i].updates.0)));
+    let run = place.run(rows, options.total);
+    let (mut shift, mut good) = (head.shift, None);
+    let nearest;
+    match body::read(course, &head, peak, tol, options, &mut family_notes) {
+        body::Read::Segments { segments, fall_ends } => {
+            let last = course[course.len() - 1].t;
+            if let (0, Some(end)) = (shift, fall_ends) {
+                shift = i64::from(end == last + 1) - i64::from(end.checked_add(1) == Some(last));
+            }
+            // The row after the last update of the run: a trainer that logs the rate of the next one.
+            let ended = options.total.is_none()
+                && place.is_next(rows)
+                && fall_ends.is_some_and(|end| end + 1 == last);
+            let horizon = options.total.map(|total| total.0).or_else(|| ended.then(|| run - 1));
+            let schedule = assemble::schedule(segments, place.late, run, horizon)?;
+            let residual = residual(&schedule, rows, place, peak);
+            nearest = Some(residual.max);
+            if residual.max <= options.accept {
+                good = Some((residual, schedule));
             }
         }
+        body::Read::Nothing(off) => nearest = off.map(|off| off / peak),
     }
-    Residual { max, rms: (squares / rows.len() as f64).sqrt() }
+    let (residual, schedule) = if let Some(found) = good {
+        notes = family_notes;
+        found
+    } else {
+        if let Some(nearest) = nearest {
+            notes.push(format!(
+                "no family comes within {:.1e} of the peak (the nearest is off by {nearest:.1e}): the rows are used as they are",
+                options.accept
+            ));
+        }
+        let updates = Place { late: 0, ..place }.rows(rows, options.total)?.0;
+        let schedule = assemble::through_rows(&updates, &head, options, tol)?;
+        (residual(&schedule, rows, place, peak), schedule)
+    };
+    if let Some(total) = options.total.filter(|&total| total != schedule.total()) {
+        return Err(RecogniseError::BeyondTotal { total: total.0, last: schedule.total().0 });
+    }
+    let found = Recognised {
+        family: schedule.family(),
+        exact: residual.max <= 1.05 * tol / peak + 1e-12,
+        residual,
+        tolerance: tol / peak,
+        offset: place.offset,
+        known_from,
+        warmup_known: head.known,
+        left_out: Vec::new(),
+        notes,
+        schedule,
+    };
+    Ok(Attempt { found, place, shift })
+}
+
+fn check(rows: &[(u64, f64)], options: &RecogniseOptions) -> Result<(), RecogniseError> {
+    let Some(&(last, _)) = rows.last() else { return Err(RecogniseError::Empty) };
+    if let Some(&(step, value)) = rows.iter().find(|(_, value)| !bounds::RATE.holds(*value)) {
+        return Err(RecogniseError::Rate { step, value });
+    }
+    if let Some(pair) = rows.windows(2).find(|pair| pair[1].0 <= pair[0].0) {
+        return Err(RecogniseError::Order { step: pair[0].0, next: pair[1].0 });
+    }
+    if last > bounds::UPDATES.most {
+        return Err(RecogniseError::TooFar { step: last });
+    }
+    let whole = |what: &str, value: Option<u64>, bound: bounds::Whole| {
+        value.map_or(Ok(0), |value| bound.check(what, value)).map_err(RecogniseError::Option)
+    };
+    let real = |what: &str, value: Option<f64>, bound: bounds::Real| {
+        value.map_or(Ok(0.0), |value| bound.check(what, value)).map_err(RecogniseError::Option)
+    };
+    whole("the stated horizon", options.total.map(|total| total.0), bounds::UPDATES)?;
+    whole("the stated warm-up", options.warmup.map(|warmup| warmup.0).filter(|&w| w > 0), bounds::UPDATES)?;
+    whole("the offset's size", options.offset.map(i64::unsigned_abs), bounds::OFFSET)?;
+    real("the warm-up's first rate", options.warmup_lr, bounds::RATE)?;
+    real("the stated peak rate", options.peak_lr, bounds::PEAK_RATE)?;
+    real("the accepted distance", Some(options.accept), ACCEPT)?;
+    if rows.iter().all(|&(_, y)| y == 0.0) {
+        return Err(RecogniseError::AllZero);
+    }
+    Ok(())
+}
+
+/// Distances from the rows that may be asked for, as a share of the peak.
+const ACCEPT: bounds::Real =
+    bounds::Real { least: 1e-12, most: 1.0, zero: true, words: "a share between 0 and 1" };
+
+/// The rows without one or two at the very end whose rate is 0 after a constant one, and the steps of those: what a
+/// trunk logs whose scheduler has ended. A shorter log may hold an annealing of one row.
+fn without_stray_end(rows: &[(u64, f64)]) -> (&[(u64, f64)], Vec<u64>) {
+    const ENOUGH: usize = 20;
+    const LEVEL: usize = 10;
+    let zeros = rows.iter().rev().take(3).take_while(|row| row.1 == 0.0).count();
+    let kept = &rows[..rows.len() - zeros];
+    let [.., last] = kept else { return (rows, Vec::new()) };
+    let level = kept.len() >= LEVEL.max(ENOUGH - 1)
+        && kept[kept.len() - LEVEL..].iter().all(|row| (row.1 - last.1).abs() <= 1e-7 * last.1);
+    let Some(&(first, _)) = rows.get(kept.len()) else { return (rows, Vec::new()) };
+    // The annealing, if it were one, would be shorter than a fortieth of the run.
+    let short = (first - last.0).saturating_mul(40) <= first;
+    if (1..=2).contains(&zeros) && level && short {
+        (kept, rows[kept.len()..].iter().map(|row| row.0).collect())
+    } else {
+        (rows, Vec::new())
+    }
+}
+
+/// Distance of the logged rows from the schedule; rows of updates that it does not have are left out.
+fn residual(schedule: &Schedule, rows: &[(u64, f64)], place: Place, peak: f64) -> Residual {
+    let (mut max, mut squares, mut count) = (0.0_f64, 0.0, 0_usize);
+    let rates = super::Rates::new(schedule);
+    for &(step, wanted) in rows {
+        let Some(t) = step.checked_add_signed(place.offset).filter(|&t| t >= 1 && t <= rates.total()) else {
+            continue;
+        };
+        let difference = (wanted - rates.at(t)).abs() / peak;
+        let difference = if difference.is_finite() { difference } else { f64::MAX.sqrt() };
+        max = max.max(difference);
+        squares += difference * difference;
+        count += 1;
+    }
+    Residual { max, rms: (squares / count.max(1) as f64).sqrt() }
 }

@@ -1,6 +1,7 @@
 //! How the rate moves from one value to another.
 
 use super::ScheduleError;
+use crate::bounds;
 use serde::{Deserialize, Serialize};
 
 /// How the rate falls during annealing. p is the share of the annealing updates done, 0 < p ≤ 1.
@@ -70,10 +71,10 @@ impl Shape {
                     why: "it needs rates above 0 at both ends",
                 })
             }
-            Self::Power(beta) if !(beta.is_finite() && beta > 0.0) => Err(ScheduleError::Rate {
+            Self::Power(beta) if !bounds::POWER.holds(beta) => Err(ScheduleError::Rate {
                 what: "the shape's power".into(),
                 value: beta,
-                expected: "a finite power above 0",
+                expected: bounds::POWER.words,
             }),
             _ => Ok(()),
         }
@@ -97,7 +98,7 @@ impl std::fmt::Display for Shape {
 /// The text names no shape.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "'{0}' is no annealing shape; expected linear, cosine, 1-sqrt, exponential (2·0.5^p − 1), geometric, inverse or power:BETA with BETA above 0"
+    "'{0}' is no annealing shape; expected linear, cosine, 1-sqrt, exponential (2·0.5^p − 1), geometric, inverse or power:BETA with BETA between 0.001 and 1000"
 )]
 pub struct ShapeError(pub String);
 
@@ -114,6 +115,7 @@ impl std::str::FromStr for Shape {
             "1-sqrt"
             | "1sqrt"
             | "sqrt"
+            | "1-√p"
             | "minus-sqrt"
             | "1-minus-sqrt"
             | "one-minus-sqrt"
@@ -126,7 +128,7 @@ impl std::str::FromStr for Shape {
                 let beta = name.strip_prefix("power").ok_or_else(refused)?;
                 let beta = beta.trim_start_matches([':', '=', '(']).trim_end_matches(')');
                 let beta: f64 = beta.parse().map_err(|_| refused())?;
-                if !(beta.is_finite() && beta > 0.0) {
+                if !bounds::POWER.holds(beta) {
                     return Err(refused());
                 }
                 Self::Power(beta)

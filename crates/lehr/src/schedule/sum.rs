@@ -16,17 +16,20 @@ impl Segment {
     /// cosine       b·m + (a−b)·(m + C)/2                       C = sin(mθ/2)·cos((m+1)θ/2)/sin(θ/2), θ = π/n
     /// exponential  b·m + (a−b)·(2G(2^(−1/n)) − m)              G(q) = q(1 − q^m)/(1 − q)
     /// geometric    a·G((b/a)^(1/n))
-    /// 1-sqrt, inverse, other powers: summed directly, compensated
+    /// 1-sqrt       b·m + (a−b)·(m − P(½, 1, m)/√n)             P(s, x, m) = Σ_{i<m} (x + i)^s
+    /// power:β      b·m + (a−b)·P(β, n−m, m)/n^β
+    /// inverse      P(−1, …)/|1/b − 1/a|·n over the rates' own scale
     /// ```
-    /// a, b in rate; the sum in rate · updates.
+    /// a, b in rate; the sum in rate · updates. P is summed term by term where its terms are few or steep and by
+    /// Euler and Maclaurin's formula beyond, so that the cost does not grow with m.
     ///
     /// # Panics
     /// When `m` is above the segment's length, like an index.
     #[must_use]
     pub fn sum(&self, m: u64) -> f64 {
         assert!(m <= self.updates.0, "{m} updates asked of a segment of {}", self.updates);
-        let (a, b, n, count) = (self.from, self.to, self.updates.0 as f64, m as f64);
-        if a == b {
+        let (a, b, n, count) = (self.from, self.to, self.whole.0 as f64, m as f64);
+        if a == b || m == 0 {
             return a * count;
         }
         let weight = match self.shape {
@@ -43,8 +46,19 @@ impl Segment {
             }
             Shape::Exponential => 2.0 * geometric_sum(-LN_2 / n, count) - count,
             Shape::Geometric => return a * geometric_sum((b / a).ln() / n, count),
-            Shape::OneMinusSqrt | Shape::Inverse | Shape::Power(_) => {
-                return compensated((1..=m).map(|k| self.lr(k)));
+            Shape::OneMinusSqrt => count - powers(0.5, 1.0, m, n),
+            Shape::Power(beta) => powers(beta, (self.whole.0 - m) as f64, m, n),
+            Shape::Inverse => {
+                // 1/η = 1/a + k·d, so that η = (1/|d|)/u with u = |1/(a·d) + k|.
+                let d = (1.0 / b - 1.0 / a) / n;
+                let start = 1.0 / (a * d);
+                let (nearest, scale) = (if d > 0.0 { start + 1.0 } else { -(start + count) }, 1.0 / d.abs());
+                return if scale.is_finite() && nearest.is_finite() && nearest > 0.0 {
+                    scale * powers(-1.0, nearest, m, 1.0)
+                } else {
+                    // Rates so close together that their reciprocals do not differ.
+                    0.5 * (a + b) * count
+                };
             }
         };
         b * count + (a - b) * weight
@@ -53,7 +67,36 @@ impl Segment {
 
 /// Σ_{k=1}^m e^{kg}, accurate for g near 0.
 fn geometric_sum(g: f64, m: f64) -> f64 {
-    if g == 0.0 { m } else { g.exp() * (m * g).exp_m1() / g.exp_m1() }
+    if g == 0.0 || m == 0.0 { m } else { g.exp() * (m * g).exp_m1() / g.exp_m1() }
+}
+
+/// Σ_{i=0}^{m−1} ((x + i)/n)^s for x ≥ 0 (above 0 for s < 0).
+///
+/// # Formula
+/// Term by term up to x + i = 64 + 8|s|, then Euler and Maclaurin:
+/// ```text
+/// Σ_{u=p}^{q} f = ∫_p^q f + (f(p) + f(q))/2 + Σ_k B_2k/(2k)!·(f^(2k−1)(q) − f^(2k−1)(p))     k = 1 … 4
+/// ```
+/// whose rest is below 10⁻¹⁵ of the sum there.
+fn powers(s: f64, x: f64, m: u64, n: f64) -> f64 {
+    let smooth = 64.0 + 8.0 * s.abs();
+    let direct = if x >= smooth { 0 } else { ((smooth - x).ceil() as u64).min(m) };
+    let steep = compensated((0..direct).map(|i| ((x + i as f64) / n).powf(s)));
+    let left = m - direct;
+    if left <= 64 {
+        return steep + compensated((direct..m).map(|i| ((x + i as f64) / n).powf(s)));
+    }
+    let (p, q) = (x + direct as f64, x + (m - 1) as f64);
+    let f = |u: f64| (u / n).powf(s);
+    let integral = if s == -1.0 { n * ((q - p) / p).ln_1p() } else { (q * f(q) - p * f(p)) / (s + 1.0) };
+    // f^(k)(u) = s(s−1)…(s−k+1)·f(u)/u^k
+    let odd =
+        |u: f64, order: i32| (0..order).map(|k| s - f64::from(k)).product::<f64>() * f(u) / u.powi(order);
+    let correction: f64 = [(1, 1.0 / 12.0), (3, -1.0 / 720.0), (5, 1.0 / 30_240.0), (7, -1.0 / 1_209_600.0)]
+        .into_iter()
+        .map(|(order, share)| share * (odd(q, order) - odd(p, order)))
+        .sum();
+    steep + integral + 0.5 * (f(p) + f(q)) + correction
 }
 
 /// Neumaier's sum.
@@ -89,7 +132,8 @@ impl Schedule {
             return compensated(sampled.rates()[..upto.0 as usize].iter().copied());
         }
         let mut left = upto.0;
-        compensated(self.segments().into_iter().flatten().map(|segment| {
+        let parts = self.parts().unwrap_or_default();
+        compensated(parts.iter().map(|segment| {
             let taken = segment.updates.0.min(left);
             left -= taken;
             segment.sum(taken)

@@ -1,6 +1,6 @@
 //! The text form of a schedule: `wsd:peak=3e-4,total=1000,warmup=100,ratio=0.2,shape=linear,final=0`.
 
-use super::{Schedule, ScheduleError, Segment, Shape, Wsd};
+use super::{Schedule, ScheduleError, Segment, Shape, Wsd, WsdSpec};
 use crate::units::{AnnealingRatio, Steps};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -92,8 +92,7 @@ const RATIO: &str =
 const SHAPE: &str = "linear, cosine, 1-sqrt, exponential, geometric, inverse or power:BETA";
 const STAGES: &str = "numbers joined by '/', such as 8k/12k";
 const CYCLES: &str = "STABLE+ANNEAL updates joined by '/', such as 8k+2k/8k+2k";
-const SEGMENTS: &str =
-    "UPDATES@RATE or UPDATES@FROM..TO~SHAPE joined by ',', such as 2k@0..3e-4,20k@3e-4,4k@3e-4..3e-5~1-sqrt";
+const SEGMENTS: &str = "UPDATES@RATE or UPDATES@FROM..TO~SHAPE joined by ',', such as 2k@0..3e-4,20k@3e-4,4k@3e-4..3e-5~1-sqrt (UPDATES/WHOLE for the beginning of a longer curve)";
 const RATES: &str = "rates joined by ',', RATExCOUNT for a run of equal ones, such as 1e-4,2e-4,3e-4x98";
 
 /// Shortest text that reads back as the same number.
@@ -132,6 +131,7 @@ fn canonical(key: &str) -> &str {
         "warmup-lr" | "start-lr" => "start",
         "drop-lr" => "drop",
         "decay-type" => "shape",
+        "warmup-shape" | "rise-shape" => "rise",
         other => other,
     }
 }
@@ -219,8 +219,13 @@ fn wsd(pairs: &Pairs<'_>, fixed: Option<Shape>) -> Result<Wsd, ScheduleTextError
         Some(shape) => shape,
         None => pairs.get("shape", SHAPE, |text| text.parse().ok())?.unwrap_or_default(),
     };
+    let rise = pairs.get("rise", SHAPE, |text| text.parse().ok())?.unwrap_or_default();
+    let late = pairs.get("late", COUNT, count)?.unwrap_or_default();
+    let unreached = pairs.get("unreached", COUNT, count)?.unwrap_or_default();
+    // The ratio is that of the horizon which the scheduler knows.
+    let scheduled = Steps(total.0.saturating_sub(late.0).saturating_add(unreached.0));
     let anneal = match (pairs.values.get("ratio"), pairs.values.get("anneal")) {
-        _ if fixed.is_some() => Steps(total.0.saturating_sub(warmup.0)),
+        _ if fixed.is_some() => Steps(scheduled.0.saturating_sub(warmup.0)),
         (Some((first, _)), Some((second, _))) => {
             return Err(ScheduleTextError::Twice {
                 kind: pairs.kind,
@@ -232,22 +237,23 @@ fn wsd(pairs: &Pairs<'_>, fixed: Option<Shape>) -> Result<Wsd, ScheduleTextError
         (None, Some(_)) => pairs.need("anneal", COUNT, count)?,
         _ => {
             let r = pairs.need("ratio", RATIO, ratio)?;
-            Steps((r.get() * total.0 as f64).round() as u64)
+            Steps((r.get() * scheduled.0 as f64).round() as u64)
         }
     };
-    Wsd { peak_lr, total, warmup, warmup_lr, anneal, shape, final_lr }
-        .checked()
-        .map_err(|error| ScheduleTextError::Schedule { kind: pairs.kind, error })
+    let spec = WsdSpec { peak_lr, total, warmup, warmup_lr, rise, anneal, shape, final_lr, late, unreached };
+    spec.checked().map_err(|error| ScheduleTextError::Schedule { kind: pairs.kind, error })
 }
 
 fn segment(text: &str) -> Option<Segment> {
     let (updates, course) = text.trim().split_once('@')?;
+    let (updates, whole) = updates.split_once('/').unwrap_or((updates, updates));
     let (course, shape) = match course.split_once('~') {
         Some((course, shape)) => (course, shape.parse().ok()?),
         None => (course, Shape::Linear),
     };
     let (from, to) = course.split_once("..").unwrap_or((course, course));
-    Some(Segment { updates: count(updates)?, from: rate(from)?, to: rate(to)?, shape })
+    let (updates, whole) = (count(updates)?, count(whole)?);
+    Some(Segment { updates, from: rate(from)?, to: rate(to)?, shape, whole })
 }
 
 fn list<T>(text: &str, read: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
@@ -279,24 +285,40 @@ impl FromStr for Schedule {
         };
         match word.as_str() {
             "wsd" => {
-                let keys = &["peak", "total", "warmup", "ratio", "anneal", "shape", "final", "start"];
+                let keys = &[
+                    "peak",
+                    "total",
+                    "warmup",
+                    "ratio",
+                    "anneal",
+                    "shape",
+                    "final",
+                    "start",
+                    "rise",
+                    "late",
+                    "unreached",
+                ];
                 wsd(&Pairs::read("wsd", keys, rest)?, None).map(Self::Wsd)
             }
             "constant" => {
-                let pairs = Pairs::read("constant", &["peak", "total", "warmup", "start"], rest)?;
+                let pairs =
+                    Pairs::read("constant", &["peak", "total", "warmup", "start", "rise", "late"], rest)?;
                 let peak_lr = pairs.need("peak", RATE, rate)?;
                 let (total, warmup) = (pairs.need("total", COUNT, count)?, pairs.warmup()?);
                 let (warmup_lr, _) = pairs.ends(peak_lr)?;
-                let (anneal, shape) = (Steps(0), Shape::Linear);
-                let wsd = Wsd { peak_lr, total, warmup, warmup_lr, anneal, shape, final_lr: peak_lr };
-                made("constant", wsd.checked().map(Self::Wsd))
+                let rise = pairs.get("rise", SHAPE, |text| text.parse().ok())?.unwrap_or_default();
+                let late = pairs.get("late", COUNT, count)?.unwrap_or_default();
+                let final_lr = peak_lr;
+                let spec =
+                    WsdSpec { peak_lr, total, warmup, warmup_lr, rise, final_lr, late, ..WsdSpec::default() };
+                made("constant", spec.checked().map(Self::Wsd))
             }
             "cosine" => {
-                let keys = &["peak", "total", "warmup", "final", "start"];
+                let keys = &["peak", "total", "warmup", "final", "start", "rise", "late", "unreached"];
                 wsd(&Pairs::read("cosine", keys, rest)?, Some(Shape::Cosine)).map(Self::Wsd)
             }
             "linear" | "linear-to-zero" => {
-                let keys = &["peak", "total", "warmup", "final", "start"];
+                let keys = &["peak", "total", "warmup", "final", "start", "rise", "late", "unreached"];
                 wsd(&Pairs::read("linear", keys, rest)?, Some(Shape::Linear)).map(Self::Wsd)
             }
             "two-stage" => {
@@ -335,6 +357,10 @@ impl FromStr for Schedule {
                     let (value, times) = part.split_once('x').unwrap_or((part, "1"));
                     let times = count(times).ok_or_else(refused)?;
                     super::check_updates("a run of equal rates", times.0)
+                        .and_then(|()| {
+                            let all = times.0.saturating_add(rates.len() as u64);
+                            super::check_sampled("the vector of rates", all)
+                        })
                         .map_err(|error| ScheduleTextError::Schedule { kind: "sampled", error })?;
                     rates.resize(rates.len() + times.0 as usize, rate(value).ok_or_else(refused)?);
                 }
@@ -353,7 +379,11 @@ impl fmt::Display for Schedule {
             Self::Piecewise(piecewise) => {
                 for (i, segment) in piecewise.segments().iter().enumerate() {
                     f.write_str(if i == 0 { "piecewise:" } else { "," })?;
-                    write!(f, "{}@{}", segment.updates, number(segment.from))?;
+                    write!(f, "{}", segment.updates)?;
+                    if segment.whole != segment.updates {
+                        write!(f, "/{}", segment.whole)?;
+                    }
+                    write!(f, "@{}", number(segment.from))?;
                     if segment.from != segment.to || segment.shape != Shape::Linear {
                         write!(f, "..{}", number(segment.to))?;
                     }
@@ -382,8 +412,8 @@ impl fmt::Display for Schedule {
 }
 
 fn write_wsd(wsd: &Wsd, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let Wsd { peak_lr, total, warmup, warmup_lr, anneal, shape, final_lr } = *wsd;
-    let whole = anneal.0 > 0 && warmup.0 + anneal.0 == total.0;
+    let WsdSpec { peak_lr, total, warmup, warmup_lr, rise, anneal, shape, final_lr, late, unreached } = **wsd;
+    let whole = anneal.0 > 0 && warmup.0 + anneal.0 == wsd.scheduled().0;
     let kind = match shape {
         Shape::Cosine if whole => "cosine",
         Shape::Linear if whole => "linear",
@@ -393,8 +423,9 @@ fn write_wsd(wsd: &Wsd, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(f, "{kind}:peak={},total={total},warmup={warmup}", number(peak_lr))?;
     if kind == "wsd" {
         let ratio = number(wsd.ratio());
-        // The ratio where it is a short number, else the updates themselves.
-        if ratio.len() <= 6 {
+        // The ratio where it is a short number that gives the updates back, else the updates themselves.
+        let given_back = (wsd.ratio() * wsd.scheduled().0 as f64).round() as u64 == anneal.0;
+        if ratio.len() <= 6 && given_back {
             write!(f, ",ratio={ratio}")?
         } else {
             write!(f, ",anneal={anneal}")?
@@ -404,5 +435,14 @@ fn write_wsd(wsd: &Wsd, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if kind != "constant" {
         write!(f, ",final={}", number(final_lr))?;
     }
-    if warmup_lr != 0.0 { write!(f, ",start={}", number(warmup_lr)) } else { Ok(()) }
+    if warmup_lr != 0.0 {
+        write!(f, ",start={}", number(warmup_lr))?;
+    }
+    if rise != Shape::Linear {
+        write!(f, ",rise={rise}")?;
+    }
+    if late.0 > 0 {
+        write!(f, ",late={late}")?;
+    }
+    if unreached.0 > 0 { write!(f, ",unreached={unreached}") } else { Ok(()) }
 }

@@ -1,7 +1,7 @@
 //! Curves with known coefficients and known noise.
 
 use lehr::law::{self, Law, Role};
-use lehr::{Curve, Params, RunFeatures, RunMeta, Schedule, Shape, Steps, Tokens, Wsd};
+use lehr::{Curve, Params, RunFeatures, RunMeta, Schedule, Shape, Steps, Tokens, WsdSpec};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -13,14 +13,13 @@ pub fn named(name: &str) -> &'static dyn Law {
 
 pub fn wsd(peak_lr: f64, total: u64, ratio: f64) -> Schedule {
     let anneal = Steps(((ratio * total as f64).round() as u64).min(total - WARMUP));
-    let wsd = Wsd {
+    let wsd = WsdSpec {
         peak_lr,
         total: Steps(total),
         warmup: Steps(WARMUP),
-        warmup_lr: 0.0,
         anneal,
         shape: Shape::Linear,
-        final_lr: 0.0,
+        ..WsdSpec::default()
     };
     Schedule::Wsd(wsd.checked().unwrap())
 }

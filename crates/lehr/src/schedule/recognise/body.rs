@@ -1,12 +1,22 @@
 //! What follows the warm-up: constant stretches, falls, jumps, re-rises.
 
-use super::fall::{self, End, Fall};
+use super::fall::{Fall, Problem};
+use super::line::whole;
 use super::warmup::Head;
 use super::{RecogniseOptions, Row, rounding};
+use crate::bounds;
 use crate::schedule::{Segment, Shape};
 use crate::units::Steps;
 
-/// The whole schedule as segments; `None` where the rows fit no reading.
+/// What was read, or how far the nearest reading is from the rows.
+pub(super) enum Read {
+    /// Segments from update 1, and where the last fall ends if the rows end with it.
+    Segments { segments: Vec<Segment>, fall_ends: Option<u64> },
+    /// No reading comes close; the distance of the nearest, in rate, where there is one.
+    Nothing(Option<f64>),
+}
+
+/// The whole schedule as segments.
 pub(super) fn read(
     rows: &[Row],
     head: &Head,
@@ -14,21 +24,24 @@ pub(super) fn read(
     tol: f64,
     options: &RecogniseOptions,
     notes: &mut Vec<String>,
-) -> Option<Vec<Segment>> {
-    let mut body = Body { segments: head.segments.clone(), covered: 0, notes, tol, peak, options };
-    body.covered = body.segments.iter().map(|segment| segment.updates.0).sum();
+) -> Read {
+    let covered = head.segments.iter().map(|segment| segment.updates.0).sum();
+    let segments = head.segments.clone();
+    let mut body = Body { segments, covered, notes, tol, peak, options, nearest: None, fall_ends: None };
     // Rows that begin during the annealing: the peak is stated, its last update is not in the rows.
     let with_peak;
     let (rows, top) = match head.top {
         Some(top) => (rows, top),
         None => {
-            let at = body.covered.min(rows[0].t.checked_sub(1)?);
-            with_peak = [&[Row { t: at, y: peak }], rows].concat();
+            let Some(before) = rows[0].t.checked_sub(1) else { return Read::Nothing(None) };
+            with_peak = [&[Row { t: body.covered.min(before), y: peak }], rows].concat();
             (with_peak.as_slice(), 0)
         }
     };
-    body.follow(rows, top, head)?;
-    Some(body.segments)
+    match body.follow(rows, top, head) {
+        Some(()) => Read::Segments { segments: body.segments, fall_ends: body.fall_ends },
+        None => Read::Nothing(body.nearest),
+    }
 }
 
 struct Body<'a> {
@@ -38,12 +51,15 @@ struct Body<'a> {
     tol: f64,
     peak: f64,
     options: &'a RecogniseOptions,
+    /// Distance of a fall that follows no shape.
+    nearest: Option<f64>,
+    fall_ends: Option<u64>,
 }
 
 impl Body<'_> {
     fn push(&mut self, upto: u64, from: f64, to: f64, shape: Shape) {
         if upto > self.covered {
-            self.segments.push(Segment { updates: Steps(upto - self.covered), from, to, shape });
+            self.segments.push(Segment::new(Steps(upto - self.covered), from, to, shape));
             self.covered = upto;
         }
     }
@@ -83,6 +99,10 @@ impl Body<'_> {
                     self.push(upto, level, up, Shape::Linear);
                 }
                 c = u;
+                if c == last {
+                    self.hold(end, up);
+                    return Some(());
+                }
             } else if stage {
                 self.notes.push(format!(
                     "the rate drops somewhere in updates {} … {}; taken at the latter",
@@ -104,43 +124,44 @@ impl Body<'_> {
         }
     }
 
-    /// Reads the fall that starts after row `j`; gives the index of the row it ends at.
+    /// Reads the fall after the level that rows `c` … `j` show; gives the index of the row it ends at.
     fn fall(&mut self, rows: &[Row], c: usize, j: usize, level: f64, head: &Head) -> Option<usize> {
         let (last, tol) = (rows.len() - 1, self.tol);
         let mut e = j + 1;
         while e < last && rows[e + 1].y <= rows[e].y + tol {
             e += 1;
         }
-        // A floor: rows that stay at the last rate, more of them than rounding alone makes equal elsewhere.
-        let floor = (j + 1..=e).find(|&i| (rows[i].y - rows[e].y).abs() <= tol).unwrap_or(e);
-        let plateau = rows[j..=floor].windows(2).filter(|pair| (pair[0].y - pair[1].y).abs() <= tol).count();
-        let floored =
-            e - floor + 1 > 2 * plateau.min(40) + 1 && floor > j + 1 || e - floor > 2 && floor == j + 1;
-        let stop = if floored { floor } else { e };
-        let stride = rows[stop].t - rows[stop - 1].t;
-        let finish = if floored {
-            End::Floor {
-                after: rows[floor - 1].t,
-                upto: rows[floor].t,
-                value: rounding::shortest(rows[e].y, tol),
+        let problem = self.problem(rows, c, e, level);
+        let found = problem.fit();
+        let accept = self.options.accept * self.peak;
+        // A constant stretch of many rows that no single fall explains together with what follows is one of its own.
+        let found = match found {
+            Some((off, fall)) if off <= accept.max(4.0 * tol) => Some((off, fall)),
+            found if j > c => {
+                let shorter = Problem {
+                    rows: &rows[j..=e],
+                    starts: (rows[j].t.max(self.covered), problem.starts.1),
+                    ..problem
+                };
+                match (shorter.fit(), found) {
+                    (Some(a), Some(b)) => Some(if a.0 < b.0 { a } else { b }),
+                    (a, b) => a.or(b),
+                }
             }
-        } else if e < last {
-            End::Open { from: rows[e].t, upto: rows[e + 1].t - 1, far: false }
-        } else if let Some(total) = self.options.total {
-            End::Fixed(total.0)
-        } else {
-            End::Open { from: rows[e].t, upto: rows[e].t + stride, far: true }
+            found => found,
         };
-        // The stable stretch reaches at least to row j where more than one row shows it.
-        let lo = if j > c { rows[j].t } else { self.covered.min(rows[j].t) };
-        let range = (lo.max(self.covered), rows[j + 1].t.saturating_sub(1).max(lo));
-        let Fall { start, end, shape, to } = fall::fit(&rows[j..=stop], level, range, finish, tol)?;
-        if e == last && !floored && end != rows[e].t && self.options.total.is_none() {
+        let (off, Fall { start, end, shape, to }) = found?;
+        if off > accept.max(4.0 * tol) {
+            self.nearest = Some(off);
+            return None;
+        }
+        if e == last && end > rows[e].t && self.options.total.is_none() {
             self.notes.push(format!(
                 "the rows end at update {}; the {shape} annealing they follow ends at update {end} with a rate of {to:e}",
                 rows[e].t
             ));
         }
+        self.fall_ends = (e == last).then_some(end);
         // Without a row of the warm-up, a cosine that begins where the log does says how long it was.
         if shape == Shape::Cosine && head.updates.is_none() && self.segments.is_empty() && start <= rows[0].t
         {
@@ -152,11 +173,39 @@ impl Body<'_> {
             self.push(start, head.start.min(level), level, Shape::Linear);
         }
         self.hold(start, level);
-        self.push(end.max(start + 1), level, to, shape);
-        if floored && end < rows[stop].t {
-            self.hold(rows[stop].t, to);
+        self.push(end.max(start.saturating_add(1)), level, to, shape);
+        if end < rows[e].t {
+            self.hold(rows[e].t, to);
         }
-        Some(if floored { e } else { stop })
+        Some(e)
+    }
+
+    /// What the rows `c` … `e` say about a fall among them.
+    fn problem<'r>(&self, rows: &'r [Row], c: usize, e: usize, level: f64) -> Problem<'r> {
+        let (last, tol) = (rows.len() - 1, self.tol);
+        let low = (c + 1..=e).find(|&i| rows[i].y < level - tol).unwrap_or(e);
+        let first = self.covered.min(rows[low].t.saturating_sub(1));
+        let starts = (first.max(self.covered), rows[low].t.saturating_sub(1).max(self.covered));
+        // Two rows that differ by no more than rounding may be a floor.
+        let steady = e > low && (rows[e].y - rows[e - 1].y).abs() <= tol;
+        let stride = rows[e].t - rows[e - 1].t;
+        let mut natural = Vec::new();
+        let (latest, customary_until) = if e < last {
+            natural.push(rows[e].t);
+            (rows[e + 1].t - 1, rows[e + 1].t - 1)
+        } else if let Some(total) = self.options.total {
+            natural.push(total.0);
+            if total.0 != rows[e].t {
+                natural.push(rows[e].t);
+            }
+            (total.0, total.0)
+        } else {
+            natural.push(rows[e].t);
+            let length = rows[e].t.saturating_sub(starts.0);
+            let far = rows[e].t.saturating_add(length.saturating_mul(3));
+            (far.min(bounds::UPDATES.most), rows[e].t.saturating_add(stride).min(bounds::UPDATES.most))
+        };
+        Problem { rows: &rows[c..=e], level, starts, natural, latest, customary_until, steady, tol }
     }
 }
 
@@ -169,7 +218,7 @@ fn rise(rows: &[Row], from: f64, to: f64) -> Option<(u64, u64)> {
     }
     let (a, b) = (inner[0], inner[inner.len() - 1]);
     let slope = (b.y - a.y) / (b.t - a.t) as f64;
-    let begins = (a.t as f64 - (a.y - from) / slope).round() as u64;
-    let ends = (b.t as f64 + (to - b.y) / slope).round() as u64;
-    (slope > 0.0).then(|| (begins.clamp(low, a.t - 1), ends.clamp(b.t + 1, high)))
+    let begins = a.t as f64 - (a.y - from) / slope;
+    let ends = b.t as f64 + (to - b.y) / slope;
+    (slope > 0.0).then(|| (whole(begins, low, a.t - 1), whole(ends, b.t + 1, high)))
 }

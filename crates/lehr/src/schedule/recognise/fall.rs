@@ -1,21 +1,11 @@
 //! One annealing: where it starts and ends, its shape and final rate.
 
+use super::line::{Given, least, sample, shares, solve, whole};
 use super::{Row, rounding};
 use crate::schedule::Shape;
 
-/// Where a fall may end.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum End {
-    /// The horizon is stated.
-    Fixed(u64),
-    /// At `from` or later: up to `upto` where only a customary final rate shows it, further (`far`) where the bend does.
-    Open { from: u64, upto: u64, far: bool },
-    /// Within `after` < t ≤ `upto`, at this rate.
-    Floor { after: u64, upto: u64, value: f64 },
-}
-
 /// The annealing found.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Fall {
     /// Last update at the rate before.
     pub start: u64,
@@ -27,290 +17,403 @@ pub(super) struct Fall {
     pub to: f64,
 }
 
+/// The rows of a fall and what is known about it.
+pub(super) struct Problem<'a> {
+    /// From rows at the level before it to the last row that is not higher than the one before.
+    pub rows: &'a [Row],
+    /// The rate before it.
+    pub level: f64,
+    /// Smallest and largest possible start.
+    pub starts: (u64, u64),
+    /// Ends that need no further reason (the horizon, the last row), the best first.
+    pub natural: Vec<u64>,
+    /// The largest possible end of a shape whose bend shows it.
+    pub latest: u64,
+    /// The largest possible end of a shape that shows it by a customary final rate alone.
+    pub customary_until: u64,
+    /// Whether the last rows stay at one rate.
+    pub steady: bool,
+    /// Rounding of the rows.
+    pub tol: f64,
+}
+
 /// Final rates that people use, as shares of the peak.
 const CUSTOMARY: [f64; 9] = [0.0, 0.1, 0.01, 0.05, 0.2, 0.001, 0.5, 0.02, 0.25];
-
-struct Problem<'a> {
-    rows: &'a [Row],
-    level: f64,
-    /// Smallest and largest possible start.
-    range: (u64, u64),
-    end: End,
-    tol: f64,
-}
-
-/// The shape that follows the rows best; earlier shapes win where rounding leaves the choice open.
-pub(super) fn fit(rows: &[Row], level: f64, range: (u64, u64), end: End, tol: f64) -> Option<Fall> {
-    let inner: Vec<Row> = rows.iter().copied().filter(|row| row.y < level - tol).collect();
-    if let [only] = inner[..] {
-        let (end, to) = match end {
-            End::Fixed(end) if end > only.t => (end, only.y),
-            End::Floor { upto, value, .. } => (upto, value),
-            _ => (only.t, only.y),
-        };
-        return Some(Fall { start: range.0, end, shape: Shape::Linear, to });
-    }
-    let problem = Problem { rows: &inner, level, range, end, tol };
-    let mut best: Option<(f64, Fall)> = None;
-    let shapes = [
-        Shape::Linear,
-        Shape::Cosine,
-        Shape::OneMinusSqrt,
-        Shape::Geometric,
-        Shape::Exponential,
-        Shape::Inverse,
-        Shape::Power(2.0),
-    ];
-    for shape in shapes {
-        let found = match shape {
-            Shape::Linear | Shape::OneMinusSqrt | Shape::Geometric | Shape::Inverse => {
-                problem.straight(shape)
-            }
-            Shape::Power(_) => problem.power(),
-            Shape::Cosine | Shape::Exponential => problem.bent(shape),
-        };
-        let Some(fall) = found else { continue };
-        let off = problem.off(&fall);
-        if best.is_none_or(|(least, _)| off < least) {
-            best = Some((off, fall));
-        }
-        if off <= 4.0 * tol {
-            break;
-        }
-    }
-    // What is off by more than is acceptable is still the best reading; the caller judges its residual.
-    best.map(|(_, fall)| fall)
-}
+/// Rows that a search looks at.
+const LOOKED_AT: usize = 400;
 
 impl Problem<'_> {
-    fn off(&self, fall: &Fall) -> f64 {
-        let length = (fall.end - fall.start) as f64;
-        let rate = |row: &Row| {
-            let p = (row.t.saturating_sub(fall.start)) as f64 / length;
-            fall.shape.between(self.level, fall.to, p.min(1.0))
-        };
-        self.rows.iter().map(|row| (rate(row) - row.y).abs()).fold(0.0, f64::max)
-    }
-
-    /// Shapes that a change of scale turns into a straight line: start from the crossing with the level before.
-    fn straight(&self, shape: Shape) -> Option<Fall> {
-        let level = self.level;
-        if matches!(shape, Shape::Geometric | Shape::Inverse) && self.rows.iter().any(|row| row.y <= self.tol)
-        {
-            return None;
+    /// The shape that follows the rows best, and its largest distance from them; earlier shapes win where rounding
+    /// leaves the choice open.
+    pub(super) fn fit(&self) -> Option<(f64, Fall)> {
+        let last = *self.rows.last()?;
+        let floor = if self.steady { last.y } else { f64::NEG_INFINITY };
+        let inner =
+            self.rows.iter().filter(|row| row.y < self.level - self.tol && row.y > floor + self.tol).count();
+        if inner < 2 {
+            return self.short(last);
         }
-        let scale = move |y: f64| match shape {
-            Shape::Geometric => (y / level).ln(),
-            Shape::Inverse => level / y - 1.0,
-            Shape::OneMinusSqrt => (1.0 - y / level).powi(2),
-            _ => y / level - 1.0,
-        };
-        let rate = move |g: f64| match shape {
-            Shape::Geometric => level * g.exp(),
-            Shape::Inverse => level / (1.0 + g),
-            Shape::OneMinusSqrt => level * (1.0 - g.max(0.0).sqrt()),
-            _ => level * (1.0 + g),
-        };
-        // On a floor the rows no longer follow the line.
-        let floor = matches!(self.end, End::Floor { .. }) && self.rows.len() > 2;
-        let rows = &self.rows[..self.rows.len() - usize::from(floor)];
-        let n = rows.len() as f64;
-        let (mt, mg) =
-            rows.iter().fold((0.0, 0.0), |(t, g), row| (t + row.t as f64 / n, g + scale(row.y) / n));
-        let (mut up, mut down) = (0.0, 0.0);
-        for row in rows {
-            up += (scale(row.y) - mg) * (row.t as f64 - mt);
-            down += (row.t as f64 - mt).powi(2);
-        }
-        let crossing = mt - mg / (up / down);
-        if !crossing.is_finite() {
-            return None;
-        }
-        let start = (crossing.round().max(0.0) as u64).clamp(self.range.0, self.range.1);
-        let (mut up, mut down) = (0.0, 0.0);
-        for row in rows {
-            let distance = row.t as f64 - start as f64;
-            up += scale(row.y) * distance;
-            down += distance * distance;
-        }
-        let slope = up / down;
-        let at = |t: u64| rate(slope * (t as f64 - start as f64));
-        let snapped = |t: u64| {
-            let value = at(t);
-            (value > -8.0 * self.tol).then(|| rounding::shortest(value.max(0.0), 2.0 * self.tol))
-        };
-        let (end, to) = match self.end {
-            End::Fixed(end) => (end, snapped(end)?),
-            End::Floor { after, upto, value } => {
-                let reached = start as f64 + scale(value) / slope;
-                if !reached.is_finite() {
-                    return None;
-                }
-                ((reached.round().max(0.0) as u64).clamp(after + 1, upto), value)
-            }
-            End::Open { from, upto, .. } => {
-                let customary = CUSTOMARY.iter().find_map(|share| {
-                    let value = share * level;
-                    let reached = start as f64 + scale(value) / slope;
-                    let end = reached.round();
-                    let fits = end >= from as f64
-                        && end <= upto as f64
-                        && (at(end as u64) - value).abs() <= 8.0 * self.tol;
-                    fits.then(|| (end as u64, rounding::shortest(value, self.tol)))
-                });
-                match customary {
-                    Some(found) => found,
-                    None => (from, snapped(from)?),
-                }
-            }
-        };
-        (end > start && to <= level).then_some(Fall { start, end, shape, to })
-    }
-
-    /// The final rate that fits best, given everything else, and the mean squared distance.
-    fn judge(&self, rows: &[Row], start: f64, end: f64, shape: Shape) -> (f64, f64) {
-        let f = |row: &Row| {
-            let p = ((row.t as f64 - start) / (end - start)).clamp(0.0, 1.0);
-            shape.between(1.0, 0.0, p)
-        };
-        let to = match self.end {
-            End::Floor { value, .. } => value,
-            _ => {
-                let (mut up, mut down) = (0.0, 0.0);
-                for row in rows {
-                    let rest = 1.0 - f(row);
-                    up += (row.y - self.level * f(row)) * rest;
-                    down += rest * rest;
-                }
-                if down > 0.0 { (up / down).clamp(0.0, self.level) } else { 0.0 }
-            }
-        };
-        let squares: f64 = rows.iter().map(|row| (to + (self.level - to) * f(row) - row.y).powi(2)).sum();
-        (squares / rows.len() as f64, to)
-    }
-
-    fn sample(&self) -> Vec<Row> {
-        let n = self.rows.len();
-        let kept = n.min(96);
-        (0..kept).map(|i| self.rows[if kept == 1 { 0 } else { i * (n - 1) / (kept - 1) }]).collect()
-    }
-
-    /// The start that fits best for an end.
-    fn start_for(&self, rows: &[Row], end: f64, shape: Shape) -> (f64, f64) {
-        let (lo, hi) =
-            (self.range.0 as f64, (self.range.1 as f64).min(rows[0].t as f64 - 0.5).max(self.range.0 as f64));
-        golden(lo, hi, 40, |start| self.judge(rows, start, end, shape).0)
-    }
-
-    /// Shapes whose bend shows where they end.
-    fn bent(&self, shape: Shape) -> Option<Fall> {
-        let rows = self.sample();
-        let cost = |end: f64| self.start_for(&rows, end, shape).1;
-        let end = match self.end {
-            End::Fixed(end) => end as f64,
-            End::Floor { after, upto, .. } => golden(after as f64, upto as f64, 40, cost).0,
-            End::Open { from, upto, far } => {
-                let from = from as f64;
-                let length = from - self.range.0 as f64;
-                let reach = if far { from + 3.0 * length } else { upto as f64 };
-                // From coarse to fine: the cost need not have one valley only.
-                let grid: Vec<f64> =
-                    (0..=24).map(|i| from + (reach - from) * (f64::from(i) / 24.0).powi(2)).collect();
-                let costs: Vec<f64> = grid.iter().map(|&end| cost(end)).collect();
-                let least = (0..grid.len()).min_by(|&a, &b| costs[a].total_cmp(&costs[b]))?;
-                let (lo, hi) = (grid[least.saturating_sub(1)], grid[(least + 1).min(grid.len() - 1)]);
-                golden(lo, hi, 40, cost).0
-            }
-        };
-        let start = self.start_for(&rows, end, shape).0;
-        self.whole(&rows, start, end, shape)
-    }
-
-    /// Steps from real to whole numbers of updates, downhill.
-    fn whole(&self, rows: &[Row], start: f64, end: f64, shape: Shape) -> Option<Fall> {
-        let (lo, hi) = match self.end {
-            End::Fixed(end) => (end, end),
-            End::Floor { after, upto, .. } => (after + 1, upto),
-            End::Open { from, upto, far } => (from, if far { u64::MAX } else { upto }),
-        };
-        let bounded = |start: i64, end: i64| {
-            let start = (start.max(0) as u64).clamp(self.range.0, self.range.1);
-            (start, (end.max(0) as u64).clamp(lo, hi).max(start + 1))
-        };
-        let cost = |(start, end): (u64, u64)| self.judge(rows, start as f64, end as f64, shape).0;
-        let mut at = bounded(start.round() as i64, end.round() as i64);
-        let mut least = cost(at);
-        for _ in 0..200 {
-            let next = (-1..=1)
-                .flat_map(|a| (-1..=1).map(move |b| (a, b)))
-                .map(|(a, b)| bounded(at.0 as i64 + a, at.1 as i64 + b))
-                .map(|point| (cost(point), point))
-                .min_by(|a, b| a.0.total_cmp(&b.0))?;
-            if next.0 >= least {
-                break;
-            }
-            (least, at) = next;
-        }
-        let (_, to) = self.judge(self.rows, at.0 as f64, at.1 as f64, shape);
-        let to = rounding::shortest(to, 2.0 * self.tol);
-        Some(Fall { start: at.0, end: at.1, shape, to })
-    }
-
-    /// (1 − p)^β with β from the rows; the end is the stated one, the floor or the last row.
-    fn power(&self) -> Option<Fall> {
-        let rows = self.sample();
-        let end = match self.end {
-            End::Fixed(end) => end as f64,
-            End::Floor { upto, .. } => upto as f64,
-            End::Open { from, .. } => from as f64,
-        };
-        let cost = |beta: f64| self.start_for(&rows, end, Shape::Power(beta)).1;
-        let (log_beta, _) = golden((0.2_f64).ln(), (6.0_f64).ln(), 40, |log_beta| cost(log_beta.exp()));
-        let beta = log_beta.exp();
         let mut best: Option<(f64, Fall)> = None;
-        for beta in [rounding::shortest(beta, 0.02 * beta), rounding::shortest(beta, 0.002 * beta), beta] {
-            let shape = Shape::Power(beta);
-            let start = self.start_for(&rows, end, shape).0;
-            let Some(fall) = self.whole(&rows, start, end, shape) else { continue };
-            let off = self.off(&fall);
+        let shapes = [
+            Shape::Linear,
+            Shape::Cosine,
+            Shape::OneMinusSqrt,
+            Shape::Geometric,
+            Shape::Exponential,
+            Shape::Inverse,
+            Shape::Power(2.0),
+        ];
+        for shape in shapes {
+            let found = if let Shape::Power(_) = shape { self.power() } else { self.of_shape(shape) };
+            let Some((off, fall)) = found else { continue };
             if best.is_none_or(|(least, _)| off < 0.5 * least) {
                 best = Some((off, fall));
             }
-            if off <= 4.0 * self.tol {
+            if off <= self.tight() {
                 break;
             }
         }
-        best.map(|(_, fall)| fall)
+        best.map(|(off, fall)| (off, self.roundest(fall, off)))
+    }
+
+    /// As much as rounding explains.
+    fn tight(&self) -> f64 {
+        1.02 * self.tol + 1e-13 * self.level
+    }
+
+    /// One row between the level and the end, or none: a straight line.
+    fn short(&self, last: Row) -> Option<(f64, Fall)> {
+        let start = self
+            .rows
+            .iter()
+            .rev()
+            .find(|row| row.y >= self.level - self.tol)
+            .map_or(self.starts.0, |row| row.t);
+        let start = start.clamp(self.starts.0, self.starts.1.max(self.starts.0));
+        let to = rounding::shortest(last.y, self.tol);
+        let between = self.rows.iter().find(|row| row.y < self.level - self.tol && row.y > last.y + self.tol);
+        let first_low = self.rows.iter().find(|row| row.y <= last.y + self.tol)?;
+        let mut end = first_low.t;
+        if let Some(row) = between.filter(|_| self.steady) {
+            // The line through the one row, on to the floor.
+            let slope = (self.level - row.y) / (row.t.saturating_sub(start).max(1)) as f64;
+            end = whole(
+                start as f64 + (self.level - to) / slope,
+                row.t.saturating_add(1),
+                first_low.t.max(row.t + 1),
+            );
+        } else if let (Some(&natural), true) = (self.natural.first(), first_low.t == last.t)
+            && natural > last.t
+        {
+            end = natural;
+        }
+        let fall = Fall { start, end: end.max(start.saturating_add(1)), shape: Shape::Linear, to };
+        Some((self.off(&fall), fall))
+    }
+
+    /// Largest distance of the rows from a fall.
+    fn off(&self, fall: &Fall) -> f64 {
+        self.off_within(fall, f64::INFINITY)
+    }
+
+    /// As [`Problem::off`]; infinite as soon as a row is further than `limit`.
+    fn off_within(&self, fall: &Fall, limit: f64) -> f64 {
+        let length = fall.end.saturating_sub(fall.start).max(1) as f64;
+        let mut most = 0.0_f64;
+        for row in self.rows.iter().rev() {
+            let p = (row.t.saturating_sub(fall.start) as f64 / length).min(1.0);
+            let rate = if p == 0.0 { self.level } else { fall.shape.between(self.level, fall.to, p) };
+            let off = (rate - row.y).abs();
+            if off.is_nan() || off > limit {
+                return f64::INFINITY;
+            }
+            most = most.max(off);
+        }
+        most
+    }
+
+    /// Some of the rows, most of them where the rate falls.
+    fn looked_at(&self, most: usize) -> Vec<Row> {
+        let low = self.rows.iter().position(|row| row.y < self.level - self.tol).unwrap_or(0);
+        let (level, falling) = self.rows.split_at(low);
+        [sample(level, most / 4), sample(falling, most)].concat()
+    }
+
+    fn last_y(&self) -> f64 {
+        self.rows.last().map_or(0.0, |row| row.y)
+    }
+
+    /// Final rates worth a try, the likeliest first.
+    fn targets(&self) -> Vec<f64> {
+        let last = rounding::shortest(self.last_y(), self.tol);
+        let mut targets = Vec::new();
+        if self.steady {
+            targets.push(last);
+        }
+        let customary = CUSTOMARY.iter().map(|share| rounding::shortest(share * self.level, self.tol));
+        targets.extend(customary.filter(|&to| to <= last + self.tol));
+        if !self.steady {
+            targets.push(last);
+        }
+        targets
+    }
+
+    /// A fall of this shape to this rate: free, and with each end that needs no reason of its own.
+    fn to_rate(&self, rows: &[Row], shape: Shape, to: f64, best: &mut Option<(f64, Fall)>) {
+        if shape.check(self.level, to).is_err() || to >= self.level {
+            return;
+        }
+        let shares = shares(rows, shape, self.level, to, 1.5 * self.tol);
+        let tight = self.tight();
+        let mut consider = |start: f64, end: f64| {
+            let latest = if bent(shape) { self.latest } else { self.customary_until };
+            let start = whole(start, self.starts.0, self.starts.1);
+            let end = whole(end, start.saturating_add(1), latest.max(start.saturating_add(1)));
+            let fall = Fall { start, end, shape, to };
+            let limit = best.map_or(f64::INFINITY, |(least, _)| least);
+            let off = self.off_within(&fall, limit);
+            if best.is_none_or(|(least, _)| off < least && least > tight) {
+                *best = Some((off, fall));
+            }
+        };
+        let first = self.starts.0 as f64;
+        for &end in &self.natural {
+            if let Some((start, ..)) = solve(&shares, Given::End(end as f64)) {
+                consider(first, end as f64);
+                consider(start, end as f64);
+            }
+        }
+        if let Some((start, end, _)) = solve(&shares, Given::Nothing) {
+            consider(start, end);
+        }
+        if let Some((_, end, _)) = solve(&shares, Given::Start(first)) {
+            consider(first, end);
+        }
+    }
+
+    fn of_shape(&self, shape: Shape) -> Option<(f64, Fall)> {
+        let rows = self.looked_at(LOOKED_AT);
+        let mut best = None;
+        for to in self.targets() {
+            self.to_rate(&rows, shape, to, &mut best);
+            if best.is_some_and(|(off, _)| off <= self.tight()) {
+                return best;
+            }
+        }
+        if !self.steady {
+            // The log ends before the fall does, or at a rate of its own.
+            let floor =
+                if matches!(shape, Shape::Geometric | Shape::Inverse) { 1e-6 * self.level } else { 0.0 };
+            let upto = self.last_y();
+            let mut givens: Vec<Given> = self.natural.iter().map(|&end| Given::End(end as f64)).collect();
+            if bent(shape) {
+                givens.push(Given::Nothing);
+            }
+            for given in givens {
+                let cost = |to: f64| {
+                    let shares = shares(&rows, shape, self.level, to, 1.5 * self.tol);
+                    solve(&shares, given).map_or(f64::INFINITY, |(.., squares)| squares)
+                };
+                let (to, _) = least(floor, upto, 24, cost);
+                self.polish(&rows, shape, to, given, &mut best);
+                if best.is_some_and(|(off, _)| off <= self.tight()) {
+                    return best;
+                }
+            }
+        }
+        if let Some((_, fall)) = best {
+            self.descend(&rows, fall, &mut best);
+        }
+        best
+    }
+
+    /// Whole updates near a solution with a real final rate, the rate fitted anew to each.
+    fn polish(&self, rows: &[Row], shape: Shape, to: f64, given: Given, best: &mut Option<(f64, Fall)>) {
+        let shares = shares(rows, shape, self.level, to, 1.5 * self.tol);
+        let Some((start, end, _)) = solve(&shares, given) else { return };
+        let latest = if bent(shape) { self.latest } else { self.customary_until };
+        let start = whole(start, self.starts.0, self.starts.1);
+        let end = match given {
+            Given::End(end) => end as u64,
+            _ => whole(end, start.saturating_add(1), latest.max(start.saturating_add(1))),
+        };
+        if end <= start {
+            return;
+        }
+        let fall = Fall { start, end, shape, to };
+        self.keep(rows, fall, best);
+        self.descend(rows, fall, best);
+    }
+
+    /// The fall with the final rate that fits best, and with a shorter one where that fits too.
+    fn keep(&self, rows: &[Row], fall: Fall, best: &mut Option<(f64, Fall)>) {
+        let Some(raw) = self.rate_for(rows, fall) else { return };
+        let at = |to: f64| {
+            let fall = Fall { to, ..fall };
+            (self.off(&fall), fall)
+        };
+        let mut found = at(raw);
+        for slack in [8.0, 4.0, 2.0, 1.0, 0.3] {
+            let short = at(rounding::shortest(raw, slack * self.tol).clamp(0.0, self.level));
+            if short.0 <= self.tight().max(found.0) && fall.shape.check(self.level, short.1.to).is_ok() {
+                found = short;
+                break;
+            }
+        }
+        if best.is_none_or(|(least, _)| found.0 < least) {
+            *best = Some(found);
+        }
+    }
+
+    /// The final rate that fits best for a start, an end and a shape.
+    fn rate_for(&self, rows: &[Row], fall: Fall) -> Option<f64> {
+        if self.steady {
+            return Some(rounding::shortest(self.last_y(), self.tol));
+        }
+        let length = (fall.end - fall.start) as f64;
+        let (mut up, mut down) = (0.0, 0.0);
+        for row in rows.iter().filter(|row| row.t > fall.start) {
+            let p = ((row.t - fall.start) as f64 / length).min(1.0);
+            match fall.shape {
+                Shape::Geometric if row.y > 0.0 => {
+                    up += row.y * row.y * p * (row.y / self.level).ln();
+                    down += row.y * row.y * p * p;
+                }
+                Shape::Inverse if row.y > 0.0 => {
+                    let weight = row.y.powi(4);
+                    up += weight * p * (1.0 / row.y - 1.0 / self.level);
+                    down += weight * p * p;
+                }
+                shape => {
+                    let f = shape.between(1.0, 0.0, p);
+                    up += (row.y - self.level * f) * (1.0 - f);
+                    down += (1.0 - f) * (1.0 - f);
+                }
+            }
+        }
+        let solved = up / down;
+        let to = match fall.shape {
+            Shape::Geometric => self.level * solved.exp(),
+            Shape::Inverse => 1.0 / (1.0 / self.level + solved),
+            _ => solved,
+        };
+        to.is_finite().then(|| to.clamp(0.0, self.level))
+    }
+
+    /// Steps to neighbouring whole updates, downhill.
+    fn descend(&self, rows: &[Row], fall: Fall, best: &mut Option<(f64, Fall)>) {
+        const STEPS: usize = 24;
+        let fixed = self.natural.contains(&fall.end);
+        let mut at = fall;
+        let mut least = f64::INFINITY;
+        for _ in 0..STEPS {
+            let mut next = None;
+            for (a, b) in [(0, 0), (-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (1, 1), (-1, 1), (1, -1)] {
+                let (Some(start), Some(end)) = (at.start.checked_add_signed(a), at.end.checked_add_signed(b))
+                else {
+                    continue;
+                };
+                let inside =
+                    start >= self.starts.0 && start <= self.starts.1 && end <= self.latest.max(at.end);
+                if !inside || end <= start || (fixed && b != 0) {
+                    continue;
+                }
+                let moved = Fall { start, end, ..at };
+                let Some(to) = self.rate_for(rows, moved) else { continue };
+                let moved = Fall { to, ..moved };
+                let cost = self.squares(rows, &moved);
+                if cost < least {
+                    (least, next) = (cost, Some(moved));
+                }
+            }
+            match next {
+                Some(moved) => at = moved,
+                None => break,
+            }
+        }
+        self.keep(rows, at, best);
+    }
+
+    fn squares(&self, rows: &[Row], fall: &Fall) -> f64 {
+        let length = (fall.end - fall.start) as f64;
+        rows.iter()
+            .map(|row| {
+                let p = (row.t.saturating_sub(fall.start) as f64 / length).min(1.0);
+                let rate = if p == 0.0 { self.level } else { fall.shape.between(self.level, fall.to, p) };
+                (rate - row.y).powi(2)
+            })
+            .sum()
+    }
+
+    /// (1 − p)^β with β from the rows; the end is one that needs no reason.
+    fn power(&self) -> Option<(f64, Fall)> {
+        let rows = self.looked_at(LOOKED_AT / 2);
+        let mut best: Option<(f64, Fall)> = None;
+        let last = rounding::shortest(self.last_y(), self.tol);
+        let mut targets = vec![last];
+        if !self.steady && last > 0.0 {
+            targets.push(0.0);
+        }
+        let mut givens: Vec<Given> = self.natural.iter().map(|&end| Given::End(end as f64)).collect();
+        if self.steady {
+            givens.push(Given::Nothing);
+        }
+        for to in targets {
+            for &given in &givens {
+                let cost = |log_beta: f64| {
+                    let shape = Shape::Power(log_beta.exp());
+                    let shares = shares(&rows, shape, self.level, to, 1.5 * self.tol);
+                    solve(&shares, given).map_or(f64::INFINITY, |(.., squares)| squares)
+                };
+                let (log_beta, _) = least((0.2_f64).ln(), (6.0_f64).ln(), 16, cost);
+                let beta = log_beta.exp();
+                for beta in
+                    [rounding::shortest(beta, 0.02 * beta), rounding::shortest(beta, 0.002 * beta), beta]
+                {
+                    let shape = Shape::Power(beta);
+                    let shares = shares(&rows, shape, self.level, to, 1.5 * self.tol);
+                    let Some((start, end, _)) = solve(&shares, given) else { continue };
+                    let start = whole(start, self.starts.0, self.starts.1);
+                    let end = whole(end, start.saturating_add(1), self.latest.max(start.saturating_add(1)));
+                    let fall = Fall { start, end, shape, to };
+                    let off = self.off(&fall);
+                    if best.is_none_or(|(least, _)| off < 0.5 * least) {
+                        best = Some((off, fall));
+                    }
+                    if off <= self.tight() {
+                        return best;
+                    }
+                }
+            }
+        }
+        best
+    }
+
+    /// Where rounding leaves several starts and ends open, the roundest.
+    fn roundest(&self, fall: Fall, off: f64) -> Fall {
+        if self.tol < 1e-9 * self.level || off > self.tight() {
+            return fall;
+        }
+        let room = (fall.end - fall.start) / 20;
+        let mut best = fall;
+        let near = |value: u64, unit: u64| (value.saturating_add(unit / 2) / unit) * unit;
+        for unit in [1000, 500, 100, 50, 10, 5] {
+            let start = near(best.start, unit);
+            if best.start == self.starts.0 || best.start.is_multiple_of(unit) {
+                break;
+            }
+            let moved = Fall { start, ..best };
+            let inside = start >= self.starts.0 && start <= self.starts.1 && start < best.end;
+            if inside && start.abs_diff(best.start) <= room && self.off(&moved) <= self.tight() {
+                best = moved;
+                break;
+            }
+        }
+        best
     }
 }
 
-/// Golden-section search: the point and its cost.
-fn golden(lo: f64, hi: f64, steps: usize, mut cost: impl FnMut(f64) -> f64) -> (f64, f64) {
-    const SHARE: f64 = 0.618_033_988_749_894_9;
-    if hi <= lo {
-        return (lo, cost(lo));
-    }
-    let (mut a, mut b) = (lo, hi);
-    let (mut c, mut d) = (b - SHARE * (b - a), a + SHARE * (b - a));
-    let (mut at_c, mut at_d) = (cost(c), cost(d));
-    for _ in 0..steps {
-        if at_c <= at_d {
-            (b, d, at_d) = (d, c, at_c);
-            c = b - SHARE * (b - a);
-            at_c = cost(c);
-        } else {
-            (a, c, at_c) = (c, d, at_d);
-            d = a + SHARE * (b - a);
-            at_d = cost(d);
-        }
-        if b - a < 1e-3 {
-            break;
-        }
-    }
-    // The ends count too: a start or an end often lies on its bound.
-    [lo, hi, if at_c <= at_d { c } else { d }]
-        .into_iter()
-        .map(|x| (x, cost(x)))
-        .min_by(|a, b| a.1.total_cmp(&b.1))
-        .unwrap_or((lo, at_c))
+/// Whether the bend of a shape shows where it ends.
+fn bent(shape: Shape) -> bool {
+    matches!(shape, Shape::Cosine | Shape::Exponential | Shape::Power(_))
 }

@@ -1,54 +1,115 @@
 //! How exactly logged rates are written, and numbers with no more digits than that.
 
-use super::Row;
-
 /// How few digits are taken where both readings fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reading {
+    /// As not rounded: few digits are round numbers.
+    Exact,
     /// As the smaller of the two roundings.
     Finer,
     /// As the larger of the two: rates with few digits also have few decimals.
     Coarser,
 }
 
-/// Half a unit of the last digit that the rows carry, in rate: single precision, a fixed number of decimals, or a
-/// fixed number of significant digits; never below 10⁻¹² of the peak.
-pub(super) fn tolerance(rows: &[Row], peak: f64, reading: Reading) -> f64 {
-    let exact = 1e-12 * peak;
-    let decimals =
-        (0..=9_i32).find(|&n| rows.iter().all(|row| keeps(row.y, |y| format!("{y:.*}", n as usize))));
-    let digits =
-        (0..=11_i32).find(|&n| rows.iter().all(|row| keeps(row.y, |y| format!("{y:.*e}", n as usize))));
-    if decimals.is_some() || digits.is_some() {
-        // Few distinct values (a constant rate, say) show nothing about rounding.
-        if distinct(rows) <= 8 {
-            return exact;
+/// Relative size of the last bit of single precision.
+const SINGLE: f64 = 1.2e-7;
+
+/// What the digits of a column show.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Digits {
+    /// Digits behind the point that every rate gets by with.
+    decimals: i32,
+    /// Digits behind the first one that every rate gets by with.
+    behind_first: i32,
+    /// Whether at most eight values occur: they show nothing about rounding.
+    few: bool,
+    /// Whether every rate is one of single precision.
+    single: bool,
+    /// Whether every rate that occurs is a short number but for an error of single precision.
+    short_but_for_single: bool,
+}
+
+impl Digits {
+    pub(super) fn of(rates: impl Iterator<Item = f64> + Clone) -> Self {
+        let mut found =
+            Self { decimals: 0, behind_first: 0, few: false, single: true, short_but_for_single: true };
+        let mut last = f64::NAN;
+        for y in rates.clone().filter(|&y| y != 0.0) {
+            if y == last {
+                continue;
+            }
+            last = y;
+            let (behind_first, exponent) = digits(y);
+            found.behind_first = found.behind_first.max(behind_first);
+            found.decimals = found.decimals.max(behind_first - exponent);
+            found.single &= is_single(y);
+            found.short_but_for_single &= is_short_but_for_single(y);
         }
-        let by_decimals = decimals.map(|n| 0.51 * 10f64.powi(-n));
-        let by_digits = digits.map(|n| 0.51 * 10f64.powi(peak.log10().floor() as i32 - n));
-        return [by_decimals, by_digits]
+        let mut bits: Vec<u64> = Vec::new();
+        for y in rates {
+            if !bits.contains(&y.to_bits()) {
+                bits.push(y.to_bits());
+            }
+            if bits.len() > 8 {
+                break;
+            }
+        }
+        found.few = bits.len() <= 8;
+        found
+    }
+
+    /// Half a unit of the last digit that the rows carry, in rate: single precision, a fixed number of decimals, or a
+    /// fixed number of significant digits; never below 10⁻¹² of the peak.
+    pub(super) fn tolerance(&self, peak: f64, reading: Reading) -> f64 {
+        let exact = 1e-12 * peak;
+        if self.few {
+            return if self.short_but_for_single && self.behind_first > 6 { SINGLE * peak } else { exact };
+        }
+        let by_decimals = (self.decimals <= 9).then(|| 0.51 * 10f64.powi(-self.decimals));
+        let by_digits = (self.behind_first <= 11)
+            .then(|| 0.51 * 10f64.powi(peak.log10().floor() as i32 - self.behind_first));
+        let rounding = [by_decimals, by_digits]
             .into_iter()
             .flatten()
-            .reduce(|a, b| if reading == Reading::Finer { a.min(b) } else { a.max(b) })
-            .map_or(exact, |rounding| rounding.max(exact));
+            .reduce(|a, b| if reading == Reading::Finer { a.min(b) } else { a.max(b) });
+        match rounding {
+            Some(_) if reading == Reading::Exact => exact,
+            Some(rounding) => rounding.max(exact),
+            None if self.single || (is_short_but_for_single(peak) && digits(peak).0 > 6) => SINGLE * peak,
+            None => exact,
+        }
     }
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "whether the rates survive single precision is the question"
-    )]
-    let single = rows.iter().all(|row| f64::from(row.y as f32) == row.y);
-    if single { 1.2e-7 * peak } else { exact }
 }
 
-fn keeps(value: f64, write: impl Fn(f64) -> String) -> bool {
-    write(value).parse::<f64>().is_ok_and(|read| (read - value).abs() <= 1e-15 * value.abs())
+/// Numbers of few digits that lie up to 5 % above a rate: the peak may lie between two rows.
+pub(super) fn short_above(value: f64) -> impl Iterator<Item = f64> {
+    (0..4_i32)
+        .filter_map(move |digits| {
+            let unit = 10f64.powi(value.log10().floor() as i32 - digits);
+            format!("{:.*e}", digits as usize, (value / unit).ceil() * unit).parse().ok()
+        })
+        .filter(move |&short: &f64| short > value && short <= 1.05 * value)
 }
 
-fn distinct(rows: &[Row]) -> usize {
-    let mut bits: Vec<u64> = rows.iter().map(|row| row.y.to_bits()).collect();
-    bits.sort_unstable();
-    bits.dedup();
-    bits.len()
+/// Digits behind the first, and the exponent of ten, of the shortest writing that reads back as the number.
+fn digits(y: f64) -> (i32, i32) {
+    let text = format!("{y:e}");
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((text.as_str(), "0"));
+    let behind = mantissa.split_once('.').map_or(0, |(_, behind)| behind.len());
+    (i32::try_from(behind).unwrap_or(17), exponent.parse().unwrap_or(0))
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "whether the rate survives single precision is the question"
+)]
+fn is_single(y: f64) -> bool {
+    f64::from(y as f32) == y
+}
+
+fn is_short_but_for_single(y: f64) -> bool {
+    let short: f64 = format!("{y:.4e}").parse().unwrap_or(y);
+    (short - y).abs() <= 0.5 * SINGLE * y.abs()
 }
 
 /// The number with the fewest digits within `tol` of `value`.

@@ -1,5 +1,6 @@
 //! The rise at the beginning of a log.
 
+use super::line::{Given, least, sample, shares, solve, whole};
 use super::{RecogniseOptions, Row, rounding};
 use crate::schedule::{Segment, Shape};
 use crate::units::Steps;
@@ -19,31 +20,39 @@ pub(super) struct Head {
     pub in_rows: bool,
     /// Whether its length is known.
     pub known: bool,
-    /// Whether its line is that of a log that counts updates from 0.
-    pub one_late: bool,
+    /// How many updates later (1) or earlier (−1) the rows must be taken for the line to begin at update 0.
+    pub shift: i64,
     /// What was assumed.
     pub notes: Vec<String>,
 }
 
 fn line(updates: u64, from: f64, to: f64, shape: Shape) -> Segment {
-    Segment { updates: Steps(updates), from, to, shape }
+    Segment::new(Steps(updates), from, to, shape)
 }
 
 pub(super) fn read(rows: &[Row], peak: f64, tol: f64, options: &RecogniseOptions) -> Head {
     let top = rows.iter().position(|row| row.y >= peak - tol);
     let rising = top.unwrap_or(0);
     let climbs = rows[..=rising].windows(2).all(|pair| pair[1].y >= pair[0].y - tol);
-    let mut head = Head { top, start: options.warmup_lr.unwrap_or(0.0), ..Head::default() };
+    let mut head = Head { top, start: options.warmup_lr.unwrap_or(0.0).min(peak), ..Head::default() };
     if rising > 0 && climbs {
         from_rows(rows, rising, peak, tol, options, &mut head);
         return head;
     }
     let first = rows[0].t;
     if let Some(stated) = options.warmup {
-        head.updates = Some(stated.0);
+        // Where the rows already fall, the warm-up ends before the first of them.
+        let latest = if top == Some(0) { first } else { first.saturating_sub(1) };
+        let updates = stated.0.min(latest);
+        if updates < stated.0 {
+            head.notes.push(format!(
+                "a warm-up of {stated} updates is stated, but the rows are at the peak at update {first}: it is taken to end there"
+            ));
+        }
+        head.updates = Some(updates);
         head.known = true;
-        head.segments.push(line(stated.0, head.start.min(peak), peak, Shape::Linear));
-    } else if first == 1 && rising == 0 {
+        head.segments.push(line(updates, head.start, peak, Shape::Linear));
+    } else if first <= 1 && rising == 0 {
         // The very first update already uses the peak (or the rows fall from it).
         head.updates = Some(0);
         head.known = true;
@@ -55,30 +64,53 @@ pub(super) fn read(rows: &[Row], peak: f64, tol: f64, options: &RecogniseOptions
     head
 }
 
+/// The rows with the peak among them, where they rise on a line and fall again without a row at the peak.
+pub(super) fn with_peak(rows: &[Row], peak: f64) -> Option<Vec<Row>> {
+    let highest = (0..rows.len()).max_by(|&a, &b| rows[a].y.total_cmp(&rows[b].y))?;
+    if highest < 2 || rows[highest].y >= peak {
+        return None;
+    }
+    let (slope, length) = free_line(&rows[..highest], peak)?;
+    let before = rows[highest - 1];
+    let straight = (before.y - (peak - slope * (length - before.t as f64))).abs() <= 1e-3 * peak;
+    let t = whole(length, before.t + 1, rows[highest].t.max(before.t + 1) + 1_000_000);
+    let after = rows.partition_point(|row| row.t < t);
+    let free = rows.get(after).is_none_or(|row| row.t != t) && (highest..=highest + 1).contains(&after);
+    (straight && free).then(|| [&rows[..after], &[Row { t, y: peak }], &rows[after..]].concat())
+}
+
 fn from_rows(rows: &[Row], top: usize, peak: f64, tol: f64, options: &RecogniseOptions, head: &mut Head) {
     head.in_rows = true;
     head.known = true;
     let rise = &rows[..top];
     let (after, upto) = (rise[top - 1].t, rows[top].t);
     let free = free_line(rise, peak);
-    let length = match (options.warmup, free) {
-        (Some(stated), _) => stated.0.clamp(after + 1, upto),
-        (None, Some((_, length))) => (length.round().max(0.0) as u64).clamp(after + 1, upto),
+    let stated = options.warmup.map(|stated| stated.0).filter(|&stated| {
+        let fits = stated > after && stated <= upto;
+        if !fits {
+            head.notes.push(format!(
+                "a warm-up of {stated} updates is stated, but the rows reach the peak in updates {} … {upto}: the rows are followed",
+                after + 1
+            ));
+        }
+        fits
+    });
+    let length = match (stated, free) {
+        (Some(stated), _) => stated,
+        (None, Some((_, length))) => whole(length, after + 1, upto),
         // One row: the line from 0 through it, if it reaches the peak before the next row.
         (None, None) => {
             let length = if rise[0].y > 0.0 { peak * rise[0].t as f64 / rise[0].y } else { 0.0 };
-            (length.round() as u64).clamp(after + 1, upto)
+            whole(length, after + 1, upto)
         }
     };
-    let slope = {
-        let (mut up, mut down) = (0.0, 0.0);
-        for row in rise {
-            let distance = length as f64 - row.t as f64;
-            up += (peak - row.y) * distance;
-            down += distance * distance;
-        }
-        up / down
-    };
+    let (mut up, mut down) = (0.0, 0.0);
+    for row in rise {
+        let distance = length as f64 - row.t as f64;
+        up += (peak - row.y) * distance;
+        down += distance * distance;
+    }
+    let slope = up / down;
     let start = peak - slope * length as f64;
     let off = rise
         .iter()
@@ -87,29 +119,16 @@ fn from_rows(rows: &[Row], top: usize, peak: f64, tol: f64, options: &RecogniseO
     // The intercept inherits the rows' rounding, magnified by how far the line is drawn out.
     let reach = 20.0 * tol * (1.0 + rise[0].t as f64 / (upto - rise[0].t) as f64);
     head.updates = Some(length);
-    if off <= (options.accept * peak).max(4.0 * tol) {
-        // Whole updates of rate 0 that the line would leave before it rises.
-        let zeros = (length as f64 - peak / slope).round();
-        if start.abs() <= reach || (start < 0.0 && zeros < 1.0) {
-            head.segments.push(line(length, 0.0, peak, Shape::Linear));
-        } else if start > 0.0 {
-            head.one_late = free.is_some() && (start / slope - 1.0).abs() < 0.02;
-            head.start = rounding::shortest(start, reach);
-            head.segments.push(line(length, head.start, peak, Shape::Linear));
-        } else {
-            // Trainers that start at 0 use it for whole updates before the line rises.
-            let zeros = (zeros as u64).min(length - 1);
-            head.notes.push(format!("the first {zeros} update(s) use a rate of 0, as some trainers do"));
-            head.segments.push(line(zeros, 0.0, 0.0, Shape::Linear));
-            head.segments.push(line(length - zeros, 0.0, peak, Shape::Linear));
-        }
+    if off <= (options.accept * peak).max(4.0 * tol) && slope > 0.0 {
+        straight(length, slope, start, reach, peak, free.is_some(), head);
         return;
     }
-    if let Some((length, start)) = cosine_rise(rise, upto, peak, options.accept * peak) {
+    if let Some((wait, length, start)) = cosine_rise(rise, upto, peak, tol, options.accept * peak) {
         head.updates = Some(length);
-        head.start = rounding::shortest(start, reach);
-        head.notes.push(format!("the warm-up is half a cosine of {length} updates"));
-        head.segments.push(line(length, head.start, peak, Shape::Cosine));
+        head.start = start;
+        head.notes.push(format!("the warm-up is half a cosine of {} updates", length - wait));
+        head.segments.push(line(wait, start, start, Shape::Linear));
+        head.segments.push(line(length - wait, start, peak, Shape::Cosine));
         return;
     }
     head.notes.push("the warm-up is no straight line: it is followed from row to row".to_owned());
@@ -120,6 +139,28 @@ fn from_rows(rows: &[Row], top: usize, peak: f64, tol: f64, options: &RecogniseO
         (before, rate) = (row.t, row.y);
     }
     head.updates = Some(upto);
+}
+
+/// A straight warm-up of this length and slope that meets update 0 at the rate `start`.
+fn straight(length: u64, slope: f64, start: f64, reach: f64, peak: f64, free: bool, head: &mut Head) {
+    // Whole updates of rate 0 that the line would leave before it rises.
+    let zeros = (length as f64 - peak / slope).round();
+    // One update's rate must stand out from what rounding does to the intercept.
+    let clear = free && reach < 0.5 * slope;
+    if start.abs() <= reach || (start < 0.0 && zeros < 1.0) {
+        head.segments.push(line(length, 0.0, peak, Shape::Linear));
+    } else if start > 0.0 {
+        head.shift = i64::from(clear && (start / slope - 1.0).abs() < 0.02);
+        head.start = rounding::shortest(start, reach).clamp(0.0, peak);
+        head.segments.push(line(length, head.start, peak, Shape::Linear));
+    } else {
+        // Trainers that start at 0 use it for whole updates before the line rises.
+        let zeros = whole(zeros, 0, length - 1);
+        head.shift = -i64::from(clear && zeros == 1 && (start / slope + 1.0).abs() < 0.02);
+        head.notes.push(format!("the first {zeros} update(s) use a rate of 0, as some trainers do"));
+        head.segments.push(line(zeros, 0.0, 0.0, Shape::Linear));
+        head.segments.push(line(length - zeros, 0.0, peak, Shape::Linear));
+    }
 }
 
 /// Least-squares line through the rows: slope, and where it meets the peak.
@@ -138,23 +179,44 @@ fn free_line(rise: &[Row], peak: f64) -> Option<(f64, f64)> {
     (slope > 0.0).then(|| (slope, mt + (peak - my) / slope))
 }
 
-/// Length and first rate of the half cosine through the rows, if one comes within `accept`.
-fn cosine_rise(rise: &[Row], upto: u64, peak: f64, accept: f64) -> Option<(u64, f64)> {
-    let after = rise[rise.len() - 1].t;
-    let mut best: Option<(f64, u64, f64)> = None;
-    for length in after + 1..=upto {
-        let share = |row: &Row| Shape::Cosine.between(1.0, 0.0, row.t as f64 / length as f64);
-        let (mut up, mut down) = (0.0, 0.0);
-        for row in rise {
-            up += (row.y - peak * (1.0 - share(row))) * share(row);
-            down += share(row) * share(row);
-        }
-        let start = (up / down).max(0.0);
-        let off =
-            rise.iter().map(|row| (peak + (start - peak) * share(row) - row.y).abs()).fold(0.0, f64::max);
-        if best.is_none_or(|(least, ..)| off < least) {
-            best = Some((off, length, start));
-        }
+/// Updates at the first rate, length and first rate of the half cosine through the rows, if one comes within `accept`.
+///
+/// For a first rate the share of the way is linear in the update, so that both ends are solved for; the first rate
+/// itself is the first row's, or what fits best below it.
+fn cosine_rise(rise: &[Row], upto: u64, peak: f64, tol: f64, accept: f64) -> Option<(u64, u64, f64)> {
+    let (first, after) = (*rise.first()?, rise.last()?.t);
+    if rise.len() < 2 {
+        return None;
     }
-    best.filter(|(off, ..)| *off <= accept).map(|(_, length, start)| (length, start))
+    let rows = sample(rise, 400);
+    let mut best: Option<(f64, u64, u64, f64)> = None;
+    let mut consider = |start: f64, given: Given| {
+        let shares = shares(&rows, Shape::Cosine, start, peak, 1.5 * tol);
+        let Some((begin, end, _)) = solve(&shares, given) else { return };
+        let length = whole(end, after + 1, upto);
+        let wait = whole(begin, 0, length - 1);
+        let off = rise
+            .iter()
+            .map(|row| {
+                let p = row.t.saturating_sub(wait) as f64 / (length - wait) as f64;
+                let rate = if p == 0.0 { start } else { Shape::Cosine.between(start, peak, p.min(1.0)) };
+                (rate - row.y).abs()
+            })
+            .fold(0.0, f64::max);
+        if best.is_none_or(|(least, ..)| off < least) {
+            best = Some((off, wait, length, start));
+        }
+    };
+    let squares = |start: f64, given: Given| {
+        let shares = shares(&rows, Shape::Cosine, start, peak, 1.5 * tol);
+        solve(&shares, given).map_or(f64::INFINITY, |(.., squares)| squares)
+    };
+    consider(0.0, Given::Start(0.0));
+    for given in [Given::Start(0.0), Given::Start(1.0), Given::Nothing] {
+        consider(rounding::shortest(first.y, tol), given);
+        let (start, _) = least(0.0, first.y, 24, |start| squares(start, given));
+        consider(rounding::shortest(start, 4.0 * tol).min(first.y), given);
+        consider(start, given);
+    }
+    best.filter(|(off, ..)| *off <= accept).map(|(_, wait, length, start)| (wait, length, start))
 }
