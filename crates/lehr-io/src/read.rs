@@ -1,5 +1,6 @@
 //! Sources → runs, one at a time.
 
+mod branch;
 mod finish;
 mod tables;
 mod unsmooth;
@@ -166,6 +167,22 @@ pub fn for_each_run<E: From<ReadError>>(
             Err(error) => return Err(error.into()),
         }
     }
+    for (raw, mapping, format, at) in std::mem::take(&mut reading.waiting) {
+        let context = reading.context(at)?;
+        match reading.complete(raw, mapping.as_ref(), &format, &context, at) {
+            Ok(Some(run)) => {
+                done.runs += 1;
+                progress(done);
+                visit(run)?;
+            }
+            Ok(None) => {}
+            Err(error) if reading.logs[at].sources[0].found() && error.is_not_a_log() => {
+                reading.summary.notes.push(Note::new("skipped-file", "passed over", error.to_string()));
+                skipped.insert(0, error);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
     reading.finish(done, skipped).map_err(E::from)
 }
 
@@ -188,6 +205,9 @@ struct Reading<'a> {
     /// File of each run's name.
     seen: BTreeMap<String, String>,
     unmatched: Vec<String>,
+    /// Runs that wait for the run that they left.
+    waiting: Vec<(RawRun, Option<Mapping>, String, usize)>,
+    trunks: Vec<branch::Trunk>,
     /// Name of the run that has these points: digest, number.
     points: BTreeMap<(u64, usize), String>,
     in_manifest: BTreeSet<(String, String)>,
@@ -229,6 +249,8 @@ impl<'a> Reading<'a> {
             logs,
             seen: BTreeMap::new(),
             unmatched: Vec::new(),
+            waiting: Vec::new(),
+            trunks: Vec::new(),
             points: BTreeMap::new(),
             in_manifest: BTreeSet::new(),
             said: BTreeSet::new(),
@@ -326,7 +348,29 @@ impl<'a> Reading<'a> {
         if let Some(entry) = context.manifest.as_ref().and_then(|manifest| manifest.get(&raw.id)) {
             self.in_manifest.insert((self.logs[at].named.directory().to_owned(), entry.id.clone()));
         }
+        if branch::awaits_trunk(&raw, context)? {
+            self.waiting.push((raw, mapping.cloned(), format.to_owned(), at));
+            return Ok(None);
+        }
+        self.complete(raw, mapping, format, context, at)
+    }
+
+    /// Finishes a run that has its name.
+    fn complete(
+        &mut self,
+        mut raw: RawRun,
+        mapping: Option<&Mapping>,
+        format: &str,
+        context: &Context<'_>,
+        at: usize,
+    ) -> Result<Option<LoadedRun>, ReadError> {
+        if branch::awaits_trunk(&raw, context)? {
+            let entry = context.manifest.as_ref().and_then(|manifest| manifest.get(&raw.id));
+            let stated = entry.map(crate::manifest::Entry::branch).transpose()?.flatten();
+            branch::attach(&mut raw, stated, &self.trunks);
+        }
         let mut run = finish(raw, &self.logs[at].named, context)?;
+        self.trunks.push(branch::Trunk::of(&run.curve));
         if let Some(first) = self.same_points(&run) {
             self.summary.notes.push(Note::new(
                 "same-points",

@@ -246,3 +246,32 @@ fn a_log_that_begins_in_the_middle_is_asked_about() {
     let stated = ReadOptions { warmup: Some(100), ..ReadOptions::default() };
     assert_wsd(&one(&text(&[("branch.csv", late)]), &stated));
 }
+
+/// The rows of a table from an update on, the first line kept.
+fn from(text: &str, first: u64) -> String {
+    let after = text.lines().skip(1).filter(|line| {
+        line.split(',').next().and_then(|step| step.parse::<u64>().ok()).is_some_and(|step| step >= first)
+    });
+    text.lines().take(1).chain(after).map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn a_branch_is_linked_to_the_run_that_it_left() {
+    // The trunk stays at its peak; the branch leaves it after update 1000 and falls from 1600 on.
+    let trunk = table(|t| if t <= 100 { 1e-5 * t as f64 } else { 1e-3 });
+    let branch = from(&table(rate), 1010);
+    for order in [["branch.csv", "trunk.csv"], ["z.csv", "trunk.csv"]] {
+        let files = [(order[0], branch.clone()), (order[1], trunk.clone())];
+        let (runs, _) = load(&text(&files), &ReadOptions::default()).unwrap();
+        let run = runs.iter().find(|run| run.curve.meta().id != "trunk").unwrap();
+        assert_wsd(run);
+        assert_eq!(run.curve.meta().branch.as_ref().map(|branch| branch.trunk.as_str()), Some("trunk"));
+        assert!(run.notes.iter().any(|note| note.code == "branch-linked"));
+    }
+    let manifest = "run,branch_from,branch_at_step\nbranch,trunk,1000\ntrunk,,\n".to_owned();
+    let files = [("manifest.csv", manifest), ("branch.csv", branch), ("trunk.csv", trunk)];
+    let (runs, _) = load(&text(&files), &ReadOptions::default()).unwrap();
+    let run = runs.iter().find(|run| run.curve.meta().id == "branch").unwrap();
+    assert_wsd(run);
+    assert_eq!(run.curve.meta().branch.as_ref().map(|branch| branch.at), Some(Steps(1000)));
+}

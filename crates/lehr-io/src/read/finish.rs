@@ -58,7 +58,7 @@ impl<'a> FirstStep<'a> {
 }
 
 /// A warm-up assumed for a log that begins late is no longer than this share of the run.
-const LONGEST_WARMUP: f64 = 0.2;
+pub(super) const LONGEST_WARMUP: f64 = 0.2;
 /// Rows that no schedule fits, at most, are left out of a comparison; more are a contradiction.
 const MOST_STRAYS: usize = 2;
 /// Rows of which so few are strays.
