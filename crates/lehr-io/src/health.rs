@@ -95,14 +95,14 @@ impl Health {
 ///
 /// # Formula
 /// With medians a, b of the ten and five rows before and c, d of the five and ten rows after (the outer halves):
+/// `noise` being the standard deviation of one point ([`Health::noise`]), nats,
 /// |c − b| > max(5·(|b − a| + |d − c|), 8·noise, 0.1·min(b, c)), at the row where |c − b| is largest.
 #[must_use]
-pub fn level_breaks(step: &[u64], loss: &[f64]) -> Vec<(u64, u64)> {
+pub fn level_breaks(step: &[u64], loss: &[f64], noise: f64) -> Vec<(u64, u64)> {
     let n = loss.len().min(step.len());
     if n < 4 * REACH {
         return Vec::new();
     }
-    let noise = Health::of(&step[..n], &loss[..n]).noise.unwrap_or(0.0);
     let middle = |from: usize| {
         let mut window = [0.0; REACH];
         window.copy_from_slice(&loss[from..from + REACH]);
@@ -119,7 +119,9 @@ pub fn level_breaks(step: &[u64], loss: &[f64]) -> Vec<(u64, u64)> {
     };
     let mut breaks: Vec<(usize, f64)> = Vec::new();
     for i in 2 * REACH..=n - 2 * REACH {
-        if let Some(size) = jump(i) {
+        // What the rows themselves do not do, their medians do not either.
+        let candidate = (loss[i] - loss[i - 1]).abs() > 4.0 * noise;
+        if let Some(size) = candidate.then(|| jump(i)).flatten() {
             match breaks.last_mut() {
                 Some(last) if i - last.0 < REACH => {
                     if size > last.1 {
@@ -140,11 +142,11 @@ mod tests {
     #[test]
     fn a_break_in_level_is_found_between_its_rows() {
         let (step, mut loss) = falling(200);
-        assert_eq!(level_breaks(&step, &loss), []);
+        assert_eq!(level_breaks(&step, &loss, 1e-3), []);
         for value in &mut loss[..80] {
             *value *= 8.0;
         }
-        assert_eq!(level_breaks(&step, &loss), [(800, 810)]);
+        assert_eq!(level_breaks(&step, &loss, 1e-3), [(800, 810)]);
     }
 
     fn falling(n: u64) -> (Vec<u64>, Vec<f64>) {

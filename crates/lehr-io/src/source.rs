@@ -178,7 +178,11 @@ impl Source {
     /// The last component.
     #[must_use]
     pub fn file_name(&self) -> &str {
-        components(&self.name).last().unwrap_or_default()
+        match (components(&self.name).last(), &self.full) {
+            (Some(last), _) => last,
+            (None, Some(full)) => full.last().map_or("", String::as_str),
+            (None, None) => "",
+        }
     }
 
     /// The last component without the ending that says how it is compressed.

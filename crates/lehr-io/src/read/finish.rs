@@ -116,7 +116,9 @@ pub(super) fn finish(
     }
     let health = Health::of(&points.step, &points.loss);
     work.caveats.extend(health.caveats(&raw.id));
-    for (before, after) in crate::health::level_breaks(&points.step, &points.loss) {
+    for (before, after) in
+        crate::health::level_breaks(&points.step, &points.loss, health.noise.unwrap_or(0.0))
+    {
         work.caveats.push(Caveat::note(
             "level-break",
             format!(
@@ -376,6 +378,8 @@ impl Finish<'_> {
     fn choose(&mut self, raw: &RawRun) -> Result<Split, ReadError> {
         let has = |split| !raw.points(split).is_empty();
         let asked = match self.context.options.split {
+            // Losses whose split no name states are what there is of a training.
+            SplitChoice::Train if !has(Split::Train) && has(Split::Unstated) => Split::Unstated,
             SplitChoice::Train => Split::Train,
             SplitChoice::Validation => Split::Validation,
             SplitChoice::Auto => {
@@ -473,19 +477,18 @@ impl Finish<'_> {
         };
         let stated = stated.or_else(|| raw.schedule.clone().map(|schedule| (schedule, Known::Stated)));
         if let Some((schedule, known)) = stated {
-            let strays: Vec<(u64, f64)> = rates
-                .iter()
-                .copied()
-                .filter(|&row| rebuild::residual(&schedule, &[row]).is_some_and(|worst| worst > MISFIT))
-                .take(MOST_STRAYS + 1)
-                .collect();
+            let strays = rebuild::far(&schedule, rates, MISFIT, MOST_STRAYS + 1);
             let few = (1..=MOST_STRAYS).contains(&strays.len()) && rates.len() >= STRAYS_OF;
             if few {
                 self.strays(raw, &strays);
             }
-            let compared: Vec<(u64, f64)> =
-                rates.iter().copied().filter(|row| !few || !strays.contains(row)).collect();
-            let residual = rebuild::residual(&schedule, &compared);
+            let residual = if few {
+                let compared: Vec<(u64, f64)> =
+                    rates.iter().copied().filter(|row| !strays.contains(row)).collect();
+                rebuild::residual(&schedule, &compared)
+            } else {
+                rebuild::residual(&schedule, rates)
+            };
             if let Some(worst) = residual.filter(|&worst| worst > MISFIT) {
                 let message = format!(
                     "run '{}': the stated schedule and the logged rates differ by up to {:.1} % of the peak rate",
