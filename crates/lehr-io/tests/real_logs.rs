@@ -1,4 +1,5 @@
 //! Logs as people really have them: synthetic files with the structure of public ones, and their right answers.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use lehr::schedule::Family;
 use lehr::{LossKind, Split, Steps};
