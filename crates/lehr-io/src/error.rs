@@ -377,7 +377,14 @@ impl ReadError {
                 | Self::NoHeader { .. }
                 | Self::Axis { .. }
                 | Self::UnknownColumn { .. }
-        )
+                | Self::Refused { .. }
+                | Self::Empty { .. }
+                | Self::NoRows { .. }
+                | Self::NoPoint { .. }
+                | Self::NoRate { .. }
+                | Self::Ragged { .. }
+                | Self::Compressed { .. }
+        ) || matches!(self, Self::Broken { file, .. } if !file.contains("manifest"))
     }
 
     pub(crate) fn io(file: &str) -> impl FnOnce(std::io::Error) -> Self {

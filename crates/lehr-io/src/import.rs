@@ -6,6 +6,7 @@
 
 pub mod deepspeed;
 pub mod hf_trainer;
+pub mod json_records;
 pub mod megatron;
 pub mod mlflow_files;
 pub mod nanotron;
@@ -13,6 +14,7 @@ mod protobuf;
 pub mod sparse;
 mod sqlite;
 pub mod tensorboard;
+pub mod tensorboard_csv;
 pub mod torchtitan;
 pub mod tracker_db;
 pub mod wandb;
@@ -59,6 +61,10 @@ pub trait Importer: Sync {
     fn name(&self) -> &'static str;
     /// Whether a file is of this kind; if so, the key that files of one run share: its own path where a run is one file.
     fn claim(&self, source: &Source, head: &[u8]) -> Option<String>;
+    /// What a file covers, for trainers that begin a new file when a run goes on; `None`: files stand alone.
+    fn span(&self, _source: &Source, _map: &MapOverrides) -> Option<Span> {
+        None
+    }
     /// Opens the files of one run.
     ///
     /// # Errors
@@ -66,18 +72,118 @@ pub trait Importer: Sync {
     fn open(&self, sources: &[Source], map: &MapOverrides) -> Result<Box<dyn Log>, ReadError>;
 }
 
+/// What one file of a run covers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Span {
+    /// First and last update.
+    pub updates: (u64, u64),
+    /// Updates between rows.
+    pub stride: u64,
+    /// The horizon.
+    pub total: Option<u64>,
+    /// First and last rate.
+    pub rates: (f64, f64),
+    /// Samples an update, at the first and the last row.
+    pub batch: (Option<f64>, Option<f64>),
+    /// First and last loss.
+    pub losses: (f64, f64),
+}
+
+impl Span {
+    /// Whether `later` goes on where this file ends: next update, rate, batch, horizon and loss.
+    fn goes_on_in(&self, later: &Self) -> bool {
+        let close = |a: f64, b: f64, share: f64| (a - b).abs() <= share * a.abs().max(b.abs());
+        let begins_late = later.updates.0 > 2 * later.stride;
+        let next = later.updates.0 > self.updates.0
+            && later.updates.1 > self.updates.1
+            && later.updates.0 <= self.updates.1.saturating_add(2 * self.stride.max(later.stride));
+        let batch = match (self.batch.1, later.batch.0) {
+            (Some(a), Some(b)) => close(a, b, 0.02),
+            _ => true,
+        };
+        begins_late
+            && next
+            && self.total == later.total
+            && batch
+            && close(self.rates.1, later.rates.0, 0.05)
+            && close(self.losses.1, later.losses.0, 0.05)
+    }
+}
+
+/// Joins files of one directory that go on in each other, where each goes on in one other at most.
+fn join_jobs(groups: Vec<Group>) -> Vec<Group> {
+    let map = MapOverrides::default();
+    let mut directories = std::collections::BTreeMap::<(usize, String), usize>::new();
+    let kind = |group: &Group| {
+        let importer = group.importer?;
+        let at = IMPORTERS.iter().position(|known| known.name() == importer.name())?;
+        Some((at, group.sources.first()?.folder().to_owned()))
+    };
+    for group in &groups {
+        if let Some(kind) = kind(group) {
+            *directories.entry(kind).or_default() += 1;
+        }
+    }
+    let spans: Vec<Option<Span>> = groups
+        .iter()
+        .map(|group| {
+            let alone = kind(group).and_then(|kind| directories.get(&kind).copied()).unwrap_or(0) < 2;
+            let (importer, [source]) = (group.importer?, group.sources.as_slice()) else { return None };
+            if alone { None } else { importer.span(source, &map) }
+        })
+        .collect();
+    let follows = |a: usize, b: usize| {
+        a != b
+            && kind(&groups[a]) == kind(&groups[b])
+            && matches!((&spans[a], &spans[b]), (Some(a), Some(b)) if a.goes_on_in(b))
+    };
+    let all = 0..groups.len();
+    let mut next: Vec<Option<usize>> = vec![None; groups.len()];
+    let mut has_before = vec![false; groups.len()];
+    for a in all.clone() {
+        let after: Vec<usize> = all.clone().filter(|&b| follows(a, b)).collect();
+        if let [b] = after.as_slice()
+            && all.clone().filter(|&other| follows(other, *b)).count() == 1
+        {
+            next[a] = Some(*b);
+            has_before[*b] = true;
+        }
+    }
+    let mut left: Vec<Option<Group>> = groups.into_iter().map(Some).collect();
+    let mut joined = Vec::with_capacity(left.len());
+    for start in 0..left.len() {
+        if has_before[start] {
+            continue;
+        }
+        let Some(mut group) = left[start].take() else { continue };
+        let mut at = start;
+        while let Some(following) = next[at] {
+            if let Some(more) = left[following].take() {
+                group.sources.extend(more.sources);
+            }
+            at = following;
+        }
+        joined.push(group);
+    }
+    joined
+}
+
 /// Every importer, the most particular first.
-pub const IMPORTERS: [&dyn Importer; 11] = [
+pub const IMPORTERS: [&dyn Importer; 15] = [
     &wandb::WandbFile,
     &tensorboard::EventFiles,
     &tracker_db::Databases,
     &hf_trainer::TrainerState,
     &mlflow_files::FileStore,
     &wandb_csv::CsvExport,
+    &tensorboard_csv::CsvDownload,
     &deepspeed::CsvMonitor,
     &nanotron::Stdout,
     &megatron::Stdout,
     &torchtitan::Stdout,
+    &json_records::Records,
+    &json_records::MetricLines,
+    &json_records::Prefixed,
     &mlflow_files::Params,
 ];
 
@@ -110,11 +216,7 @@ pub(crate) fn group(logs: Vec<Source>) -> Result<Vec<Group>, ReadError> {
             Some((i, importer, key)) => match keys.get(&(i, key.clone())) {
                 Some(&at) => groups[at].sources.push(source),
                 None => {
-                    let named = if key.is_empty() || key == source.name() {
-                        source.clone()
-                    } else {
-                        source.named_after(&key)
-                    };
+                    let named = if key == source.name() { source.clone() } else { source.named_after(&key) };
                     keys.insert((i, key), groups.len());
                     groups.push(Group { importer: Some(importer), sources: vec![source], named });
                 }
@@ -136,7 +238,7 @@ pub(crate) fn group(logs: Vec<Source>) -> Result<Vec<Group>, ReadError> {
             .sources
             .extend(parameters.iter().filter(|source| source.name().starts_with(&directory)).cloned());
     }
-    Ok(groups)
+    Ok(join_jobs(groups))
 }
 
 /// A source, expanded where it is compressed, and its head.

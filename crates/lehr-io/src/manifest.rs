@@ -31,6 +31,8 @@ pub struct Entry {
 pub struct Manifest {
     entries: Vec<Entry>,
     by_id: BTreeMap<String, usize>,
+    /// What holds for every run that the manifest does not name, where it names none.
+    defaults: Option<Entry>,
 }
 
 /// How a warm-up rises.
@@ -45,6 +47,9 @@ pub struct Rise {
 }
 
 const ID: [&str; 4] = ["run_id", "run", "id", "name"];
+
+/// What errors call the run of defaults that stand alone.
+const EVERY: &str = "defaults";
 
 /// Largest manifest that is read.
 const LARGEST: u64 = 256 << 20;
@@ -157,6 +162,10 @@ impl Manifest {
             }
         }
         let mut manifest = Self::default();
+        let alone = runs.is_empty() && !defaults.is_empty();
+        if alone {
+            runs.push((EVERY.to_owned(), toml::Table::new()));
+        }
         for (id, run) in runs {
             let mut values = BTreeMap::new();
             let mut schedule = None;
@@ -193,6 +202,10 @@ impl Manifest {
                 meta: None,
             })?;
         }
+        if alone {
+            manifest.by_id.clear();
+            manifest.defaults = manifest.entries.pop();
+        }
         Ok(manifest)
     }
 
@@ -228,11 +241,12 @@ impl Manifest {
         Ok(())
     }
 
-    /// The entry of a run: by its whole name, or by the last component of it.
+    /// The entry of a run: by its whole name, or by the last component of it; defaults alone speak for every run.
     #[must_use]
     pub fn get(&self, id: &str) -> Option<&Entry> {
         let last = id.rsplit('/').next().unwrap_or(id);
-        self.by_id.get(id).or_else(|| self.by_id.get(last)).map(|&at| &self.entries[at])
+        let named = self.by_id.get(id).or_else(|| self.by_id.get(last)).map(|&at| &self.entries[at]);
+        named.or(self.defaults.as_ref())
     }
 
     /// All entries, in the order of the manifest.
@@ -290,6 +304,22 @@ impl Entry {
     /// [`ReadError::Value`].
     pub fn warmup(&self) -> Result<Option<u64>, ReadError> {
         self.count(&["warmup_steps", "warmup", "warmup_updates"])
+    }
+
+    /// The run that this one branches off, and the last update that they share, if both are stated.
+    ///
+    /// # Errors
+    /// [`ReadError::Value`].
+    pub fn branch(&self) -> Result<Option<BranchPoint>, ReadError> {
+        if let Some(meta) = &self.meta {
+            return Ok(meta.branch.clone());
+        }
+        let trunk = self.text(&["branch_from", "trunk", "resumed_from"]);
+        let at = self.count(&["branch_at_step", "branch_at", "branch_step"])?;
+        // "Branched at 0" is a run of its own from the first update on.
+        Ok(trunk
+            .zip(at.filter(|&at| at > 0))
+            .map(|(trunk, at)| BranchPoint { trunk: trunk.to_owned(), at: Steps(at) }))
     }
 
     /// The horizon, if stated.
@@ -430,7 +460,12 @@ impl Entry {
             None | Some("dense") => {}
             Some("moe" | "mixture-of-experts") => {
                 let whole = |names: &[&str]| -> Result<u32, ReadError> {
-                    Ok(self.count(names)?.unwrap_or(0).min(u64::from(u32::MAX)) as u32)
+                    const EXPECTED: &str = "a count of at least 1 beside arch = moe";
+                    match self.count(names)? {
+                        Some(count @ 1..=0xffff_ffff) => Ok(count as u32),
+                        Some(count) => Err(self.wrong(names, &count.to_string(), EXPECTED)),
+                        None => Err(self.wrong(names, "missing", EXPECTED)),
+                    }
                 };
                 meta.arch = Arch::Moe {
                     experts: whole(&["experts", "num_experts", "n_experts"])?,
@@ -490,11 +525,8 @@ impl Entry {
         if let Some(seed) = self.count(&["seed"])? {
             meta.seed = Some(seed);
         }
-        let trunk = self.text(&["branch_from", "trunk", "resumed_from"]);
-        let at = self.count(&["branch_at_step", "branch_at", "branch_step"])?;
-        // "Branched at 0" is a run of its own from the first update on.
-        if let (Some(trunk), Some(at)) = (trunk, at.filter(|&at| at > 0)) {
-            meta.branch = Some(BranchPoint { trunk: trunk.to_owned(), at: Steps(at) });
+        if let Some(branch) = self.branch()? {
+            meta.branch = Some(branch);
         }
         Ok(())
     }

@@ -72,6 +72,7 @@ impl Role {
                 "iter",
                 "iter_num",
                 "train/step",
+                "current_steps",
                 "_step",
             ],
             Self::Loss => &[
@@ -291,10 +292,10 @@ impl Mapping {
     /// The split that the name of the loss column speaks of.
     #[must_use]
     pub fn loss_split(&self) -> Split {
-        let name = self.loss.as_deref().unwrap_or_default().to_lowercase();
-        if ["val", "eval", "test"].iter().any(|part| name.contains(part)) {
+        let name = self.loss.as_deref().unwrap_or_default();
+        if has_word(name, &["val", "valid", "validation", "eval", "evaluation", "test", "dev", "heldout"]) {
             Split::Validation
-        } else if name.contains("train") || self.val_loss.is_some() {
+        } else if has_word(name, &["train", "training"]) || self.val_loss.is_some() {
             Split::Train
         } else {
             Split::Unstated
@@ -320,6 +321,27 @@ impl std::fmt::Display for Mapping {
         }
         Ok(())
     }
+}
+
+/// Whether one of the words stands in a name: between ends, signs, digits and changes from small to capital letters
+/// (`val_loss`, `evalLoss`; not `value`, `interval_loss`).
+pub(crate) fn has_word(name: &str, words: &[&str]) -> bool {
+    let mut word = String::new();
+    let mut small = false;
+    for c in name.chars().chain([' ']) {
+        let ends = !c.is_alphabetic() || (small && c.is_uppercase());
+        if ends && words.contains(&word.as_str()) {
+            return true;
+        }
+        if ends {
+            word.clear();
+        }
+        small = c.is_lowercase();
+        if c.is_alphabetic() {
+            word.extend(c.to_lowercase());
+        }
+    }
+    false
 }
 
 /// Whether a column has a known name; Parquet exports write `train.loss` for `train/loss`.
@@ -359,4 +381,24 @@ pub(crate) fn guess(role: Role, columns: &[String]) -> Option<String> {
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_split_is_a_word_of_the_name_and_no_part_of_one() {
+        let split = |name: &str| Mapping { loss: Some(name.to_owned()), ..Mapping::default() }.loss_split();
+        for name in ["val_loss", "eval/loss", "Loss/val", "evalLoss", "test.loss", "valid loss", "loss_val2"]
+        {
+            assert_eq!(split(name), Split::Validation, "{name}");
+        }
+        for name in ["Value", "interval_loss", "latest_loss", "retrieval_loss", "loss", "constrained"] {
+            assert_eq!(split(name), Split::Unstated, "{name}");
+        }
+        for name in ["train/loss", "training_loss", "trainLoss"] {
+            assert_eq!(split(name), Split::Train, "{name}");
+        }
+    }
 }

@@ -61,8 +61,11 @@ pub(crate) fn of_files(sources: &[Source]) -> Vec<String> {
             .iter()
             .zip(&taken)
             .map(|(parts, &taken)| {
-                let (directories, file) = parts[parts.len() - taken..].split_at(taken - 1);
-                directories.iter().copied().chain([stem(file[0])]).collect::<Vec<_>>().join("/")
+                let Some((file, directories)) = parts[parts.len().saturating_sub(taken)..].split_last()
+                else {
+                    return "run".to_owned();
+                };
+                directories.iter().copied().chain([stem(file)]).collect::<Vec<_>>().join("/")
             })
             .collect();
         let mut count = BTreeMap::new();
@@ -142,6 +145,23 @@ mod tests {
         assert_eq!(of_files(&sources(&[("x/mpl/25M/cosine.csv", 2)])), ["25M/cosine"]);
         assert_eq!(of_files(&sources(&[("x/mpl/25M/cosine.csv", 1)])), ["25M/cosine"]);
         assert_eq!(of_files(&sources(&[("x/runs/lr0.002.csv", 1)])), ["lr0.002"]);
+    }
+
+    #[test]
+    fn a_folder_gives_one_name_however_it_is_written() {
+        let named = |path: &str, key: &str, cwd: &str| {
+            let source = Source::bytes(path, Vec::new()).under(cwd).named_after(key);
+            of_files(&[source]).remove(0)
+        };
+        assert_eq!(named("./trainer_state.json", ".", "/work/runs/a"), "a");
+        assert_eq!(named("trainer_state.json", ".", "/work/runs/a"), "a");
+        assert_eq!(named("a/trainer_state.json", "a", "/work/runs"), "a");
+        assert_eq!(named("./a/trainer_state.json", "./a", "/work/runs"), "a");
+        assert_eq!(named("/work/runs/a/trainer_state.json", "/work/runs/a", "/elsewhere"), "a");
+        assert_eq!(named("../trainer_state.json", "..", "/work/runs/a/sub"), "a");
+        let bare = Source::bytes("./trainer_state.json", Vec::new()).named_after(".");
+        assert_eq!(of_files(&[bare]), ["trainer_state"]);
+        assert_eq!(of_files(&[Source::bytes("", Vec::new())]), ["run"]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Sources → runs, one at a time.
 
+mod branch;
 mod finish;
 mod tables;
 mod unsmooth;
@@ -19,6 +20,7 @@ use crate::table;
 use finish::{Context, FirstStep, finish};
 use lehr::{Caveat, Curve, LossKind, Schedule};
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash, Hasher};
 use std::io::Read;
 use std::sync::Arc;
 
@@ -159,8 +161,24 @@ pub fn for_each_run<E: From<ReadError>>(
             Err(error) if source.found() && error.is_not_a_log() => {
                 // A table that lacks something says more than a file that is no log at all.
                 let place = if matches!(error, ReadError::Unrecognised { .. }) { skipped.len() } else { 0 };
-                skipped.insert(place, error.to_string());
                 reading.summary.notes.push(Note::new("skipped-file", "passed over", error.to_string()));
+                skipped.insert(place, error);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    for (raw, mapping, format, at) in std::mem::take(&mut reading.waiting) {
+        let context = reading.context(at)?;
+        match reading.complete(raw, mapping.as_ref(), &format, &context, at) {
+            Ok(Some(run)) => {
+                done.runs += 1;
+                progress(done);
+                visit(run)?;
+            }
+            Ok(None) => {}
+            Err(error) if reading.logs[at].sources[0].found() && error.is_not_a_log() => {
+                reading.summary.notes.push(Note::new("skipped-file", "passed over", error.to_string()));
+                skipped.insert(0, error);
             }
             Err(error) => return Err(error.into()),
         }
@@ -187,6 +205,11 @@ struct Reading<'a> {
     /// File of each run's name.
     seen: BTreeMap<String, String>,
     unmatched: Vec<String>,
+    /// Runs that wait for the run that they left.
+    waiting: Vec<(RawRun, Option<Mapping>, String, usize)>,
+    trunks: Vec<branch::Trunk>,
+    /// Name of the run that has these points: digest, number.
+    points: BTreeMap<(u64, usize), String>,
     in_manifest: BTreeSet<(String, String)>,
     said: BTreeSet<(String, String)>,
     summary: Summary,
@@ -240,6 +263,9 @@ impl<'a> Reading<'a> {
             logs,
             seen: BTreeMap::new(),
             unmatched: Vec::new(),
+            waiting: Vec::new(),
+            trunks: Vec::new(),
+            points: BTreeMap::new(),
             in_manifest: BTreeSet::new(),
             said: BTreeSet::new(),
             summary,
@@ -336,7 +362,37 @@ impl<'a> Reading<'a> {
         if let Some(entry) = context.manifest.as_ref().and_then(|manifest| manifest.get(&raw.id)) {
             self.in_manifest.insert((self.logs[at].named.directory().to_owned(), entry.id.clone()));
         }
+        if branch::awaits_trunk(&raw, context)? {
+            self.waiting.push((raw, mapping.cloned(), format.to_owned(), at));
+            return Ok(None);
+        }
+        self.complete(raw, mapping, format, context, at)
+    }
+
+    /// Finishes a run that has its name.
+    fn complete(
+        &mut self,
+        mut raw: RawRun,
+        mapping: Option<&Mapping>,
+        format: &str,
+        context: &Context<'_>,
+        at: usize,
+    ) -> Result<Option<LoadedRun>, ReadError> {
+        if branch::awaits_trunk(&raw, context)? {
+            let entry = context.manifest.as_ref().and_then(|manifest| manifest.get(&raw.id));
+            let stated = entry.map(crate::manifest::Entry::branch).transpose()?.flatten();
+            branch::attach(&mut raw, stated, &self.trunks);
+        }
         let mut run = finish(raw, &self.logs[at].named, context)?;
+        self.trunks.push(branch::Trunk::of(&run.curve));
+        if let Some(first) = self.same_points(&run) {
+            self.summary.notes.push(Note::new(
+                "same-points",
+                run.curve.meta().id.clone(),
+                format!("holds the same points as '{first}', bit by bit: one run, counted once"),
+            ));
+            return Ok(None);
+        }
         run.mapping = mapping.cloned();
         format.clone_into(&mut run.format);
         // What concerns a directory is said once.
@@ -344,7 +400,27 @@ impl<'a> Reading<'a> {
         Ok(Some(run))
     }
 
-    fn finish(mut self, done: Progress, skipped: Vec<String>) -> Result<Summary, ReadError> {
+    /// A run with exactly these points, rates and numbers; the run is remembered where there is none.
+    fn same_points(&mut self, run: &LoadedRun) -> Option<String> {
+        /// Fewer points may agree by chance of rounding.
+        const ENOUGH: usize = 8;
+        let curve = &run.curve;
+        if curve.step().len() < ENOUGH {
+            return None;
+        }
+        let mut hasher = std::hash::DefaultHasher::new();
+        curve.step().hash(&mut hasher);
+        curve.loss().iter().for_each(|loss| loss.to_bits().hash(&mut hasher));
+        curve.schedule().peak_lr().to_bits().hash(&mut hasher);
+        let key = (hasher.finish(), curve.step().len());
+        if let Some(first) = self.points.get(&key) {
+            return Some(first.clone());
+        }
+        self.points.insert(key, curve.meta().id.clone());
+        None
+    }
+
+    fn finish(mut self, done: Progress, mut skipped: Vec<ReadError>) -> Result<Summary, ReadError> {
         if done.runs == 0 {
             if !self.unmatched.is_empty() {
                 return Err(ReadError::NoMatch {
@@ -357,6 +433,14 @@ impl<'a> Reading<'a> {
                 [one] => one.named.name().to_owned(),
                 [first, ..] => format!("{} files, {} the first", self.logs.len(), first.named.name()),
             };
+            // One file that is a log with a fault: its own error says more, and what helps.
+            if let [first, rest @ ..] = skipped.as_slice()
+                && !matches!(first, ReadError::Unrecognised { .. })
+                && rest.iter().all(|error| matches!(error, ReadError::Unrecognised { .. }))
+            {
+                return Err(skipped.swap_remove(0));
+            }
+            let skipped = skipped.iter().map(ToString::to_string).collect();
             return Err(ReadError::NoRun { looked, skipped });
         }
         if self.options.runs.is_empty() {
@@ -432,12 +516,31 @@ fn archive(head: &[u8]) -> Option<&'static str> {
     })
 }
 
+/// The first line with a Python dict of losses, as trainers print them between progress bars.
+fn printed_dict(head: &[u8]) -> Option<String> {
+    let line =
+        head.split(|&byte| byte == b'\n' || byte == b'\r').map(<[u8]>::trim_ascii_start).find(|line| {
+            line.starts_with(b"{'")
+                && ["'loss':", "'eval_loss':", "'learning_rate':"]
+                    .iter()
+                    .any(|name| memchr::memmem::find(line, name.as_bytes()).is_some())
+        })?;
+    Some(String::from_utf8_lossy(line).into_owned())
+}
+
 /// What the file is, by its first bytes.
 fn format_of(source: &Source) -> Result<table::Format, ReadError> {
     let file = source.name();
     let head = source.head(table::HEAD).map_err(ReadError::io(file))?;
     if head.iter().all(u8::is_ascii_whitespace) {
         return Err(ReadError::Empty { file: file.to_owned() });
+    }
+    if let Some(line) = printed_dict(&head) {
+        return Err(ReadError::Refused {
+            file: file.to_owned(),
+            why: format!("printed output of a trainer without steps: found {}", table::shortened(&line)),
+            hint: "read trainer_state.json of the output directory (its newest checkpoint has one), or the run's tracker; they hold the step of each row".to_owned(),
+        });
     }
     // A document found beside logs (settings, summaries) is not one of them; JSON lines are named so.
     let is_document = source.found() && source.plain_name().to_lowercase().ends_with(".json");

@@ -61,6 +61,18 @@ pub fn residual(schedule: &Schedule, rates: &[(u64, f64)]) -> Option<f64> {
     worst
 }
 
+/// The rows whose rates are further from the schedule than this share of its peak; the first `most` of them.
+pub(crate) fn far(schedule: &Schedule, rates: &[(u64, f64)], share: f64, most: usize) -> Vec<(u64, f64)> {
+    let peak = schedule.peak_lr();
+    Cursor::new(schedule)
+        .at(rates.iter().map(|&(step, _)| step))
+        .zip(rates)
+        .filter(|(lr, (_, logged))| (lr - logged).abs() > share * peak)
+        .map(|(_, &row)| row)
+        .take(most)
+        .collect()
+}
+
 /// Rates at many updates without walking the segments anew for each.
 struct Cursor<'a> {
     schedule: &'a Schedule,

@@ -23,6 +23,8 @@ type Open = dyn Fn() -> io::Result<Box<dyn ReadSeek>> + Send + Sync;
 #[derive(Clone)]
 pub struct Source {
     name: String,
+    /// Components of the path from the root on, where the working directory is known.
+    full: Option<Arc<[String]>>,
     below: usize,
     found: bool,
     len: u64,
@@ -48,7 +50,15 @@ impl Source {
         found: bool,
         open: impl Fn() -> io::Result<Box<dyn ReadSeek>> + Send + Sync + 'static,
     ) -> Self {
-        Self { name: name.into(), below: below.max(1), found, len, open: Arc::new(open), compression: None }
+        Self {
+            name: name.into(),
+            full: None,
+            below: below.max(1),
+            found,
+            len,
+            open: Arc::new(open),
+            compression: None,
+        }
     }
 
     /// A source that holds its bytes.
@@ -68,11 +78,43 @@ impl Source {
     /// The same bytes under the path of the directory at `key`, one of the source's own: a run that is several files is
     /// named after it.
     pub(crate) fn named_after(&self, key: &str) -> Self {
-        let gone = self
-            .parts()
-            .len()
-            .saturating_sub(key.split(['/', '\\']).filter(|part| !part.is_empty() && *part != ".").count());
-        Self { name: key.to_owned(), below: self.below.saturating_sub(gone).max(1), ..self.clone() }
+        let gone = components(&self.name).count().saturating_sub(components(key).count());
+        let full = match &self.full {
+            Some(full) if gone == 0 => {
+                let last = components(key).last().map(str::to_owned);
+                Some(full[..full.len().saturating_sub(1)].iter().cloned().chain(last).collect())
+            }
+            Some(full) if full.len() > gone => Some(full[..full.len() - gone].into()),
+            // The path of a directory without a name of its own: the file lends its name.
+            _ if components(key).count() == 0 => Some(self.parts().into_iter().map(str::to_owned).collect()),
+            _ => None,
+        };
+        Self { name: key.to_owned(), full, below: self.below.saturating_sub(gone).max(1), ..self.clone() }
+    }
+
+    /// The source with its whole path, as seen from the working directory: runs are then named alike however the
+    /// path to them was written (`.`, `./x`, `..`, from the root).
+    ///
+    /// # Examples
+    /// ```
+    /// use lehr_io::Source;
+    /// let source = Source::bytes("../b/x.csv", Vec::new()).under("/runs/a");
+    /// assert_eq!(source.parts(), ["runs", "b", "x.csv"]);
+    /// ```
+    #[must_use]
+    pub fn under(mut self, working_directory: &str) -> Self {
+        let rooted = self.name.starts_with(['/', '\\']) || self.name.get(1..2) == Some(":");
+        let start = if rooted { "" } else { working_directory };
+        let mut full: Vec<String> = Vec::new();
+        for part in components(start).chain(components(&self.name)) {
+            if part == ".." {
+                full.pop();
+            } else {
+                full.push(part.to_owned());
+            }
+        }
+        self.full = (!full.is_empty()).then(|| full.into());
+        self
     }
 
     /// The path as errors and notes name it.
@@ -137,7 +179,10 @@ impl Source {
     /// The path's components.
     #[must_use]
     pub fn parts(&self) -> Vec<&str> {
-        self.name.split(['/', '\\']).filter(|part| !part.is_empty() && *part != ".").collect()
+        match &self.full {
+            Some(full) => full.iter().map(String::as_str).collect(),
+            None => components(&self.name).collect(),
+        }
     }
 
     /// How many of the last components lie below what the user named.
@@ -149,7 +194,11 @@ impl Source {
     /// The last component.
     #[must_use]
     pub fn file_name(&self) -> &str {
-        self.parts().last().copied().unwrap_or_default()
+        match (components(&self.name).last(), &self.full) {
+            (Some(last), _) => last,
+            (None, Some(full)) => full.last().map_or("", String::as_str),
+            (None, None) => "",
+        }
     }
 
     /// The last component without the ending that says how it is compressed.
@@ -173,6 +222,21 @@ impl Source {
     pub fn directory(&self) -> &str {
         self.name.rfind(['/', '\\']).map_or("", |end| &self.name[..end])
     }
+
+    /// The directory as a key that files of one run share: `.` for a bare file name.
+    #[must_use]
+    pub(crate) fn folder(&self) -> &str {
+        match self.directory() {
+            "" if self.name.starts_with('/') => "/",
+            "" => ".",
+            directory => directory,
+        }
+    }
+}
+
+/// The components of a path that say something.
+fn components(path: &str) -> impl Iterator<Item = &str> {
+    path.split(['/', '\\']).filter(|part| !part.is_empty() && *part != ".")
 }
 
 /// A place in a reader that several share.

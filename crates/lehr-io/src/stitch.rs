@@ -59,7 +59,7 @@ pub struct Mixed {
 /// checkpoint: what it overtakes was rolled back and goes. An attempt that begins at or before the first update is the
 /// run begun anew, or an earlier attempt written after a later one: where the two overlap, the one that reaches
 /// further counts (the later one if they end together). A single row back, or an update repeated in the next row,
-/// replaces that row. Rows in no order but without contradiction are sorted.
+/// replaces that row. Stretches without a common update were not done twice: they are sorted, whatever their order.
 ///
 /// `force`: whatever looks like several runs is put together by "the last row of each update counts".
 ///
@@ -130,6 +130,13 @@ fn merge(
             course.extend(attempt);
             continue;
         }
+        if !shares_updates(step, &course, attempt) {
+            // Nothing was done twice, so nothing was given up: rows in turns, of several files for instance.
+            course.extend(attempt);
+            course.sort_by_key(|&row| step[row]);
+            result.sorted = true;
+            continue;
+        }
         if other_rates(step, lr, &course, attempt) {
             return Err(Mixed {
                 row: attempt[0],
@@ -192,6 +199,11 @@ fn is_copy(step: &[u64], loss: &[f64], lr: &[f64], earlier: &[usize], attempt: &
             let same = |values: &[f64]| values[a].to_bits() == values[b].to_bits();
             step[a] == step[b] && same(loss) && same(lr)
         })
+}
+
+/// Whether an update of the attempt is in the course.
+fn shares_updates(step: &[u64], course: &[usize], attempt: &[usize]) -> bool {
+    attempt.iter().any(|&row| course.binary_search_by_key(&step[row], |&other| step[other]).is_ok())
 }
 
 /// Whether two attempts used clearly other rates at most of the updates that they share.
@@ -334,6 +346,20 @@ mod tests {
         let result = stitch(&step, &loss, &[f64::NAN; 40], false).unwrap();
         assert!(result.sorted);
         assert_eq!(result.keep, (0..40).rev().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn stretches_in_turns_without_a_common_update_keep_every_row() {
+        let steps: Vec<u64> = (61..=120).chain(1..=60).chain(121..=200).map(|k| 10 * k).collect();
+        let loss: Vec<f64> = steps.iter().map(|&t| t as f64).collect();
+        let result = stitch(&steps, &loss, &[f64::NAN; 200], false).unwrap();
+        assert_eq!((result.keep.len(), result.rolled_back, result.sorted), (200, 0, true));
+        assert!(result.keep.windows(2).all(|pair| steps[pair[0]] < steps[pair[1]]));
+        // Two files that took turns.
+        let (one, two): (Vec<u64>, Vec<u64>) = (1..=200).map(|k| 10 * k).partition(|t| t / 250 % 2 == 0);
+        let steps: Vec<u64> = one.into_iter().chain(two).collect();
+        let loss: Vec<f64> = steps.iter().map(|&t| t as f64).collect();
+        assert_eq!(stitch(&steps, &loss, &[f64::NAN; 200], false).unwrap().keep.len(), 200);
     }
 
     #[test]

@@ -20,9 +20,8 @@ impl Importer for CsvMonitor {
     fn claim(&self, source: &Source, head: &[u8]) -> Option<String> {
         let name = source.plain_name();
         let header = head.split(|&byte| byte == b'\n').next()?;
-        (name.starts_with("Train_Samples_") && name.ends_with(".csv") && header.starts_with(b"step,")).then(
-            || if source.directory().is_empty() { source.name() } else { source.directory() }.to_owned(),
-        )
+        (name.starts_with("Train_Samples_") && name.ends_with(".csv") && header.starts_with(b"step,"))
+            .then(|| source.folder().to_owned())
     }
 
     fn open(&self, sources: &[Source], map: &MapOverrides) -> Result<Box<dyn Log>, ReadError> {

@@ -27,10 +27,10 @@ impl Importer for TrainerState {
         {
             return None;
         }
-        let directory = source.directory();
-        let (parent, last) = directory.rsplit_once('/').unwrap_or(("", directory));
+        let directory = source.folder();
+        let (parent, last) = directory.rsplit_once('/').unwrap_or((".", directory));
         let key = if last.starts_with("checkpoint-") { parent } else { directory };
-        Some(if key.is_empty() { source.name() } else { key }.to_owned())
+        Some(if key.is_empty() { "/" } else { key }.to_owned())
     }
 
     fn open(&self, sources: &[Source], map: &MapOverrides) -> Result<Box<dyn Log>, ReadError> {

@@ -1,11 +1,12 @@
 //! Megatron-LM's and GPT-NeoX's standard output: `iteration 10/ 100 | … | lm loss: 1.03E+01 | …`.
 
 use super::sparse::{LossRule, Sparse, flag_batch_ramp};
-use super::{Importer, Log};
+use super::{Importer, Log, Span};
 use crate::error::ReadError;
-use crate::mapping::MapOverrides;
+use crate::mapping::{MapOverrides, Mapping};
+use crate::rows::RawRun;
 use crate::source::Source;
-use crate::table::json::for_each_line;
+use crate::table::{Want, json::for_each_line};
 use std::borrow::Cow;
 
 /// Reads Megatron-LM's and GPT-NeoX's standard output.
@@ -29,11 +30,53 @@ impl Importer for Stdout {
         is_one.then(|| source.name().to_owned())
     }
 
+    fn span(&self, source: &Source, map: &MapOverrides) -> Option<Span> {
+        let log = self.open(std::slice::from_ref(source), map).ok()?;
+        let select =
+            ["iteration", "learning rate", "lm loss", "consumed samples"].map(|name| (name, Want::Number));
+        let mut rows: Vec<[Option<f64>; 4]> = Vec::new();
+        log.for_each_row(&select, &mut |_, cells| {
+            let row = [0, 1, 2, 3].map(|i| cells[i].number());
+            if row[..3].iter().all(Option::is_some) {
+                rows.push(row);
+            }
+            Ok(true)
+        })
+        .ok()?;
+        let mut known = RawRun::new(source.name(), "", true);
+        log.describe(&Mapping::default(), &mut known).ok()?;
+        let ([first, second, ..], Some(last)) = (rows.as_slice(), rows.last()) else { return None };
+        let before = &rows[rows.len() - 2];
+        let pace = |a: &[Option<f64>; 4], b: &[Option<f64>; 4]| Some((b[3]? - a[3]?) / (b[0]? - a[0]?));
+        let stride = second[0]? - first[0]?;
+        (stride > 0.0).then_some(Span {
+            updates: (first[0]? as u64, last[0]? as u64),
+            stride: stride as u64,
+            total: known.total,
+            rates: (first[1]?, last[1]?),
+            batch: (pace(first, second), pace(before, last)),
+            losses: (first[2]?, last[2]?),
+        })
+    }
+
     fn open(&self, sources: &[Source], map: &MapOverrides) -> Result<Box<dyn Log>, ReadError> {
         let mut log = Sparse::new(self.name(), true, map);
         log.facts.loss = LossRule::SinceLastRow;
         for source in sources {
             read(source, &mut log)?;
+        }
+        if let [first, rest @ ..] = sources
+            && !rest.is_empty()
+        {
+            let names: Vec<&str> = rest.iter().map(Source::file_name).collect();
+            log.facts.notes.push((
+                "jobs-joined",
+                format!(
+                    "{} goes on in {}: same horizon, batch and rate; one run",
+                    first.file_name(),
+                    names.join(", ")
+                ),
+            ));
         }
         flag_batch_ramp(&mut log, "global batch size");
         Ok(Box::new(log))
@@ -101,12 +144,17 @@ fn read(source: &Source, log: &mut Sparse) -> Result<(), ReadError> {
     Ok(())
 }
 
-/// `validation loss at iteration 1000 | lm loss value: 2.3E+00 | …`
+/// `validation loss at iteration 1000 | lm loss value: 2.3E+00 | …`; the evaluation at the end says of which set it is, and
+/// only that of the validation set counts.
 fn validation(line: &str) -> Option<(f64, f64)> {
     let after = &line[line.find("validation loss at iteration")? + "validation loss at iteration".len()..];
     let (step, rest) = after.split_once('|')?;
     let value = &rest[rest.find("lm loss value:")? + "lm loss value:".len()..];
-    Some((step.trim().parse().ok()?, value.split('|').next()?.trim().parse().ok()?))
+    let (step, set) = step.trim().split_once(' ').unwrap_or((step.trim(), ""));
+    if !matches!(set.trim(), "" | "on validation set") {
+        return None;
+    }
+    Some((step.parse().ok()?, value.split('|').next()?.trim().parse().ok()?))
 }
 
 /// `  seq_length ...................... 2048`
@@ -136,6 +184,16 @@ mod tests {
     fn an_argument_is_a_name_dots_and_a_value() {
         assert_eq!(argument("  seq_length ................. 2048"), Some(("seq_length", "2048")));
         assert_eq!(argument("the loss fell. It went well"), None);
+    }
+
+    #[test]
+    fn the_evaluation_at_the_end_counts_on_the_validation_set_alone() {
+        let line = |at: &str| {
+            format!(" validation loss at iteration {at} | lm loss value: 2.957E+00 | lm loss PPL: 1.9E+01 | ")
+        };
+        assert_eq!(validation(&line("2000 on validation set")), Some((2000.0, 2.957)));
+        assert_eq!(validation(&line("1000")), Some((1000.0, 2.957)));
+        assert_eq!(validation(&line("2000 on test set")), None);
     }
 
     #[test]

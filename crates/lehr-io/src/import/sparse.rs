@@ -215,7 +215,7 @@ impl Log for Sparse {
             LossRule::Instant => LossKind::Instant,
             LossRule::Ema(decay) => LossKind::Ema(decay),
             LossRule::SinceLastRow => {
-                interval(&raw.train.step).map_or(LossKind::Instant, LossKind::IntervalMean)
+                interval(training(raw)).map_or(LossKind::Instant, LossKind::IntervalMean)
             }
         };
         raw.total = facts.total;
@@ -223,6 +223,11 @@ impl Log for Sparse {
         by_names(mapping, raw);
         Ok(())
     }
+}
+
+/// Updates of the training losses: those whose split no name states where no other losses are there.
+fn training(raw: &RawRun) -> &[u64] {
+    if raw.train.is_empty() { &raw.unstated.step } else { &raw.train.step }
 }
 
 /// The usual distance of two rows, if it is more than one update.
@@ -249,10 +254,11 @@ pub(super) fn by_names(mapping: &Mapping, raw: &mut RawRun) {
                 "loss-kind",
                 "the training loss is a moving average with decay 0.9 (nanochat)".to_owned(),
             ));
-            if raw.train.step.iter().chain(raw.rates.iter().map(|(step, _)| step)).any(|&step| step == 0) {
+            if training(raw).iter().chain(raw.rates.iter().map(|(step, _)| step)).any(|&step| step == 0) {
                 raw.train
                     .step
                     .iter_mut()
+                    .chain(raw.unstated.step.iter_mut())
                     .chain(raw.rates.iter_mut().map(|(step, _)| step))
                     .for_each(|step| *step += 1);
                 raw.notes.push((
@@ -262,16 +268,18 @@ pub(super) fn by_names(mapping: &Mapping, raw: &mut RawRun) {
             }
         }
     }
-    let of_hf = matches!(mapping.step.as_str(), "train/global_step" | "global_step" | "train.global_step")
-        && matches!(
-            mapping.lr.as_deref(),
-            Some("train/learning_rate" | "learning_rate" | "train.learning_rate")
-        )
-        && matches!(mapping.loss.as_deref(), Some("train/loss" | "loss" | "train.loss"));
+    // LLaMA-Factory's trainer_log.jsonl copies the Hugging Face Trainer's rows.
+    let of_hf = mapping.step == "current_steps"
+        || matches!(mapping.step.as_str(), "train/global_step" | "global_step" | "train.global_step")
+            && matches!(
+                mapping.lr.as_deref(),
+                Some("train/learning_rate" | "learning_rate" | "train.learning_rate")
+            )
+            && matches!(mapping.loss.as_deref(), Some("train/loss" | "loss" | "train.loss"));
     raw.rates_of_before |= of_hf;
     if raw.train_kind == LossKind::Instant
         && of_hf
-        && let Some(gap) = interval(&raw.train.step)
+        && let Some(gap) = interval(training(raw))
     {
         raw.train_kind = LossKind::IntervalMean(gap);
         raw.notes.push((

@@ -181,6 +181,12 @@ fn replay(file: &str, image: &mut Vec<u8>, log: &[u8]) -> Result<(), ReadError> 
         1 => 1 << 16,
         size => usize::from(size),
     };
+    if !(512..=1 << 16).contains(&page) || !page.is_power_of_two() {
+        return Err(broken(
+            file,
+            format_args!("pages of {page} bytes; expected a power of two from 512 to 65536"),
+        ));
+    }
     if page != own {
         return Err(broken(
             file,
@@ -222,6 +228,17 @@ fn replay(file: &str, image: &mut Vec<u8>, log: &[u8]) -> Result<(), ReadError> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pages_of_no_bytes_are_an_error() {
+        let mut log = vec![0; WAL_HEADER + FRAME_HEADER];
+        log[..4].copy_from_slice(&0x377f_0683_u32.to_be_bytes());
+        let (a, b) = checksum(&log[..24], true, (0, 0));
+        log[24..28].copy_from_slice(&a.to_be_bytes());
+        log[28..32].copy_from_slice(&b.to_be_bytes());
+        let error = replay("a", &mut vec![0; 4096], &log).unwrap_err().to_string();
+        assert!(error.contains("power of two"), "{error}");
+    }
 
     #[test]
     fn a_log_of_another_page_size_is_an_error() {

@@ -34,7 +34,7 @@ impl Importer for EventFiles {
         let length = u64::from_le_bytes(head.get(..8)?.try_into().ok()?);
         let crc = u32::from_le_bytes(head.get(8..12)?.try_into().ok()?);
         let is_one = length < LONGEST && masked(&head[..8]) == crc;
-        (is_one || source.file_name().contains(".tfevents.")).then(|| source.directory().to_owned())
+        (is_one || source.file_name().contains(".tfevents.")).then(|| source.folder().to_owned())
     }
 
     fn open(&self, sources: &[Source], map: &MapOverrides) -> Result<Box<dyn Log>, ReadError> {

@@ -33,16 +33,47 @@ impl Importer for WandbFile {
     }
 
     fn claim(&self, source: &Source, head: &[u8]) -> Option<String> {
-        head.starts_with(MAGIC).then(|| source.name().to_owned())
+        head.starts_with(MAGIC).then(|| job(source).unwrap_or_else(|| source.name().to_owned()))
     }
 
     fn open(&self, sources: &[Source], map: &MapOverrides) -> Result<Box<dyn Log>, ReadError> {
         let mut log = Sparse::new(self.name(), false, map);
+        // Folders carry the time of their beginning; the link to the latest is a copy.
+        let mut sources: Vec<&Source> = sources.iter().collect();
+        if sources.iter().any(|source| !is_link(source)) {
+            sources.retain(|source| !is_link(source));
+        }
+        sources.sort_by(|a, b| a.name().cmp(b.name()));
+        if let [first, _, ..] = sources.as_slice() {
+            log.facts.notes.push((
+                "jobs-joined",
+                format!("{} folders hold the run of one id ({}): one run", sources.len(), first.file_name()),
+            ));
+        }
         for source in sources {
             read(source, &mut log)?;
         }
         Ok(Box::new(log))
     }
+}
+
+/// The folder of a job: `run-20260101_000000-id`, `offline-run-…`, or the link to the latest.
+fn folder(source: &Source) -> Option<&str> {
+    let directory = source.directory();
+    let folder = directory.rsplit(['/', '\\']).next()?;
+    ["run-", "offline-run-", "latest-run"].iter().any(|start| folder.starts_with(start)).then_some(folder)
+}
+
+fn is_link(source: &Source) -> bool {
+    folder(source) == Some("latest-run")
+}
+
+/// What the files of one run id share: the folder above their jobs' and the file's own name.
+fn job(source: &Source) -> Option<String> {
+    let folder = folder(source)?;
+    let above = &source.directory()[..source.directory().len() - folder.len()];
+    let name = source.file_name();
+    name.starts_with("run-").then(|| format!("{above}{name}"))
 }
 
 fn broken(source: &Source, at: u64, problem: impl Into<String>) -> ReadError {

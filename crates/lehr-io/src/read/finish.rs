@@ -57,6 +57,14 @@ impl<'a> FirstStep<'a> {
     }
 }
 
+/// A warm-up assumed for a log that begins late is no longer than this share of the run.
+pub(super) const LONGEST_WARMUP: f64 = 0.2;
+/// Rows that no schedule fits, at most, are left out of a comparison; more are a contradiction.
+const MOST_STRAYS: usize = 2;
+/// Rows of which so few are strays.
+const STRAYS_OF: usize = 20;
+/// Losses that scatter by more than this from row to row, nats, are of single batches: an evaluation set is larger.
+const SINGLE_BATCH: f64 = 0.01;
 /// Fewer validation points than this do not displace a training curve.
 const FEW: usize = 5;
 /// Logged rates further from the stated schedule than this share of the peak deserve a caveat …
@@ -108,6 +116,31 @@ pub(super) fn finish(
     }
     let health = Health::of(&points.step, &points.loss);
     work.caveats.extend(health.caveats(&raw.id));
+    for (before, after) in
+        crate::health::level_breaks(&points.step, &points.loss, health.noise.unwrap_or(0.0))
+    {
+        work.caveats.push(Caveat::note(
+            "level-break",
+            format!(
+                "run '{}': the level of the loss changes between updates {before} and {after} as no schedule does (another evaluation set, tokenizer, or scale of the loss); cut the log there or leave the run out",
+                raw.id
+            ),
+        ));
+    }
+    if let (Split::Unstated, Some(noise)) = (split, health.noise)
+        && noise > SINGLE_BATCH
+        && points.len() >= 10 * STRAYS_OF
+    {
+        meta.split = Split::Train;
+        work.note(
+            "single-batches",
+            &raw.id,
+            format!(
+                "losses scatter by {:.0} mnat from row to row: taken as training losses of single batches",
+                1e3 * noise
+            ),
+        );
+    }
     if let Some(most) = context.options.max_points {
         points = points.at(&spread(&points.step, most));
     }
@@ -345,6 +378,8 @@ impl Finish<'_> {
     fn choose(&mut self, raw: &RawRun) -> Result<Split, ReadError> {
         let has = |split| !raw.points(split).is_empty();
         let asked = match self.context.options.split {
+            // Losses whose split no name states are what there is of a training.
+            SplitChoice::Train if !has(Split::Train) && has(Split::Unstated) => Split::Unstated,
             SplitChoice::Train => Split::Train,
             SplitChoice::Validation => Split::Validation,
             SplitChoice::Auto => {
@@ -442,7 +477,18 @@ impl Finish<'_> {
         };
         let stated = stated.or_else(|| raw.schedule.clone().map(|schedule| (schedule, Known::Stated)));
         if let Some((schedule, known)) = stated {
-            let residual = rebuild::residual(&schedule, rates);
+            let strays = rebuild::far(&schedule, rates, MISFIT, MOST_STRAYS + 1);
+            let few = (1..=MOST_STRAYS).contains(&strays.len()) && rates.len() >= STRAYS_OF;
+            if few {
+                self.strays(raw, &strays);
+            }
+            let residual = if few {
+                let compared: Vec<(u64, f64)> =
+                    rates.iter().copied().filter(|row| !strays.contains(row)).collect();
+                rebuild::residual(&schedule, &compared)
+            } else {
+                rebuild::residual(&schedule, rates)
+            };
             if let Some(worst) = residual.filter(|&worst| worst > MISFIT) {
                 let message = format!(
                     "run '{}': the stated schedule and the logged rates differ by up to {:.1} % of the peak rate",
@@ -462,9 +508,13 @@ impl Finish<'_> {
         if rates.is_empty() {
             return Err(ReadError::NoRate { file: raw.file.clone(), run: raw.id.clone() });
         }
+        let (rates, end) = without_ended_scheduler(rates);
+        if let Some(row) = end {
+            self.strays(raw, &[row]);
+        }
         let options = RecogniseOptions {
             total: raw.total.or_else(|| (last > rates[rates.len() - 1].0).then_some(last)).map(Steps),
-            warmup: self.assumed_warmup(raw, rates).map(Steps),
+            warmup: self.assumed_warmup(raw, rates, last)?.map(Steps),
             // Such a trainer's rows hold the rates of their own updates.
             offset: raw.rates_of_before.then_some(0),
             ..RecogniseOptions::default()
@@ -488,16 +538,53 @@ impl Finish<'_> {
         Ok((found.schedule, origin))
     }
 
+    /// Says which rows no schedule fits.
+    fn strays(&mut self, raw: &RawRun, rows: &[(u64, f64)]) {
+        let named: Vec<String> = rows.iter().map(|(step, lr)| format!("{lr} at update {step}")).collect();
+        self.caveats.push(Caveat::note(
+            "stray-rates",
+            format!(
+                "run '{}': {} logged rate{} that no schedule fits ({}) left out",
+                raw.id,
+                rows.len(),
+                if rows.len() == 1 { "" } else { "s" },
+                named.join(", ")
+            ),
+        ));
+    }
+
     /// The warm-up of a log that begins after it: stated, or assumed and said aloud.
-    fn assumed_warmup(&mut self, raw: &RawRun, rates: &[(u64, f64)]) -> Option<u64> {
+    fn assumed_warmup(
+        &mut self,
+        raw: &RawRun,
+        rates: &[(u64, f64)],
+        last: u64,
+    ) -> Result<Option<u64>, ReadError> {
         let step: Vec<u64> = rates.iter().map(|&(step, _)| step).collect();
         let (first, rate) = rates[0];
         // A rate that still rises: the line of the warm-up itself says where it began.
         let rising = rates.get(1).is_some_and(|&(_, next)| next > 1.001 * rate);
-        if self.context.options.warmup.is_some() || rising || !rebuild::misses_its_past(&step) {
-            return self.context.options.warmup;
+        let entry = self.context.manifest.as_ref().and_then(|manifest| manifest.get(&raw.id));
+        let stated = match self.context.options.warmup {
+            Some(warmup) => Some(warmup),
+            None => entry.map(crate::manifest::Entry::warmup).transpose()?.flatten(),
+        };
+        if stated.is_some() || rising || !rebuild::misses_its_past(&step) {
+            return Ok(stated);
         }
         let earliest = self.context.first_step.get();
+        let common = earliest.map_or(first, |common| common.min(first));
+        // A log that begins in the middle of a run is a branch or the rest of a run, and no run with a long warm-up.
+        if common as f64 > LONGEST_WARMUP * last as f64 {
+            return Err(ReadError::Refused {
+                file: raw.file.clone(),
+                why: format!(
+                    "run '{}' begins at update {first} of {last} with the rate {rate}, and nothing says what lies before: it may be a branch, or the rest of a run whose first file is elsewhere",
+                    raw.id
+                ),
+                hint: "read the trunk or the first file with it, state branch_from, branch_at_step and warmup_steps in a manifest, or state the warm-up".to_owned(),
+            });
+        }
         let warmup = earliest.map_or(first, |common| common.min(first));
         let directory = self.source.directory();
         let about = if earliest.is_some() && !directory.is_empty() { directory } else { raw.id.as_str() };
@@ -514,7 +601,22 @@ impl Finish<'_> {
                 "the logs of '{about}' begin after the warm-up; a linear warm-up of {warmup} updates is assumed (--warmup N says otherwise)"
             ),
         ));
-        Some(warmup)
+        Ok(Some(warmup))
+    }
+}
+
+/// The rates without a last row of 0 that the rows before do not lead to: a scheduler that had ended when it was asked.
+fn without_ended_scheduler(rates: &[(u64, f64)]) -> (&[(u64, f64)], Option<(u64, f64)>) {
+    let n = rates.len();
+    if n < STRAYS_OF || rates[n - 1].1 != 0.0 {
+        return (rates, None);
+    }
+    let (before, last) = (rates[n - 3].1, rates[n - 2].1);
+    // Lines and curves that end at 0 fall by about as much in the row before.
+    if last > 10.0 * (before - last).abs() && last > 0.0 {
+        (&rates[..n - 1], Some(rates[n - 1]))
+    } else {
+        (rates, None)
     }
 }
 

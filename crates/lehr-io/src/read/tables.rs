@@ -385,11 +385,20 @@ pub(super) fn first_step(group: &Group, options: &ReadOptions) -> Option<u64> {
     if mapping.run.is_some() {
         return None;
     }
-    let mut first = None;
-    log.for_each_row(&[(&mapping.step, Want::Number)], &mut |_, cells| {
-        first = cells[0].number().filter(|step| *step > 0.0);
-        Ok(first.is_none())
+    let mut rows: Vec<(u64, f64)> = Vec::new();
+    let lr = mapping.lr.as_deref()?;
+    log.for_each_row(&[(&mapping.step, Want::Number), (lr, Want::Number)], &mut |_, cells| {
+        if let (Some(step), Some(lr)) = (cells[0].number(), cells[1].number())
+            && step > 0.0
+        {
+            rows.push((step as u64, lr));
+        }
+        Ok(rows.len() < 3)
     })
     .ok()?;
-    first.map(|step| step as u64)
+    rows.sort_by_key(|&(step, _)| step);
+    // A log that still rises, or that shows its own beginning, does not say where the warm-up of others ended.
+    let rising = rows.windows(2).any(|pair| pair[1].1 > 1.001 * pair[0].1);
+    let steps: Vec<u64> = rows.iter().map(|&(step, _)| step).collect();
+    (!rising && crate::rebuild::misses_its_past(&steps)).then(|| steps.first().copied()).flatten()
 }
