@@ -1,7 +1,7 @@
 //! The campaign through the library: many cases in one process, which is watched and started anew where it dies.
 
 use super::case::{Case, Finding, kept};
-use super::inside_case::InsideCase;
+use super::inside_case::{InsideCase, Points};
 use super::minimise::shorter;
 use crate::python::root;
 use lehr::fit::{Fit, FitOptions, fit};
@@ -142,7 +142,7 @@ fn breach(case: &InsideCase) -> Option<String> {
         }
         InsideCase::Fit { law, runs } => {
             let law = lehr::law::by_name(law)?;
-            let curve = |(i, (text, points)): (usize, &(String, Vec<(u64, f64)>))| {
+            let curve = |(i, (text, points)): (usize, &(String, Points))| {
                 let schedule: Schedule = text.parse().ok()?;
                 let (step, loss) = points.iter().copied().unzip();
                 Curve::new(RunMeta::named(format!("run-{i}")), schedule, step, loss).ok()

@@ -3,13 +3,16 @@
 use super::dice::Dice;
 use super::options;
 
+/// Updates with a rate or a loss.
+pub type Points = Vec<(u64, f64)>;
+
 /// One input of the library.
 #[derive(Debug, Clone, PartialEq)]
 pub enum InsideCase {
     /// Rows of (update, rate), and what is known beyond them.
     Recognise {
         /// The rows.
-        rows: Vec<(u64, f64)>,
+        rows: Points,
         /// `total`, `warmup`, `warmup_lr`, `peak_lr`, `offset` as far as they are stated.
         stated: Vec<(String, f64)>,
     },
@@ -44,7 +47,7 @@ pub enum InsideCase {
         /// The law.
         law: String,
         /// Schedule and points of every run.
-        runs: Vec<(String, Vec<(u64, f64)>)>,
+        runs: Vec<(String, Points)>,
     },
 }
 
@@ -52,7 +55,7 @@ fn points(points: &[(u64, f64)]) -> String {
     points.iter().map(|(t, y)| format!("{t}:{y:e}")).collect::<Vec<_>>().join(" ")
 }
 
-fn read_points(text: &str) -> Option<Vec<(u64, f64)>> {
+fn read_points(text: &str) -> Option<Points> {
     let point = |word: &str| {
         let (t, y) = word.split_once(':')?;
         Some((t.parse().ok()?, y.parse().ok()?))
