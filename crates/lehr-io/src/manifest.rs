@@ -4,7 +4,6 @@ use crate::error::{Place, ReadError};
 use crate::run_store::StoreManifest;
 use crate::source::Source;
 use crate::table::{self, Cell, Want, delimited::is_missing, shortened};
-use lehr::schedule::Piecewise;
 use lehr::{
     Arch, BranchPoint, LossKind, ParamCount, Params, RunMeta, Schedule, ScheduleError, Shape, Split, Steps,
     Tokens, WsdSpec,
