@@ -271,5 +271,11 @@ fn walk(
 pub fn file_source(path: &Path, below: usize, found: bool) -> Result<Source, Failure> {
     let length = std::fs::metadata(path).map_err(Failure::at(path))?.len();
     let owned = path.to_path_buf();
-    Ok(Source::new(path.to_string_lossy(), length, below, found, move || Ok(Box::new(File::open(&owned)?))))
+    let source =
+        Source::new(path.to_string_lossy(), length, below, found, move || Ok(Box::new(File::open(&owned)?)));
+    // `.` and a bare name are named after the directory they lie in, as the same file by its whole path is.
+    Ok(match std::env::current_dir() {
+        Ok(here) => source.under(&here.to_string_lossy()),
+        Err(_) => source,
+    })
 }

@@ -36,12 +36,7 @@ pub struct Watch {
 impl Watch {
     /// Shows it beside the data.
     pub fn new(output: &Output) -> Self {
-        Self {
-            output: output.clone(),
-            bar: Bar::default(),
-            shown: Mutex::default(),
-            asked: OnceLock::new(),
-        }
+        Self { output: output.clone(), bar: Bar::default(), shown: Mutex::default(), asked: OnceLock::new() }
     }
 
     /// From here on Ctrl-C asks to stop; a second one ends the process at once: the snapshot before is whole.

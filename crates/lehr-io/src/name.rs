@@ -153,12 +153,12 @@ mod tests {
             let source = Source::bytes(path, Vec::new()).under(cwd).named_after(key);
             of_files(&[source]).remove(0)
         };
-        assert_eq!(named("./trainer_state.json", ".", "/work/runs/a"), "a");
-        assert_eq!(named("trainer_state.json", ".", "/work/runs/a"), "a");
-        assert_eq!(named("a/trainer_state.json", "a", "/work/runs"), "a");
-        assert_eq!(named("./a/trainer_state.json", "./a", "/work/runs"), "a");
-        assert_eq!(named("/work/runs/a/trainer_state.json", "/work/runs/a", "/elsewhere"), "a");
-        assert_eq!(named("../trainer_state.json", "..", "/work/runs/a/sub"), "a");
+        assert_eq!(named("./trainer_state.json", ".", "/big/runs/a"), "a");
+        assert_eq!(named("trainer_state.json", ".", "/big/runs/a"), "a");
+        assert_eq!(named("a/trainer_state.json", "a", "/big/runs"), "a");
+        assert_eq!(named("./a/trainer_state.json", "./a", "/big/runs"), "a");
+        assert_eq!(named("/big/runs/a/trainer_state.json", "/big/runs/a", "/elsewhere"), "a");
+        assert_eq!(named("../trainer_state.json", "..", "/big/runs/a/sub"), "a");
         let bare = Source::bytes("./trainer_state.json", Vec::new()).named_after(".");
         assert_eq!(of_files(&[bare]), ["trainer_state"]);
         assert_eq!(of_files(&[Source::bytes("", Vec::new())]), ["run"]);

@@ -5,15 +5,22 @@ use super::options::NUMBERS;
 
 /// One number of a text replaced by another; `None` where there is none.
 pub fn number(dice: &mut Dice, bytes: &[u8]) -> Option<Vec<u8>> {
-    let digit = |byte: &u8| byte.is_ascii_digit();
-    let begins: Vec<usize> =
-        (0..bytes.len()).filter(|&i| digit(&bytes[i]) && (i == 0 || !digit(&bytes[i - 1]))).collect();
-    if begins.is_empty() {
+    let of_number = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'-' | b'+');
+    let mut numbers = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        let end = at + bytes[at..].iter().take_while(|byte| of_number(byte)).count().max(1);
+        if bytes[at].is_ascii_digit() {
+            numbers.push((at, end));
+            at = end;
+        } else {
+            at += 1;
+        }
+    }
+    if numbers.is_empty() {
         return None;
     }
-    let from = begins[dice.below(begins.len())];
-    let of_number = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'-' | b'+');
-    let to = from + bytes[from..].iter().take_while(|byte| of_number(byte)).count();
+    let (from, to) = numbers[dice.below(numbers.len())];
     let new = dice.pick(&NUMBERS);
     Some([&bytes[..from], new.as_bytes(), &bytes[to..]].concat())
 }

@@ -183,5 +183,5 @@ fn the_fit_file_is_the_document_of_fit_without_its_schema() {
     let mut document = lehr(&["fit", RUNS, "--starts", "4", "--json"]).expect(0).json();
     document.as_object_mut().unwrap().shift_remove("schema");
     assert_eq!(file, document);
-    assert_eq!(file["format"], 1);
+    assert_eq!(file["format"], 2);
 }
