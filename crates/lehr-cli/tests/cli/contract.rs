@@ -96,7 +96,7 @@ fn documents() -> Vec<Value> {
     let lines: Vec<Vec<&str>> = vec![
         [&tiny[..], &["--dry-run"]].concat(),
         [&tiny[..], &["-o", &trained]].concat(),
-        [&tiny[..], &["-o", &trained, "--constant", "peak=1e30,total=9", "--run", "hot", "--accept-caveats"]]
+        [&tiny[..], &["-o", &trained, "--constant", "peak=900,total=9", "--run", "hot", "--accept-caveats"]]
             .concat(),
         [
             &tiny[..],
@@ -121,6 +121,7 @@ fn documents() -> Vec<Value> {
             .concat(),
         [&["fit", RUNS, "--huber", "0", "--law", "asmt", "--run", "*constant"][..], &fast].concat(),
         [&["fit", RUNS, "--law", "chinchilla-steps"][..], &fast].concat(),
+        [&["fit", RUNS, "fixtures/logs/bad-diverged.csv", "--accept-caveats"][..], &fast].concat(),
         [&["validate", RUNS, "--train", "*T10000*", "--coverage"][..], &fast].concat(),
         [&["compare", RUNS, "--train", "*T10000*", "--laws", "nr,chinchilla"][..], &fast].concat(),
         [&["forecast", &fit, "--params", "1B", "--accept-caveats"][..], &target].concat(),
