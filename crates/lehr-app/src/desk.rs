@@ -13,9 +13,10 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// No limit but that of a number of updates itself.
+    /// As many updates as a schedule may hold one by one ([`lehr::bounds::SAMPLED_UPDATES`]): features are made from the rate of
+    /// every update.
     fn default() -> Self {
-        Self { horizon: u64::MAX }
+        Self { horizon: lehr::bounds::SAMPLED_UPDATES.most }
     }
 }
 
@@ -116,7 +117,7 @@ impl Desk {
                 "a horizon of {updates} updates is beyond the {} updates that are answered here",
                 self.limits.horizon
             ))
-            .hint("ask for fewer updates, or use the command on a machine of your own"));
+            .hint("state updates, not tokens or samples"));
         }
         Ok(())
     }

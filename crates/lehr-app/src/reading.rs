@@ -103,6 +103,12 @@ impl Desk {
     pub fn runs(&self, reading: &Reading) -> Result<Runs, Failure> {
         let mut runs = Runs { curves: Vec::new(), caveats: Vec::new(), notes: Vec::new(), condensed: 0 };
         let summary = self.for_each_run(reading, &mut |run| {
+            let total = run.curve.schedule().total().0;
+            self.check_horizon(total).map_err(|failure| {
+                Failure::usage(format_args!("{}: run '{}': {failure}", run.file, run.curve.meta().id)).hint(
+                    "steps in tokens or samples are brought to updates by [[tokens_per_step]] or [[samples_per_step]]",
+                )
+            })?;
             add_caveats(&mut runs.caveats, run.caveats);
             let rows = run.curve.step().len();
             let curve = match reading.held {

@@ -61,6 +61,9 @@ pub struct ScheduleAnswer {
     pub phases: Vec<PhaseLine>,
     /// The schedule itself.
     pub schedule: Schedule,
+    /// The rate of every update, if asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rates: Option<Vec<f64>>,
     /// How it was recognised, if it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recognised: Option<RecognisedFrom>,
@@ -89,6 +92,7 @@ impl ScheduleAnswer {
                 .map(|span| PhaseLine { updates: span.updates(), span })
                 .collect(),
             schedule,
+            rates: None,
             recognised: found.map(|found| RecognisedFrom {
                 residual: found.residual,
                 tolerance: found.tolerance,

@@ -277,8 +277,9 @@ pub fn recommend_ratio(
     let first_open = (0..ratios.len()).find(open).map_or(ratio, |i| ratios[i]);
     let last_open = (0..ratios.len()).rev().find(open).map_or(ratio, |i| ratios[i]);
     let interval = (
-        (ratio.sqrt() - half).max(0.0).powi(2).min(first_open).clamp(lower, ratio),
-        (ratio.sqrt() + half).powi(2).max(last_open).clamp(ratio, upper),
+        // Ratios are of whole updates: r* may lie a rounding outside the range that was asked for.
+        (ratio.sqrt() - half).max(0.0).powi(2).min(first_open).clamp(lower.min(ratio), ratio),
+        (ratio.sqrt() + half).powi(2).max(last_open).clamp(ratio, upper.max(ratio)),
     );
 
     // The recommended schedule itself and the common rules, on the same footing.

@@ -84,6 +84,10 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         output.say(format_args!("note: {}", note.message));
     }
     let schedule = &answer.value.schedule;
+    let as_rows = args.output.as_deref().is_some_and(|path| path.extension().is_some_and(|end| end == "csv"));
+    if args.rates || as_rows || args.export.export.is_some() {
+        output.desk().check_horizon(schedule.total().0)?;
+    }
     if let Some(request) = args.export.request() {
         return write_export(&request.make(schedule)?, &args, output);
     }
@@ -98,11 +102,12 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         };
         return write_file(path, text.as_bytes());
     }
+    if output.json {
+        let rates = args.rates.then(|| schedule.rates());
+        return output.answer(&ScheduleAnswer { rates, ..answer.value });
+    }
     if args.rates {
         return output.data(&schedule::csv(schedule));
-    }
-    if output.json {
-        return output.answer(&answer.value);
     }
     output.data(&human(&answer.value))
 }

@@ -121,7 +121,7 @@ fn documents() -> Vec<Value> {
             .concat(),
         [&["fit", RUNS, "--huber", "0", "--law", "asmt", "--run", "*constant"][..], &fast].concat(),
         [&["fit", RUNS, "--law", "chinchilla-steps"][..], &fast].concat(),
-        [&["fit", RUNS, "fixtures/logs/bad-diverged.csv", "--accept-caveats"][..], &fast].concat(),
+        [&["fit", RUNS, "fixtures/logs/bad-diverged.csv"][..], &fast].concat(),
         [&["validate", RUNS, "--train", "*T10000*", "--coverage"][..], &fast].concat(),
         [&["compare", RUNS, "--train", "*T10000*", "--laws", "nr,chinchilla"][..], &fast].concat(),
         [&["forecast", &fit, "--params", "1B", "--accept-caveats"][..], &target].concat(),

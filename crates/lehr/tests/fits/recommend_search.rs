@@ -79,6 +79,12 @@ fn tolerance_and_limits_are_obeyed() {
     let late = ask(RecommendOptions { range: (0.7, 0.8), ..RecommendOptions::default() });
     assert!(late.ratio >= 0.7 && late.ratio <= 0.8 && late.plateau.0 >= 0.7 && late.plateau.1 <= 0.8);
     assert!(late.curve.iter().all(|p| p.ratio >= 0.699 && p.ratio <= 0.801));
+    // A range between two ratios of whole updates: r* is the nearest of them, and nothing crosses.
+    for range in [(1.0 / 3.0, 1.0 / 3.0), (0.101_109_7, 0.101_109_8), (0.0, 0.0), (1.0e-9, 2.0e-9)] {
+        let found = ask(RecommendOptions { range, ..RecommendOptions::default() });
+        assert!((found.ratio - range.0).abs() <= 0.5 / 8000.0 + 1e-12, "{range:?}: {}", found.ratio);
+        assert!(found.interval.0 <= found.ratio && found.ratio <= found.interval.1, "{range:?}");
+    }
     let none =
         RecommendOptions { range: (0.7, 0.8), max_anneal_steps: Some(100), ..RecommendOptions::default() };
     assert!(matches!(recommend_ratio(fitted(), &target, &none), Err(RecommendError::EmptyRange { .. })));
