@@ -194,7 +194,7 @@ fn there(path: &Path, at: PathBuf, meta: Metadata, through: bool) -> Result<Targ
 /// Whether a file can be written at this path, before any work is done for it. Pipes and devices are not opened.
 ///
 /// # Errors
-/// [`OutFileError`], as [`write`] would.
+/// [`OutFileError`], as [`write()`] would.
 pub fn check(path: &Path) -> Result<(), OutFileError> {
     look(path).map(drop)
 }
