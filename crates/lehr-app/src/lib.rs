@@ -37,6 +37,7 @@ pub mod reading;
 pub mod recommend;
 #[cfg(feature = "train")]
 pub mod reproduce;
+pub mod running;
 pub mod schedule;
 pub mod store;
 #[cfg(feature = "train")]

@@ -30,6 +30,8 @@ pub enum Plan {
 pub enum Annealing {
     /// Over a share of the horizon, in a shape.
     Share(f64, Shape),
+    /// Over so many updates, in a shape.
+    Updates(u64, Shape),
     /// A cosine over the whole run after the warm-up.
     WholeCosine,
 }
@@ -45,6 +47,7 @@ impl Plan {
             Self::Wsd { peak_lr, total, warmup: given, annealing, final_lr } => {
                 let warmup = warmup(*given, fit, *total, notes);
                 let (anneal, shape) = match *annealing {
+                    Annealing::Updates(anneal, shape) => (anneal, shape),
                     Annealing::WholeCosine => (total.saturating_sub(warmup.0), Shape::Cosine),
                     Annealing::Share(ratio, shape) => {
                         let ratio = AnnealingRatio::new(ratio).map_err(Failure::usage)?;

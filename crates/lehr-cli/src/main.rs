@@ -6,6 +6,7 @@ mod fit_args;
 mod interrupt;
 mod load;
 mod output;
+mod running;
 mod target;
 mod verb;
 #[cfg(feature = "train")]

@@ -14,6 +14,8 @@ mod reference;
 mod reproduce;
 #[path = "cli/robust.rs"]
 mod robust;
+#[path = "cli/running.rs"]
+mod running;
 #[path = "cli/support.rs"]
 mod support;
 #[path = "cli/sweep.rs"]

@@ -17,6 +17,8 @@ mod batch;
 mod coverage;
 #[path = "accuracy/horizon.rs"]
 mod horizon;
+#[path = "accuracy/running.rs"]
+mod running;
 #[path = "accuracy/size.rs"]
 mod size;
 #[path = "accuracy/support.rs"]

@@ -373,15 +373,40 @@ pub fn evaluate(
     definition: &FeatureDefinition,
     options: &FitOptions,
 ) -> (Metrics, f64, Vec<f64>) {
+    let (run, predicted) = predicted_along(law, theta, curve, definition, options);
+    let metrics = Metrics::of(&predicted, &run.loss);
+    let errors: Vec<f64> = predicted.iter().zip(&run.loss).map(|(p, m)| (p / m).ln()).collect();
+    let last = predicted.len() - 1;
+    (metrics, predicted[last] / run.loss[last] - 1.0, errors)
+}
+
+/// Update, measured loss and loss under `theta` of every point of one curve after the warm-up (of its last point alone for
+/// a law of final losses).
+#[must_use]
+pub fn evaluate_along(
+    law: &dyn Law,
+    theta: &[f64],
+    curve: &Curve,
+    definition: &FeatureDefinition,
+    options: &FitOptions,
+) -> Vec<(u64, f64, f64)> {
+    let (run, predicted) = predicted_along(law, theta, curve, definition, options);
+    run.step.iter().zip(&run.loss).zip(predicted).map(|((t, loss), p)| (*t, *loss, p)).collect()
+}
+
+fn predicted_along(
+    law: &dyn Law,
+    theta: &[f64],
+    curve: &Curve,
+    definition: &FeatureDefinition,
+    options: &FitOptions,
+) -> (PreparedRun, Vec<f64>) {
     let run = dataset::prepare(law, curve, definition, options, false);
     let mut loss = vec![0.0; run.features.points()];
     law.predict(theta, &run.features, &mut loss);
     let mut predicted = Vec::new();
     run.observe(&loss, &mut predicted);
-    let metrics = Metrics::of(&predicted, &run.loss);
-    let errors: Vec<f64> = predicted.iter().zip(&run.loss).map(|(p, m)| (p / m).ln()).collect();
-    let last = predicted.len() - 1;
-    (metrics, predicted[last] / run.loss[last] - 1.0, errors)
+    (run, predicted)
 }
 
 /// Fits the law and its uncertainty.

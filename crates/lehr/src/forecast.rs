@@ -11,8 +11,8 @@ use std::collections::BTreeSet;
 
 mod reach;
 
-pub(crate) use reach::Reach;
 pub use reach::{Axis, Widened, limits};
+pub(crate) use reach::{Reach, annealed};
 
 /// A loss with its interval, nats per token.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -22,6 +22,7 @@ pub mod features;
 pub mod fit;
 pub mod forecast;
 pub mod law;
+pub mod live;
 pub mod measured;
 pub mod quantile;
 pub mod recommend;

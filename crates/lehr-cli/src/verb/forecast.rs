@@ -3,10 +3,11 @@
 use crate::failure::Failure;
 use crate::load::{count, positive};
 use crate::output::{Output, check_picture, check_target, table};
+use crate::running::{self, RunningArgs, Wanted};
 use crate::target::{SettingArgs, final_rate, rate, shape};
 use lehr::{Schedule, Shape};
-use lehr_app::Reading;
 use lehr_app::forecast::{ForecastAnswer, ForecastRequest};
+use lehr_app::running::{Job, RunningForecastRequest};
 use lehr_app::target::{Annealing, Plan};
 use std::path::PathBuf;
 
@@ -15,7 +16,9 @@ use std::path::PathBuf;
 #[command(after_help = "Examples:
   lehr forecast fit.json --peak-lr 1e-3 --steps 50k --ratio 0.3
   lehr forecast fit.json --peak-lr 1e-3 --steps 50k --cosine --final-lr 1e-4 --plot forecast.svg
-  lehr forecast fit.json --schedule 'wsd:peak=1e-3,total=50k,warmup=300,ratio=0.2' --at 30k,40k,50k --json")]
+  lehr forecast fit.json --schedule 'wsd:peak=1e-3,total=50k,warmup=300,ratio=0.2' --at 30k,40k,50k --json
+  lehr forecast fit.json --running job.csv --anneal-steps 5k
+  lehr forecast fit.json --running job.csv --anneal-from 30k --steps 40k --plot job.svg")]
 pub struct Args {
     /// The fit, from `lehr fit -o`.
     #[arg(value_name = "FIT")]
@@ -36,6 +39,8 @@ pub struct Args {
     /// Measured runs to draw beside it.
     #[arg(long, value_name = "PATH", num_args = 1..)]
     measured: Vec<PathBuf>,
+    #[command(flatten)]
+    running: RunningArgs,
     /// Writes update, rate, loss, lower, upper as CSV.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -46,26 +51,26 @@ pub struct Args {
 #[command(next_help_heading = "Schedule")]
 pub struct PlanArgs {
     /// The schedule in one text, as `lehr schedule` describes it.
-    #[arg(long, value_name = "TEXT", conflicts_with_all = ["peak_lr", "steps", "ratio", "cosine"])]
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["peak_lr", "steps", "ratio", "cosine", "running", "anneal_steps", "anneal_from"])]
     schedule: Option<String>,
     /// Peak rate.
-    #[arg(long, value_name = "RATE", value_parser = rate, allow_hyphen_values = true, required_unless_present = "schedule")]
+    #[arg(long, value_name = "RATE", value_parser = rate, allow_hyphen_values = true, required_unless_present_any = ["schedule", "running"], conflicts_with = "running")]
     peak_lr: Option<f64>,
-    /// Horizon in updates (k M B are understood).
-    #[arg(long, value_name = "UPDATES", value_parser = positive, required_unless_present = "schedule")]
+    /// Horizon in updates (k M B are understood); with --running, default: as the job's log says.
+    #[arg(long, value_name = "UPDATES", value_parser = positive, required_unless_present_any = ["schedule", "running", "anneal_from"])]
     steps: Option<u64>,
     /// Warm-up updates; default: as in the runs fitted.
-    #[arg(long, value_name = "UPDATES", value_parser = count)]
+    #[arg(long, value_name = "UPDATES", value_parser = count, conflicts_with = "running")]
     warmup: Option<u64>,
-    /// Annealing ratio: the share of the horizon spent annealing.
-    #[arg(
-        long,
-        value_name = "SHARE",
-        default_value_t = 0.2,
-        allow_negative_numbers = true,
-        conflicts_with = "cosine"
-    )]
-    ratio: f64,
+    /// Annealing ratio: the share of the horizon spent annealing; default: 0.2.
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true, conflicts_with = "cosine")]
+    ratio: Option<f64>,
+    /// Updates spent annealing, in place of a ratio; with --running and no horizon: from now on.
+    #[arg(long, value_name = "UPDATES", value_parser = count, conflicts_with_all = ["ratio", "cosine"])]
+    anneal_steps: Option<u64>,
+    /// Last update before the annealing, in place of a ratio.
+    #[arg(long, value_name = "UPDATE", value_parser = count, conflicts_with_all = ["ratio", "cosine"])]
+    anneal_from: Option<u64>,
     /// How the rate falls: linear, cosine, 1-sqrt, exponential, geometric, inverse, power:BETA.
     #[arg(long, value_name = "SHAPE", value_parser = shape, default_value = "linear")]
     shape: Shape,
@@ -73,9 +78,12 @@ pub struct PlanArgs {
     #[arg(long, value_name = "RATE", value_parser = final_rate, allow_hyphen_values = true, default_value = "0")]
     final_lr: f64,
     /// A cosine over the whole run instead of warm-up–stable–decay.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "running")]
     cosine: bool,
 }
+
+/// The ratio of a plan that states none.
+const USUAL_RATIO: f64 = 0.2;
 
 impl PlanArgs {
     fn plan(&self) -> Result<Plan, Failure> {
@@ -85,11 +93,30 @@ impl PlanArgs {
             });
         }
         // clap has required both.
-        let (Some(peak_lr), Some(total)) = (self.peak_lr, self.steps) else {
+        let total = match (self.steps, self.anneal_from, self.anneal_steps) {
+            (Some(total), ..) => Some(total),
+            (None, Some(from), Some(anneal)) => from.checked_add(anneal),
+            _ => None,
+        };
+        let (Some(peak_lr), Some(total)) = (self.peak_lr, total) else {
             return Err(Failure::usage("[[peak_lr]] and [[steps]] are needed"));
         };
-        let annealing =
-            if self.cosine { Annealing::WholeCosine } else { Annealing::Share(self.ratio, self.shape) };
+        let annealing = match (self.anneal_from, self.anneal_steps) {
+            _ if self.cosine => Annealing::WholeCosine,
+            (None, None) => Annealing::Share(self.ratio.unwrap_or(USUAL_RATIO), self.shape),
+            (None, Some(anneal)) => Annealing::Updates(anneal, self.shape),
+            (Some(from), anneal) => {
+                let rest = total.checked_sub(from).filter(|rest| anneal.is_none_or(|given| given == *rest));
+                let Some(rest) = rest else {
+                    return Err(Failure::usage(format_args!(
+                        "annealing from update {from}{} does not end at [[steps]] {total}",
+                        anneal.map_or_else(String::new, |anneal| format!(" over {anneal} updates"))
+                    ))
+                    .hint("give two of [[steps]], [[anneal_from]] and [[anneal_steps]]"));
+                };
+                Annealing::Updates(rest, self.shape)
+            }
+        };
         Ok(Plan::Wsd { peak_lr, total, warmup: self.warmup, annealing, final_lr: self.final_lr })
     }
 }
@@ -100,13 +127,33 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     let fit = desk.read_fit(&args.fit)?;
     check_target(args.output.as_deref())?;
     check_picture(args.plot.as_deref())?;
+    if let Some(reading) = args.running.job() {
+        let plan = &args.plan;
+        let request = RunningForecastRequest {
+            job: Job {
+                fit,
+                reading,
+                setting: args.setting.setting(),
+                total: plan.steps,
+                shape: plan.shape,
+                final_lr: plan.final_lr,
+            },
+            anneal_from: plan.anneal_from,
+            anneal_steps: plan.anneal_steps,
+            ratio: plan.ratio,
+            at: args.at,
+            level: args.level,
+        };
+        let wanted = Wanted { plot: args.plot.as_deref(), output: args.output.as_deref() };
+        return running::forecast(&request, &wanted, output);
+    }
     let request = ForecastRequest {
         fit,
         plan: args.plan.plan()?,
         setting: args.setting.setting(),
         at: args.at,
         level: args.level,
-        measured: (!args.measured.is_empty()).then(|| Reading::of(args.measured)),
+        measured: args.running.measured(&args.measured),
     };
     let answer = desk.forecast(&request)?;
     output.notes(&answer.notes);

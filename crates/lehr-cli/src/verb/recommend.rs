@@ -4,11 +4,13 @@ use crate::export::{ExportArgs, talk};
 use crate::failure::Failure;
 use crate::load::{count, positive};
 use crate::output::{Output, check_picture, check_target, table};
+use crate::running::{self, RunningArgs, StartArgs, Wanted};
 use crate::target::{SettingArgs, final_rate, rate, shape};
 use lehr::Shape;
 use lehr::recommend::RecommendOptions;
 use lehr_app::recommend::{RecommendAnswer, RecommendRequest};
-use lehr_app::{Reading, documents, export};
+use lehr_app::running::{Job, RunningRequest};
+use lehr_app::{documents, export};
 use std::path::PathBuf;
 
 /// Recommends the annealing ratio of a run.
@@ -17,19 +19,27 @@ use std::path::PathBuf;
   lehr recommend fit.json --peak-lr 1e-3 --steps 50k
   lehr recommend fit.json --params 1.3B --peak-lr 6e-4 --steps 200k --shape 1-sqrt --max-anneal-steps 20k
   lehr recommend fit.json --peak-lr 1e-3 --steps 50k --optimise-shape --free-schedule --plot ratio.svg --json
-  lehr recommend fit.json --peak-lr 1e-3 --steps 50k --export megatron --from-step 20k > flags.txt")]
+  lehr recommend fit.json --peak-lr 1e-3 --steps 50k --export megatron --from-step 20k > flags.txt
+  lehr recommend fit.json --running job.csv --steps 50k --anneal-steps 2k,5k,10k")]
 pub struct Args {
     /// The fit, from `lehr fit -o`.
     #[arg(value_name = "FIT")]
     fit: PathBuf,
     /// Peak rate.
-    #[arg(long, value_name = "RATE", value_parser = rate, allow_hyphen_values = true)]
-    peak_lr: f64,
-    /// Horizon in updates (k M B are understood).
-    #[arg(long, value_name = "UPDATES", value_parser = positive)]
-    steps: u64,
+    #[arg(
+        long,
+        value_name = "RATE",
+        value_parser = rate,
+        allow_hyphen_values = true,
+        required_unless_present = "running",
+        conflicts_with = "running"
+    )]
+    peak_lr: Option<f64>,
+    /// Horizon in updates (k M B are understood); with --running, default: as the job's log says.
+    #[arg(long, value_name = "UPDATES", value_parser = positive, required_unless_present = "running")]
+    steps: Option<u64>,
     /// Warm-up updates; default: as in the runs fitted.
-    #[arg(long, value_name = "UPDATES", value_parser = count)]
+    #[arg(long, value_name = "UPDATES", value_parser = count, conflicts_with = "running")]
     warmup: Option<u64>,
     /// How the rate falls: linear, cosine, 1-sqrt, exponential, geometric, inverse, power:BETA.
     #[arg(long, value_name = "SHAPE", value_parser = shape, default_value = "linear")]
@@ -40,10 +50,22 @@ pub struct Args {
     #[command(flatten)]
     setting: SettingArgs,
     /// Considers only these ratios.
-    #[arg(long, value_name = "LOWER..UPPER", allow_hyphen_values = true, help_heading = "Limits")]
+    #[arg(
+        long,
+        value_name = "LOWER..UPPER",
+        allow_hyphen_values = true,
+        conflicts_with = "running",
+        help_heading = "Limits"
+    )]
     ratio_range: Option<String>,
     /// Anneals at most this long.
-    #[arg(long, value_name = "UPDATES", value_parser = count, help_heading = "Limits")]
+    #[arg(
+        long,
+        value_name = "UPDATES",
+        value_parser = count,
+        conflicts_with = "running",
+        help_heading = "Limits"
+    )]
     max_anneal_steps: Option<u64>,
     /// Ratios within this many mnat (10⁻³ nats) of the best are tied with it.
     #[arg(
@@ -55,17 +77,21 @@ pub struct Args {
     )]
     tolerance: f64,
     /// Also finds the best power β of the shape (1 − x)^β.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "running")]
     optimise_shape: bool,
     /// Also finds the best non-increasing schedule and what it gains.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "running")]
     free_schedule: bool,
     /// Draws loss against ratio into a file (svg, png or txt).
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
     /// Measured runs whose final losses are drawn in.
-    #[arg(long, value_name = "PATH", num_args = 1..)]
+    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with = "running")]
     measured: Vec<PathBuf>,
+    #[command(flatten)]
+    running: RunningArgs,
+    #[command(flatten)]
+    starts: StartArgs,
     #[command(flatten)]
     export: ExportArgs,
     /// Writes the recommendation as JSON here too.
@@ -89,10 +115,33 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     let fit = desk.read_fit(&args.fit)?;
     check_target(args.output.as_deref())?;
     check_picture(args.plot.as_deref())?;
+    args.starts.check(&args.running)?;
+    if let Some(reading) = args.running.job() {
+        let request = RunningRequest {
+            job: Job {
+                fit,
+                reading,
+                setting: args.setting.setting(),
+                total: args.steps,
+                shape: args.shape,
+                final_lr: args.final_lr,
+            },
+            anneal_steps: args.starts.anneal_steps,
+            anneal_from: args.starts.anneal_from,
+            tolerance: args.tolerance * 1e-3,
+            export: args.export.request(),
+        };
+        let wanted = Wanted { plot: args.plot.as_deref(), output: args.output.as_deref() };
+        return running::recommend(&request, &wanted, output);
+    }
+    // clap has required both.
+    let (Some(peak_lr), Some(total)) = (args.peak_lr, args.steps) else {
+        return Err(Failure::usage("[[peak_lr]] and [[steps]] are needed"));
+    };
     let request = RecommendRequest {
         fit,
-        peak_lr: args.peak_lr,
-        total: args.steps,
+        peak_lr,
+        total,
         warmup: args.warmup,
         shape: args.shape,
         final_lr: args.final_lr,
@@ -105,7 +154,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         },
         optimise_shape: args.optimise_shape,
         free_schedule: args.free_schedule,
-        measured: (!args.measured.is_empty()).then(|| Reading::of(args.measured)),
+        measured: args.running.measured(&args.measured),
         export: args.export.request(),
     };
     let answer = desk.recommend(&request)?;

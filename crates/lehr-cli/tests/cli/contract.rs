@@ -80,6 +80,7 @@ fn walk(
 
 /// Command lines whose documents together show every field.
 fn documents() -> Vec<Value> {
+    let (small, job) = (at("small.json"), at("job.csv"));
     let (fit, blind, log, store) = (at("fit.json"), at("blind.json"), at("rates.csv"), at("store"));
     let schedule = ["schedule", "--wsd", "peak=3e-4,total=2k,warmup=100,ratio=0.2,final=3e-5"];
     std::fs::write(&log, lehr(&[&schedule[..], &["--rates"]].concat()).expect(0).out).unwrap();
@@ -129,6 +130,19 @@ fn documents() -> Vec<Value> {
         [&["recommend", &fit, "--optimise-shape", "--free-schedule", "--measured", RUNS][..], &target]
             .concat(),
         [&["recommend", &fit, "--max-anneal-steps", "1k"][..], &target].concat(),
+        vec![
+            "recommend",
+            &small,
+            "--running",
+            &job,
+            "--steps",
+            "20k",
+            "--anneal-from",
+            "12k",
+            "--export",
+            "hf",
+        ],
+        vec!["forecast", &small, "--running", &job, "--anneal-steps", "5k"],
         [&["transfer", RUNS, "--fit", &fit, "--arch", "moe", "--across-architectures"][..], &target].concat(),
         schedule.to_vec(),
         vec!["schedule", "--piecewise", "100@0..1e-3~linear,900@1e-3"],

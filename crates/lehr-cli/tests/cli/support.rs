@@ -55,6 +55,19 @@ pub fn lehr_in<S: AsRef<std::ffi::OsStr>>(folder: &Path, arguments: &[S]) -> Ans
     }
 }
 
+/// The log of a constant simulated run of 20,000 updates, up to an update.
+fn job(upto: u64) -> String {
+    let rows = std::fs::read_to_string(root().join("fixtures/runs/curves.csv")).unwrap();
+    let mut log = String::from("step,lr,loss\n");
+    for row in rows.lines().filter_map(|row| row.strip_prefix("sim-peak2e-3-T20000-constant,val,")) {
+        if row.split(',').next().unwrap().parse::<u64>().unwrap() <= upto {
+            log += row;
+            log.push('\n');
+        }
+    }
+    log
+}
+
 /// A folder with files that many tests need: `fit.json`, `blind.json` (a law of final losses), broken fits.
 pub fn folder() -> &'static Path {
     static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
@@ -63,6 +76,8 @@ pub fn folder() -> &'static Path {
             let folder = tempfile::tempdir().unwrap();
             let at = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
             lehr(&["fit", RUNS, "--starts", "4", "-o", &at("fit.json")]).expect(0);
+            let small = ["fit", RUNS, "--run", "*T10000*", "--starts", "4", "-o"];
+            lehr(&[&small[..], &[&at("small.json")]].concat()).expect(0);
             let blind = ["fit", RUNS, "--law", "chinchilla-steps", "--accept-caveats", "-o"];
             lehr(&[&blind[..], &[&at("blind.json")]].concat()).expect(0);
             let fit: Value = serde_json::from_str(&std::fs::read_to_string(at("fit.json")).unwrap()).unwrap();
@@ -88,6 +103,7 @@ pub fn folder() -> &'static Path {
                 .unwrap();
             std::fs::write(at("table.csv"), "step,lr,loss\n1,1e-3,4.0\n2,1e-3,3.9\n").unwrap();
             std::fs::write(at("empty.csv"), "").unwrap();
+            std::fs::write(at("job.csv"), job(9_000)).unwrap();
             std::fs::create_dir(folder.path().join("hollow")).unwrap();
             folder
         })

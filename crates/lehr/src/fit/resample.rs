@@ -4,9 +4,10 @@ use super::dataset::Dataset;
 use super::differences::{DifferenceError, Partners};
 use super::objective::{Objective, Scratch};
 use super::options::{FitOptions, Residual};
-use super::{PointFit, evaluate, solver};
+use super::{PointFit, evaluate_along, solver};
 use crate::curve::Curve;
 use crate::law::Law;
+use crate::live::parts_of;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -49,6 +50,10 @@ pub struct HeldOut {
     pub curve_error: f64,
     /// Mean |ln L̂ − ln L| along its points.
     pub mean_error: f64,
+    /// Mean ln L̂ − ln L over each twentieth of its updates; `None` where it has no point. What of an offset lasts is judged
+    /// by these ([`crate::live::Carry`]).
+    #[serde(default)]
+    pub along: Vec<Option<f64>>,
 }
 
 /// Refits and the errors they made on what they did not see.
@@ -159,7 +164,9 @@ fn refit(
 }
 
 fn judged(law: &dyn Law, theta: &[f64], curve: &Curve, point: &PointFit, options: &FitOptions) -> HeldOut {
-    let (_, _, errors) = evaluate(law, theta, curve, &point.data.definition, options);
+    let along = evaluate_along(law, theta, curve, &point.data.definition, options);
+    let errors: Vec<f64> = along.iter().map(|(_, measured, predicted)| (predicted / measured).ln()).collect();
+    let steps: Vec<u64> = along.iter().map(|(t, ..)| *t).collect();
     let sizes: Vec<f64> = errors.iter().map(|e| e.abs()).collect();
     let mut late = sizes[sizes.len() / 2..].to_vec();
     late.sort_by(f64::total_cmp);
@@ -168,6 +175,7 @@ fn judged(law: &dyn Law, theta: &[f64], curve: &Curve, point: &PointFit, options
         final_error: errors[errors.len() - 1],
         curve_error: quantile(&late, 0.9),
         mean_error: sizes.iter().sum::<f64>() / sizes.len() as f64,
+        along: parts_of(&steps, &errors, curve.last().0),
     }
 }
 
