@@ -78,6 +78,16 @@ impl Desk {
         &self.files
     }
 
+    pub(crate) fn shared_observer(&self) -> Arc<dyn Observer> {
+        Arc::clone(&self.observer)
+    }
+
+    /// What it refuses to work on.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
     pub(crate) fn observer(&self) -> &dyn Observer {
         self.observer.as_ref()
     }

@@ -5,6 +5,7 @@ use crate::desk::Desk;
 use crate::documents::Document;
 use crate::failure::Failure;
 use crate::reading::Reading;
+use crate::stoppable::Stoppable;
 use lehr::features::Momentum;
 use lehr::fit::{FIT_FORMAT, Fit, FitOptions, fit_point, profile, resample};
 use lehr::{Curve, Law};
@@ -81,6 +82,7 @@ impl Desk {
         request: &FitRequest,
     ) -> Result<Answer<FitAnswer>, Failure> {
         let options = &request.options;
+        let law = &Stoppable::new(law, self.shared_observer());
         let fit = self.work("fitting", || Ok(lehr::fit::fit(law, &curves, options)?))?;
         let point = if request.profile || request.bootstrap.is_some() {
             Some(self.work("refitting", || Ok(fit_point(law, &curves, options)?))?)

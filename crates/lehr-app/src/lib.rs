@@ -22,6 +22,7 @@ pub mod answer;
 pub mod compare;
 pub mod desk;
 pub mod documents;
+pub mod explore;
 pub mod export;
 pub mod failure;
 pub mod files;
@@ -35,10 +36,12 @@ pub mod out_file;
 pub mod pictures;
 pub mod reading;
 pub mod recommend;
+pub mod report;
 #[cfg(feature = "train")]
 pub mod reproduce;
 pub mod running;
 pub mod schedule;
+pub mod stoppable;
 pub mod store;
 #[cfg(feature = "train")]
 pub mod sweep;

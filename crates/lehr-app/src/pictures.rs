@@ -43,9 +43,12 @@ fn fitted_on(fit: &Fit) -> String {
 /// The forecast with its schedule.
 #[must_use]
 pub fn forecast(fit: &Fit, schedule: &Schedule, forecast: &Forecast, measured: &[Curve]) -> Picture {
-    let f = &forecast.r#final;
+    forecast_beside(fit, schedule, forecast, measured, &[])
+}
+
+/// Updates at which a schedule is drawn: evenly spread, and every corner, since warm-up and start of annealing lie between.
+fn corners(schedule: &Schedule) -> Vec<u64> {
     let total = schedule.total().0;
-    // Every corner of the schedule is drawn: warm-up and start of annealing lie between evenly spread points.
     let mut rate_at = lehr::forecast::default_points(total, 600);
     rate_at.push(1);
     let mut corner = 0;
@@ -55,6 +58,28 @@ pub fn forecast(fit: &Fit, schedule: &Schedule, forecast: &Forecast, measured: &
     }
     rate_at.sort_unstable();
     rate_at.dedup();
+    rate_at
+}
+
+/// The forecast with its schedule, and those of other schedules beside it.
+#[must_use]
+pub fn forecast_beside(
+    fit: &Fit,
+    schedule: &Schedule,
+    forecast: &Forecast,
+    measured: &[Curve],
+    others: &[(&Schedule, &Forecast)],
+) -> Picture {
+    let f = &forecast.r#final;
+    let total = schedule.total().0;
+    let rate_at = corners(schedule);
+    let rivals = others.iter().enumerate().map(|(i, (other, forecast))| Rival {
+        name: format!("pin {}", i + 1),
+        x: forecast.update.iter().map(|&t| t as f64).collect(),
+        loss: forecast.loss.clone(),
+        rate: forecast.update.iter().map(|&t| other.lr(t)).collect(),
+    });
+    let rivals = rivals.collect();
     let phases = match schedule {
         Schedule::Wsd(wsd) => {
             let start = wsd.anneal_start().0;
@@ -108,7 +133,7 @@ pub fn forecast(fit: &Fit, schedule: &Schedule, forecast: &Forecast, measured: &
         rate_x: rate_at.iter().map(|&t| t as f64).collect(),
         phases,
         measured,
-        rivals: Vec::new(),
+        rivals,
     })
 }
 
@@ -195,11 +220,30 @@ pub fn comparison(entries: &[(String, Contender)]) -> Drawing {
     Drawing { height: Some(picture.natural_height()), picture: Box::new(picture) }
 }
 
-/// What the law misses of each run, the worst first.
+/// Each run's losses with the law's, the longest first; `of` is how many runs there are in all.
 #[must_use]
-pub fn residuals(fit: &Fit, law: &dyn Law, curves: &[Curve]) -> Drawing {
+pub fn curves(fit: &Fit, law: &dyn Law, curves: &[Curve], of: usize) -> Drawing {
+    let mut runs = fitted(fit, law, curves);
+    runs.sort_by(|a, b| b.x.last().unwrap_or(&0.0).total_cmp(a.x.last().unwrap_or(&0.0)));
+    let shown = if curves.len() < of {
+        format!("{} of {of} runs, evenly chosen", curves.len())
+    } else {
+        format!("all {of} runs")
+    };
+    let picture = FitPicture {
+        title: format!("The runs and the {} law", fit.law),
+        subtitle: Some(format!("{shown}; points: measured, line: law")),
+        caption: None,
+        view: FitView::Curves,
+        runs,
+    };
+    Drawing { height: Some(picture.natural_height()), picture: Box::new(picture) }
+}
+
+/// Each run with the law's values at its points.
+fn fitted(fit: &Fit, law: &dyn Law, curves: &[Curve]) -> Vec<RunFit> {
     let theta: Vec<f64> = fit.coefficients.iter().map(|c| c.value).collect();
-    let mut runs: Vec<RunFit> = curves
+    curves
         .iter()
         .map(|curve| {
             let run = prepare(law, curve, &fit.definition, &fit.options, false);
@@ -210,11 +254,26 @@ pub fn residuals(fit: &Fit, law: &dyn Law, curves: &[Curve]) -> Drawing {
             let x = run.step.iter().map(|&t| t as f64).collect();
             RunFit { name: curve.meta().id.clone(), x, measured: run.loss, fitted }
         })
-        .collect();
+        .collect()
+}
+
+/// What the law misses of each run, the worst first.
+#[must_use]
+pub fn residuals(fit: &Fit, law: &dyn Law, curves: &[Curve]) -> Drawing {
+    worst_residuals(fit, law, curves, usize::MAX)
+}
+
+/// The same of so many runs at most: the worst.
+#[must_use]
+pub fn worst_residuals(fit: &Fit, law: &dyn Law, curves: &[Curve], most: usize) -> Drawing {
+    let mut runs = fitted(fit, law, curves);
     runs.sort_by(|a, b| b.rmse_mnat().total_cmp(&a.rmse_mnat()));
+    let shown =
+        if runs.len() > most { format!("; the worst {most} of {}", runs.len()) } else { String::new() };
+    runs.truncate(most);
     let picture = FitPicture {
         title: format!("What the {} law misses of each run", fit.law),
-        subtitle: Some("measured minus law after the warm-up, the worst run first".to_owned()),
+        subtitle: Some(format!("measured minus law after the warm-up, the worst run first{shown}")),
         caption: None,
         view: FitView::Residuals,
         runs,

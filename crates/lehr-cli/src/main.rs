@@ -43,6 +43,7 @@ enum Verb {
     Forecast(verb::forecast::Args),
     Recommend(verb::recommend::Args),
     Transfer(verb::transfer::Args),
+    Report(Box<verb::report::Args>),
     #[cfg(feature = "train")]
     Train(Box<verb::train::Args>),
     #[cfg(feature = "train")]
@@ -93,6 +94,7 @@ fn run(verb: Verb, output: &Output) -> Result<(), Failure> {
         Verb::Forecast(args) => verb::forecast::run(args, output),
         Verb::Recommend(args) => verb::recommend::run(args, output),
         Verb::Transfer(args) => verb::transfer::run(args, output),
+        Verb::Report(args) => verb::report::run(*args, output),
         #[cfg(feature = "train")]
         Verb::Train(args) => verb::train::run(*args, output),
         #[cfg(feature = "train")]

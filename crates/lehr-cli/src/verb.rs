@@ -8,6 +8,7 @@ pub mod inspect;
 pub mod laws;
 pub mod quickstart;
 pub mod recommend;
+pub mod report;
 #[cfg(feature = "train")]
 pub mod reproduce;
 pub mod schedule;

@@ -10,6 +10,8 @@ mod errors;
 mod manners;
 #[path = "cli/reference.rs"]
 mod reference;
+#[path = "cli/report.rs"]
+mod report;
 #[path = "cli/reproduce.rs"]
 mod reproduce;
 #[path = "cli/robust.rs"]

@@ -167,3 +167,15 @@ fn an_experiment_from_nothing_to_a_report() {
     assert_eq!(trained, optima(&report("again")), "the store says the same");
     assert!(folder.path().join("ratios/ratios.svg").exists());
 }
+
+#[test]
+fn a_report_in_three_forms() {
+    let (folder, _said) = follow("report.md", &[0, 0, 0, 0], |folder| {
+        copy(&root().join("fixtures/runs"), &folder.join("runs"));
+    });
+    for file in
+        ["report.html", "report.md", "report_files/ratio.svg", "paper/report.json", "paper/tables/runs.tex"]
+    {
+        assert!(folder.path().join(file).exists(), "{file} is missing");
+    }
+}

@@ -45,6 +45,16 @@ pub(crate) struct Panel {
     pub y: Axis,
     pub marks: Vec<Mark>,
     pub labels: Vec<Label>,
+    /// Marks that a reader of a page may switch off and ask for values.
+    pub series: Vec<Series>,
+}
+
+/// Neighbouring marks that show one thing.
+#[derive(Debug, Clone)]
+pub(crate) struct Series {
+    pub name: String,
+    /// Indices of the marks.
+    pub marks: std::ops::Range<usize>,
 }
 
 /// One axis.

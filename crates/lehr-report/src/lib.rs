@@ -26,6 +26,7 @@ mod figure;
 mod geometry;
 mod labels;
 mod outline;
+mod page;
 mod pdf;
 mod picture;
 mod png;
@@ -37,6 +38,7 @@ mod text;
 mod ticks;
 
 pub use error::PictureError;
+pub use page::{PageAxis, PageFigure, PagePanel, PageSeries};
 pub use picture::{
     ComparisonEntry, ComparisonPicture, FitPicture, FitView, ForecastPicture, Horizontal, MeasuredLoss,
     Optimum, Phase, Picture, PictureFormat, RecommendationPicture, Rival, Rule, RunFit, TrainingPicture,

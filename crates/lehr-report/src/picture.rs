@@ -16,6 +16,7 @@ pub use transfer::{Optimum, TransferPanel, TransferPicture};
 
 use crate::error::PictureError;
 use crate::figure::Figure;
+use crate::page::PageFigure;
 use crate::style::{PictureStyle, TerminalStyle};
 use crate::{pdf, png, svg, terminal};
 
@@ -70,6 +71,12 @@ pub trait Picture {
     /// The picture as SVG.
     fn svg(&self, style: &PictureStyle) -> String {
         svg::draw(&self.figure().0, style)
+    }
+
+    /// The picture for a page: SVG without title and caption, in inks that the page's style sheet sets, with its numbers.
+    fn page(&self, width: f64, height: f64) -> PageFigure {
+        let style = PictureStyle { width, height, theme: crate::style::Theme::Page };
+        crate::page::page(&self.figure().0, &style)
     }
 
     /// The picture as PNG with `scale` pixels per unit of the style's size; 2 suits most papers.

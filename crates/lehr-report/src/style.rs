@@ -8,6 +8,9 @@ pub enum Theme {
     Light,
     /// Light ink on near-black: for slides and dark pages.
     Dark,
+    /// No background and inks that a page's style sheet sets (`--ink-main` and the like), for pages that are light or dark
+    /// as their reader wants; not for PNG and PDF.
+    Page,
 }
 
 /// Size and theme of an SVG or PNG.
@@ -98,6 +101,9 @@ impl Ink {
     }
 
     fn pick(self, theme: Theme, text: bool) -> &'static str {
+        if theme == Theme::Page {
+            return self.variable(text);
+        }
         let dark = theme == Theme::Dark;
         let choose = |light, other| if dark { other } else { light };
         match self {
@@ -125,6 +131,31 @@ impl Ink {
         }
     }
 
+    /// The ink as a variable of a style sheet, with the light theme's colour where it is not set.
+    fn variable(self, text: bool) -> &'static str {
+        const OTHERS: [[&str; 2]; 5] = [
+            ["var(--ink-rival-0,#d55e00)", "var(--ink-rival-0-text,#b34f00)"],
+            ["var(--ink-rival-1,#009e73)", "var(--ink-rival-1-text,#007a59)"],
+            ["var(--ink-rival-2,#cc79a7)", "var(--ink-rival-2-text,#a3487c)"],
+            ["var(--ink-rival-3,#e69f00)", "var(--ink-rival-3-text,#946600)"],
+            ["var(--ink-rival-4,#56b4e9)", "var(--ink-rival-4-text,#2777a8)"],
+        ];
+        match (self, text) {
+            (Self::Text, _) => "var(--ink-text,#1a1a1a)",
+            (Self::Muted, _) => "var(--ink-muted,#595959)",
+            (Self::Grid, _) => "var(--ink-grid,#e4e4e4)",
+            (Self::Main, false) => "var(--ink-main,#0072b2)",
+            (Self::Main, true) => "var(--ink-main-text,#005f95)",
+            (Self::Measured, _) => "var(--ink-measured,#4a4a4a)",
+            (Self::Faint, _) => "var(--ink-faint,#a6a6a6)",
+            (Self::Rival(i), text) => OTHERS[i % OTHERS.len()][usize::from(text)],
+            (Self::Good, false) => "var(--ink-good,#009e73)",
+            (Self::Good, true) => "var(--ink-good-text,#007a59)",
+            (Self::Phase, false) => "var(--ink-phase,#e69f00)",
+            (Self::Phase, true) => "var(--ink-phase-text,#855c00)",
+        }
+    }
+
     /// The SGR code of the ink in a terminal; empty for the terminal's own colour.
     pub(crate) fn ansi(self) -> &'static str {
         match self {
@@ -144,5 +175,6 @@ pub(crate) fn background(theme: Theme) -> &'static str {
     match theme {
         Theme::Light => "#ffffff",
         Theme::Dark => "#14171c",
+        Theme::Page => "var(--paper,#ffffff)",
     }
 }

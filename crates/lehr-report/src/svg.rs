@@ -4,6 +4,7 @@ mod layout;
 mod panel;
 
 use crate::figure::Figure;
+use crate::labels::Rect;
 use crate::style::{Ink, PictureStyle, Theme, background};
 use crate::text::{escape, wrap};
 use layout::Layout;
@@ -25,33 +26,50 @@ pub(crate) const LEADING: f64 = 1.32;
 
 /// Draws the figure.
 pub(crate) fn draw(figure: &Figure, style: &PictureStyle) -> String {
+    draw_with_frames(figure, style).0
+}
+
+/// Draws the figure; also says where the panels are, row by row.
+pub(crate) fn draw_with_frames(figure: &Figure, style: &PictureStyle) -> (String, Vec<Vec<Rect>>) {
     let style = style.at_least_readable();
     let mut pen = Pen { out: String::new(), theme: style.theme };
     let (width, height) = (style.width, style.height);
     let _ = write!(
         pen.out,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{w}\" height=\"{h}\" viewBox=\"0 0 {w} {h}\" role=\"img\" \
-         aria-label=\"{label}\" font-family=\"{FONTS}\">\n<title>{label}</title>\n<desc>{description}</desc>\n\
-         <rect width=\"{w}\" height=\"{h}\" fill=\"{background}\"/>\n",
+         aria-label=\"{label}\" font-family=\"{FONTS}\">\n{title}<desc>{description}</desc>\n",
         w = number(width),
         h = number(height),
         label = escape(&figure.title),
+        // A browser shows a title as a hint over the whole drawing: in a page values are shown there.
+        title = if style.theme == Theme::Page {
+            String::new()
+        } else {
+            format!("<title>{}</title>\n", escape(&figure.title))
+        },
         description = escape(&figure.description),
-        background = background(style.theme),
     );
+    if style.theme != Theme::Page {
+        let (w, h) = (number(width), number(height));
+        let _ =
+            writeln!(pen.out, "<rect width=\"{w}\" height=\"{h}\" fill=\"{}\"/>", background(style.theme));
+    }
     let room = width - 2.0 * MARGIN;
-    let mut y = MARGIN - 2.0;
-    for line in wrap(&figure.title, TITLE, true, room) {
+    // A page writes title, subtitle and caption itself.
+    let page = style.theme == Theme::Page;
+    let mut y = if page { 0.0 } else { MARGIN - 2.0 };
+    for line in wrap(if page { "" } else { &figure.title }, TITLE, true, room) {
         y += TITLE * LEADING;
         pen.text(MARGIN, y - 4.0, &line, TITLE, Ink::Text, Anchor::Start, true, "title");
     }
-    if let Some(subtitle) = &figure.subtitle {
+    if let Some(subtitle) = figure.subtitle.as_ref().filter(|_| !page) {
         for line in wrap(subtitle, SUBTITLE, false, room) {
             y += SUBTITLE * LEADING;
             pen.text(MARGIN, y - 3.0, &line, SUBTITLE, Ink::Muted, Anchor::Start, false, "subtitle");
         }
     }
-    let caption = figure.caption.as_ref().map_or(Vec::new(), |text| wrap(text, CAPTION, false, room));
+    let caption =
+        figure.caption.as_ref().filter(|_| !page).map_or(Vec::new(), |text| wrap(text, CAPTION, false, room));
     let bottom = height - MARGIN + 4.0 - caption.len() as f64 * CAPTION * LEADING;
     for (i, line) in caption.iter().enumerate() {
         let line_y = bottom + (i as f64 + 0.85) * CAPTION * LEADING;
@@ -65,7 +83,8 @@ pub(crate) fn draw(figure: &Figure, style: &PictureStyle) -> String {
         }
     }
     pen.out.push_str("</svg>\n");
-    pen.out
+    let frames = layout.rows.iter().map(|row| row.iter().map(|frame| frame.inner).collect()).collect();
+    (pen.out, frames)
 }
 
 /// Which end of a text stands at its x.

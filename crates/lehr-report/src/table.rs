@@ -2,6 +2,7 @@
 
 mod latex;
 
+use crate::text::escape;
 use crate::ticks::minus;
 use thiserror::Error;
 
@@ -14,6 +15,8 @@ pub enum TableFormat {
     Markdown,
     /// A `tabular` with the rules of `booktabs`.
     Latex,
+    /// A `table` element; cells of numbers have the class `num`.
+    Html,
 }
 
 impl TableFormat {
@@ -152,6 +155,7 @@ impl Table {
             TableFormat::Csv => self.csv(),
             TableFormat::Markdown => self.markdown(),
             TableFormat::Latex => self.latex(),
+            TableFormat::Html => self.html(),
         }
     }
 
@@ -177,6 +181,29 @@ impl Table {
             text += &line(row.iter().map(cell).collect());
         }
         text
+    }
+
+    fn html(&self) -> String {
+        let class = |i: usize| if self.numeric(i) { " class=\"num\"" } else { "" };
+        let mut text = String::from("<table>\n<thead><tr>");
+        for (i, column) in self.columns.iter().enumerate() {
+            text += &format!("<th scope=\"col\"{}>{}</th>", class(i), escape(&column.title()));
+        }
+        text += "</tr></thead>\n<tbody>\n";
+        for row in &self.rows {
+            text += "<tr>";
+            for (i, cell) in row.iter().enumerate() {
+                text += &format!("<td{}>{}</td>", class(i), escape(&read(cell)));
+            }
+            text += "</tr>\n";
+        }
+        text + "</tbody>\n</table>\n"
+    }
+
+    /// Whether it has no rows.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
     }
 
     fn markdown(&self) -> String {

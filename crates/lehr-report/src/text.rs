@@ -156,11 +156,13 @@ fn wrap_by(text: &str, most: f64, measure: impl Fn(&str) -> f64) -> Vec<String> 
     lines
 }
 
-/// Replaces control characters, which neither XML nor a terminal can show, by spaces.
+/// Replaces control characters, which neither XML nor a terminal can show, and those that reorder text, by spaces.
 pub(crate) fn clean(text: &str) -> String {
     text.chars()
         .map(|c| {
-            if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}' | '\u{202a}'..='\u{202e}') {
+            if c.is_control()
+                || matches!(c, '\u{fffe}' | '\u{ffff}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            {
                 ' '
             } else {
                 c

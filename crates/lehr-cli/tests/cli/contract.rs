@@ -93,6 +93,7 @@ fn documents() -> Vec<Value> {
     std::fs::write(at("tiny.toml"), crate::train::TINY).unwrap();
     let (tiny_toml, quick) = (at("tiny.toml"), at("quickstart"));
     let tiny = ["train", &tiny_toml];
+    let report_page = at("page.html");
     let (report, batches, all_curves) = (at("report"), at("batches"), at("all-curves"));
     let lines: Vec<Vec<&str>> = vec![
         [&tiny[..], &["--dry-run"]].concat(),
@@ -144,6 +145,7 @@ fn documents() -> Vec<Value> {
         ],
         vec!["forecast", &small, "--running", &job, "--anneal-steps", "5k"],
         [&["transfer", RUNS, "--fit", &fit, "--arch", "moe", "--across-architectures"][..], &target].concat(),
+        [&["report", &fit, RUNS, "-o", &report_page, "--accept-caveats"][..], &fast[..2], &target].concat(),
         schedule.to_vec(),
         vec!["schedule", "--piecewise", "100@0..1e-3~linear,900@1e-3"],
         vec!["schedule", "--from-log", &log],

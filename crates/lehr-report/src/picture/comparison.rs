@@ -1,7 +1,7 @@
 //! The comparison of laws: one error each, with its uncertainty.
 
 use super::{FigureBox, Picture, percent};
-use crate::figure::{Axis, Figure, Form, Label, Mark, Panel, Place, Row, Sign, log_range, range};
+use crate::figure::{Axis, Figure, Form, Label, Mark, Panel, Place, Row, Series, Sign, log_range, range};
 use crate::style::Ink;
 use crate::ticks::{TickFormat, significant};
 
@@ -67,8 +67,10 @@ impl Picture for ComparisonPicture {
             (0..self.entries.len()).min_by(|&a, &b| self.entries[a].value.total_cmp(&self.entries[b].value));
         let mut marks = Vec::new();
         let mut labels = Vec::new();
+        let mut series = Vec::new();
         for (i, entry) in self.entries.iter().enumerate() {
             let y = i as f64;
+            let first = marks.len();
             let ink = if Some(i) == best { Ink::Main } else { Ink::Measured };
             if let Some((lo, hi)) = entry.interval {
                 let lo = if axis.log { lo.max(axis.lo) } else { lo };
@@ -82,6 +84,7 @@ impl Picture for ComparisonPicture {
                 radius: 4.6,
                 solid: true,
             });
+            series.push(Series { name: entry.name.clone(), marks: first..marks.len() });
             let mut text = significant(entry.value, 3);
             if let Some(note) = &entry.note {
                 text += &format!(" · {note}");
@@ -104,7 +107,7 @@ impl Picture for ComparisonPicture {
             description += &format!(" {}: {}.", entry.name, significant(entry.value, 3));
         }
         let y = Axis::names(self.entries.iter().map(|entry| entry.name.clone()).collect());
-        let panel = Panel { title: None, x: axis, y, marks, labels };
+        let panel = Panel { title: None, x: axis, y, marks, labels, series };
         FigureBox(Figure {
             title: self.title.clone(),
             subtitle: self.subtitle.clone(),

@@ -1,7 +1,7 @@
 //! How a law fits each run: small panels, of residuals or of the curves themselves.
 
 use super::{FigureBox, Picture};
-use crate::figure::{Axis, Figure, Form, Mark, Panel, Row, Sign, range, thinned};
+use crate::figure::{Axis, Figure, Form, Mark, Panel, Row, Series, Sign, range, thinned};
 use crate::style::Ink;
 use crate::ticks::TickFormat;
 
@@ -135,7 +135,8 @@ impl FitPicture {
             }
         }
         let title = format!("{} · {}", figure_rmse(run.rmse_mnat()), run.name);
-        Panel { title: Some(title), x, y, marks, labels: Vec::new() }
+        let series = vec![Series { name: run.name.clone(), marks: 0..marks.len() }];
+        Panel { title: Some(title), x, y, marks, labels: Vec::new(), series }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{FigureBox, Picture, interval_text, loss_text, percent};
 use crate::figure::{
-    Axis, Figure, Form, Label, Mark, Panel, Place, Row, Sign, log_range, range, spread_over,
+    Axis, Figure, Form, Label, Mark, Panel, Place, Row, Series, Sign, log_range, range, spread_over,
 };
 use crate::style::Ink;
 use crate::ticks::{TickFormat, power, si, superscript};
@@ -150,8 +150,10 @@ impl ForecastPicture {
         let (lo, hi) = self.loss_axis_range(&x);
         let mut marks = self.phase_marks();
         let mut labels = Vec::new();
-        self.measured_marks(&x, (lo, hi), &mut marks, &mut labels);
+        let measured = self.measured_marks(&x, (lo, hi), &mut marks, &mut labels);
         let xs = self.scaled(&self.x);
+        let mut series: Vec<Series> = Vec::new();
+        let own = marks.len();
         if !self.lower.is_empty() && !self.upper.is_empty() {
             marks.push(Mark::Band {
                 x: xs.clone(),
@@ -168,6 +170,7 @@ impl ForecastPicture {
                 (rival_x[rival.loss.len().min(rival_x.len()) - 1], rival.loss[rival.loss.len() - 1]);
             let ink = Ink::Rival(i);
             marks.push(Mark::Line { x: rival_x, y: rival.loss.clone(), ink, width: 1.5, dashed: true });
+            series.push(Series { name: rival.name.clone(), marks: marks.len() - 1..marks.len() });
             let place = if end_x >= x.hi * 0.97 { Place::End } else { Place::Near };
             labels.push(Label {
                 x: end_x,
@@ -185,6 +188,7 @@ impl ForecastPicture {
             width: 2.2,
             dashed: false,
         });
+        series.insert(0, Series { name: "forecast".to_owned(), marks: own..marks.len() });
         if let (Some(&end_x), Some(&end)) = (xs.last(), self.loss.last()) {
             let (text, note) = match (self.lower.last(), self.upper.last()) {
                 (Some(&lower), Some(&upper)) => (
@@ -220,10 +224,18 @@ impl ForecastPicture {
         }
         let y = Axis::linear("loss (nats per token)", (lo, hi), TickFormat::Plain);
         let x = if self.has_rates() { x.hidden() } else { x };
-        Panel { title: None, x, y, marks, labels }
+        series.extend(measured);
+        Panel { title: None, x, y, marks, labels, series }
     }
 
-    fn measured_marks(&self, x: &Axis, (lo, hi): (f64, f64), marks: &mut Vec<Mark>, labels: &mut Vec<Label>) {
+    fn measured_marks(
+        &self,
+        x: &Axis,
+        (lo, hi): (f64, f64),
+        marks: &mut Vec<Mark>,
+        labels: &mut Vec<Label>,
+    ) -> Vec<Series> {
+        let mut series = Vec::new();
         let many = self.measured.len() > TOLD_APART;
         for (i, run) in self.measured.iter().enumerate() {
             // Points above the drawn range would only use up the run's share of them.
@@ -241,6 +253,7 @@ impl ForecastPicture {
                 let (form, radius) = if many { (Form::Circle, 1.6) } else { (Form::nth(i), 2.2) };
                 Mark::Points { x: xs, y: ys, ink: Ink::Measured, form, radius, solid: false }
             });
+            series.push(Series { name: run.name.clone(), marks: marks.len() - 1..marks.len() });
             let end_x = run.x[end] * self.scale();
             let place = if end_x >= x.hi * 0.97 { Place::End } else { Place::Near };
             if !many {
@@ -263,6 +276,7 @@ impl ForecastPicture {
                 });
             }
         }
+        series
     }
 
     fn phase_marks(&self) -> Vec<Mark> {
@@ -302,6 +316,8 @@ impl ForecastPicture {
         }
         let xs = self.scaled(&self.rate_x);
         marks.push(Mark::Line { x: xs, y: in_unit(&self.rate), ink: Ink::Main, width: 2.0, dashed: false });
+        let name = "forecast".to_owned();
+        let series = vec![Series { name, marks: marks.len() - 1..marks.len() }];
         let top = if peak > 0.0 { peak / unit * 1.08 } else { 1.0 };
         for phase in self.phases.iter().filter(|phase| !phase.marked) {
             let middle = if self.log_x {
@@ -323,7 +339,7 @@ impl ForecastPicture {
         } else {
             format!("learning rate (×10{})", superscript(exponent))
         };
-        Panel { title: None, x, y: Axis::linear(title, (0.0, top), TickFormat::Plain), marks, labels }
+        Panel { title: None, x, y: Axis::linear(title, (0.0, top), TickFormat::Plain), marks, labels, series }
     }
 }
 

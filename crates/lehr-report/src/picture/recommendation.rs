@@ -1,7 +1,7 @@
 //! The recommendation: final loss against the annealing ratio.
 
 use super::{FigureBox, Picture, percent};
-use crate::figure::{Axis, Figure, Form, Label, Mark, Panel, Place, Row, Sign, range, value_at};
+use crate::figure::{Axis, Figure, Form, Label, Mark, Panel, Place, Row, Series, Sign, range, value_at};
 use crate::style::Ink;
 use crate::ticks::TickFormat;
 
@@ -174,6 +174,8 @@ impl Picture for RecommendationPicture {
                 place: Place::Top,
             });
         }
+        let mut series = Vec::new();
+        let own = marks.len();
         if !self.lower.is_empty() && !self.upper.is_empty() {
             let (x, lo, hi) = (self.ratio.clone(), self.lower.clone(), self.upper.clone());
             marks.push(Mark::Band { x, lo, hi, ink: Ink::Main });
@@ -186,7 +188,9 @@ impl Picture for RecommendationPicture {
             width: 2.2,
             dashed: false,
         });
+        series.push(Series { name: "forecast final loss".to_owned(), marks: own..marks.len() });
         if !self.measured.is_empty() {
+            series.push(Series { name: "measured".to_owned(), marks: marks.len()..marks.len() + 1 });
             marks.push(Mark::Points {
                 x: self.measured.iter().map(|run| run.ratio).collect(),
                 y: self.measured.iter().map(|run| run.loss).collect(),
@@ -203,7 +207,15 @@ impl Picture for RecommendationPicture {
             best[0] += &format!(" ({})", ratios(from, to));
         }
         best.push(format!("loss {:.3}", self.best_loss));
+        let rules = marks.len();
         self.rule_marks((lo, hi), &mut marks, &mut labels);
+        let places = rules..marks.len();
+        series.extend(
+            self.rules
+                .iter()
+                .zip(places)
+                .map(|(rule, at)| Series { name: rule.name.clone(), marks: at..at + 1 }),
+        );
         marks.push(Mark::Points {
             x: vec![self.best_ratio],
             y: vec![self.best_loss],
@@ -245,6 +257,7 @@ impl Picture for RecommendationPicture {
             y: Axis::linear("final loss (nats per token)", (lo, hi), TickFormat::Plain),
             marks,
             labels,
+            series,
         };
         let at_best = value_at(&self.ratio, &self.loss, self.best_ratio).unwrap_or(self.best_loss);
         let mut description = format!(

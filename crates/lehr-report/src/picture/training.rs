@@ -78,7 +78,7 @@ impl TrainingPicture {
                 .insert(0, Label { x: end_x, y: end, lines, ink: Ink::Main, bold: true, place: Place::End });
         }
         let y = Axis::linear("loss (nats per token)", (lo, hi), TickFormat::Plain);
-        Panel { title: None, x: x.hidden(), y, marks, labels }
+        Panel { title: None, x: x.hidden(), y, marks, labels, series: Vec::new() }
     }
 
     fn rate_panel(&self, x: Axis) -> Panel {
@@ -107,6 +107,7 @@ impl TrainingPicture {
             y: Axis::linear(title, (0.0, top), TickFormat::Plain),
             marks,
             labels: Vec::new(),
+            series: Vec::new(),
         }
     }
 }

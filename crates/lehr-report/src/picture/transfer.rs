@@ -1,7 +1,7 @@
 //! Transfer: how the best ratio moves with the peak rate, the horizon, N.
 
 use super::{FigureBox, Picture, percent};
-use crate::figure::{Axis, Figure, Form, Label, Mark, Panel, Place, Row, Sign, log_range};
+use crate::figure::{Axis, Figure, Form, Label, Mark, Panel, Place, Row, Series, Sign, log_range};
 use crate::style::Ink;
 use crate::ticks::{TickFormat, significant};
 
@@ -96,6 +96,7 @@ impl TransferPanel {
         let y = Axis::log(if first { "best annealing ratio" } else { "" }, (lo, hi), TickFormat::Plain);
         let mut marks = Vec::new();
         let mut labels = Vec::new();
+        let mut series: Vec<Series> = Vec::new();
         if hi > 1.0 {
             marks.push(Mark::HRule { y: 1.0, ink: Ink::Muted, dashed: true });
         }
@@ -110,6 +111,10 @@ impl TransferPanel {
             width: 2.0,
             dashed: false,
         });
+        let own = marks.len();
+        if !self.x.is_empty() {
+            series.push(Series { name: "power law".to_owned(), marks: own - 1..own });
+        }
         if let (false, Some(k)) = (self.law.is_empty(), self.x.len().checked_sub(1)) {
             let k = k * 2 / 5;
             let (x, y) = (self.x[k], self.ratio[k]);
@@ -152,6 +157,8 @@ impl TransferPanel {
                 radius: 4.2,
                 solid: !optimum.limit,
             });
+            let name = if optimum.group.is_empty() { "optimum" } else { &optimum.group };
+            series.push(Series { name: name.to_owned(), marks: marks.len() - 1..marks.len() });
             if new && !optimum.group.is_empty() {
                 labels.push(Label {
                     x: place,
@@ -176,7 +183,7 @@ impl TransferPanel {
             let lines = vec![format!("target: {ratio:.2}")];
             labels.insert(0, Label { x, y: ratio, lines, ink: Ink::Phase, bold: true, place: Place::Near });
         }
-        Panel { title: None, x, y, marks, labels }
+        Panel { title: None, x, y, marks, labels, series }
     }
 }
 

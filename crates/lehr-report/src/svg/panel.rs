@@ -5,7 +5,7 @@ use super::{Anchor, LABEL, LEADING, PANEL, Pen, TICK, number, path};
 use crate::figure::{Form, Label, Mark, Panel, Place};
 use crate::geometry::{clip, decimate};
 use crate::labels::{Placer, Rect, spread};
-use crate::style::{Ink, background};
+use crate::style::{Ink, Theme, background};
 use crate::text::{shorten, width};
 use crate::ticks::{Ticks, tick_labels};
 
@@ -24,8 +24,15 @@ pub(crate) fn draw(pen: &mut Pen, panel: &Panel, frame: &Frame, picture_width: f
         dots: Vec::new(),
         snap: (0.0, 0.0),
     };
-    for mark in &panel.marks {
+    let page = pen.theme == Theme::Page;
+    for (i, mark) in panel.marks.iter().enumerate() {
+        if let Some(k) = panel.series.iter().position(|series| series.marks.start == i).filter(|_| page) {
+            pen.raw(&format!("<g data-series=\"{k}\">"));
+        }
         draw_mark(pen, &view, mark, &mut placer);
+        if page && panel.series.iter().any(|series| series.marks.end == i + 1 && series.marks.start <= i) {
+            pen.raw("</g>");
+        }
     }
     x_axis(pen, &view, picture_width);
     titles(pen, &view, frame);
@@ -175,6 +182,9 @@ fn draw_mark(pen: &mut Pen, view: &View, mark: &Mark, placer: &mut Placer) {
                 ));
             }
         }
+        Mark::Points { x, y, ink, form: Form::Circle, radius, solid: false } if pen.theme == Theme::Page => {
+            dots(pen, &view.points(x, y), view, *ink, *radius, placer);
+        }
         Mark::Points { x, y, ink, form, radius, solid } => {
             for point in view.points(x, y).into_iter().filter(|point| view.rect.contains(*point)) {
                 placer.dots.push(point);
@@ -205,6 +215,22 @@ fn draw_mark(pen: &mut Pen, view: &View, mark: &Mark, placer: &mut Placer) {
             sample(&[(view.rect.x0, y), (view.rect.x1, y)], &mut placer.dots);
             pen.line((view.rect.x0, y), (view.rect.x1, y), *ink, 1.0, if *dashed { "3 3" } else { "" });
         }
+    }
+}
+
+/// Many points as one path, each a line without length with round ends: a page holds thousands.
+fn dots(pen: &mut Pen, points: &[(f64, f64)], view: &View, ink: Ink, radius: f64, placer: &mut Placer) {
+    let mut path = String::new();
+    for &point in points.iter().filter(|point| view.rect.contains(**point)) {
+        placer.dots.push(point);
+        path += &format!("M{:.1} {:.1}h0", point.0, point.1);
+    }
+    if !path.is_empty() {
+        pen.raw(&format!(
+            "<path d=\"{path}\" stroke=\"{}\" stroke-width=\"{}\" stroke-opacity=\"0.6\" stroke-linecap=\"round\" fill=\"none\"/>",
+            ink.mark(pen.theme),
+            number(2.0 * radius),
+        ));
     }
 }
 

@@ -1,0 +1,72 @@
+//! A figure on a page: the drawing for wide and for narrow pages, and the numbers behind it.
+
+use crate::escape::html;
+use lehr_report::{PageAxis, PageFigure};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+
+/// Widths of the two drawings: for a desk or a sheet of paper, and for a telephone.
+pub const WIDTHS: (f64, f64) = (760.0, 360.0);
+
+fn axis(axis: &PageAxis) -> Value {
+    json!({ "title": axis.title, "lo": axis.lo, "hi": axis.hi, "log": axis.log })
+}
+
+/// A number with seven significant digits: more than a page shows, and shorter.
+fn short(value: &f64) -> Value {
+    let text = format!("{value:.6e}");
+    text.parse::<f64>().map_or(Value::Null, Value::from)
+}
+
+fn list(values: &[f64]) -> Value {
+    Value::Array(values.iter().map(short).collect())
+}
+
+/// Where the panels of the two drawings are, and their series: what the page's script reads.
+#[must_use]
+pub fn figure_json(wide: &PageFigure, narrow: &PageFigure) -> Value {
+    let panels = wide.panels.iter().zip(&narrow.panels).map(|(panel, other)| {
+        let series = panel.series.iter().map(|series| {
+            json!({
+                "name": series.name,
+                "x": list(&series.x),
+                "y": list(&series.y),
+                "lower": list(&series.lower),
+                "upper": list(&series.upper),
+            })
+        });
+        json!({
+            "wide": list(&panel.frame),
+            "narrow": list(&other.frame),
+            "title": panel.title,
+            "x": axis(&panel.x),
+            "y": axis(&panel.y),
+            "series": series.collect::<Vec<_>>(),
+        })
+    });
+    json!({ "panels": panels.collect::<Vec<_>>() })
+}
+
+/// A figure element. `level` is that of its heading.
+pub fn element(name: &str, wide: &PageFigure, narrow: &PageFigure) -> String {
+    let mut out = format!("<figure class=\"plot\" data-figure=\"{name}\">\n");
+    let _ = write!(out, "<figcaption><span class=\"figure-title\">{}</span>", html(&wide.title));
+    if let Some(subtitle) = &wide.subtitle {
+        let _ = write!(out, "<span class=\"figure-subtitle\">{}</span>", html(subtitle));
+    }
+    out += "</figcaption>\n<div class=\"canvas\">\n";
+    let _ = write!(
+        out,
+        "<div class=\"wide\">{}</div>\n<div class=\"narrow\">{}</div>\n</div>\n",
+        wide.svg, narrow.svg
+    );
+    if let Some(caption) = &wide.caption {
+        let _ = writeln!(out, "<p class=\"figure-note\">{}</p>", html(caption));
+    }
+    let _ = writeln!(
+        out,
+        "<script type=\"application/json\" class=\"figure-data\">{}</script>\n</figure>",
+        crate::escape::json(&figure_json(wide, narrow))
+    );
+    out
+}
