@@ -37,6 +37,9 @@ pub struct ExportAnswer {
     pub text: Option<String>,
     /// A file name that suits it.
     pub file_name: &'static str,
+    /// What loads the checkpoint to resume from, if one was named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load: Option<String>,
     /// How far the trainer's rates are from the wanted ones.
     pub deviation: Deviation,
     /// What the trainer really does.
@@ -63,6 +66,7 @@ impl From<&Export> for ExportAnswer {
                 Contents::Bytes(_) => None,
             },
             file_name: made.file_name,
+            load: made.load.clone(),
             deviation: made.deviation,
             notes: made.notes.clone(),
             executed: made.executed,

@@ -17,6 +17,8 @@ pub enum FailureKind {
     Request,
     /// There is an answer, with a blocking caveat (exit code 3).
     Caveat,
+    /// A condition holds that the caller wanted to be told of (exit code 4).
+    Condition,
     /// The observer asked to stop (exit code 130).
     Interrupted,
     /// The reader of the output went away: nothing more need be said (exit code 0).
@@ -54,6 +56,11 @@ impl Failure {
     /// An answer was given, with a blocking caveat.
     pub fn caveat(message: impl std::fmt::Display) -> Self {
         Self::of(FailureKind::Caveat, message).hint("add [[accept_caveats]] to use the answer all the same")
+    }
+
+    /// A condition holds that the caller wanted to be told of.
+    pub fn condition(message: impl std::fmt::Display) -> Self {
+        Self::of(FailureKind::Condition, message)
     }
 
     /// The observer ended it.
@@ -245,6 +252,7 @@ impl From<RecommendError> for Failure {
             RecommendError::Forecast(error) => error.into(),
             RecommendError::Schedule(_)
             | RecommendError::EmptyRange { .. }
+            | RecommendError::Spent { .. }
             | RecommendError::Ranges
             | RecommendError::NoBatch => Self::usage(error),
             RecommendError::BlindLaw(_) => {

@@ -157,7 +157,7 @@ impl Desk {
                 upper: found.r#final.upper,
             },
             level: found.level,
-            caveats: found.caveats.clone(),
+            caveats: found.caveats.iter().cloned().chain(self.changed_inputs(&fit)).collect(),
             plan,
             forecast: found,
             measured,

@@ -27,6 +27,7 @@ pub mod export;
 pub mod failure;
 pub mod files;
 pub mod fit;
+pub mod follow;
 pub mod forecast;
 pub mod import;
 pub mod inspect;
@@ -34,9 +35,11 @@ pub mod laws;
 pub mod observer;
 pub mod out_file;
 pub mod pictures;
+pub mod provenance;
 pub mod reading;
 pub mod recommend;
 pub mod report;
+pub mod recommend_rows;
 #[cfg(feature = "train")]
 pub mod reproduce;
 pub mod running;
@@ -45,11 +48,14 @@ pub mod stoppable;
 pub mod store;
 #[cfg(feature = "train")]
 pub mod sweep;
+pub mod tables;
 pub mod target;
 #[cfg(feature = "train")]
 pub mod train;
 pub mod transfer;
 pub mod validate;
+pub mod watch;
+pub mod watch_score;
 pub mod writing;
 
 pub use answer::Answer;

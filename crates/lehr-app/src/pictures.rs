@@ -137,6 +137,13 @@ pub fn forecast_beside(
     })
 }
 
+/// By how much measured losses are moved to be drawn beside a forecast: not at all where their lowest lies within its interval; else
+/// so that the lowest meet, because they come from another evaluation set. In nats per token.
+fn moved_by(cell: &MeasuredOptimum, found: &Recommendation) -> Option<f64> {
+    let inside = (found.loss.lower..=found.loss.upper).contains(&cell.loss);
+    (!inside).then_some(found.loss.value - cell.loss)
+}
+
 /// Loss against the annealing ratio.
 #[must_use]
 pub fn recommendation(
@@ -146,14 +153,19 @@ pub fn recommendation(
     measured: &[MeasuredOptimum],
 ) -> Picture {
     let band = found.band();
+    let moved = measured.iter().find_map(|cell| moved_by(cell, found)).map_or_else(String::new, |by| {
+        format!(
+            "; measured runs moved by {:+.1} mnat, as their lowest loss lies outside the forecast's interval",
+            1e3 * by
+        )
+    });
     let measured = measured
         .iter()
         .flat_map(|cell| {
-            // Measured losses are drawn as differences to their own lowest: another evaluation set shifts them all.
-            cell.points.iter().map(|&(ratio, loss)| MeasuredLoss {
-                name: "measured, shifted to the same lowest loss".to_owned(),
+            cell.points.iter().map(move |&(ratio, loss)| MeasuredLoss {
+                name: "measured".to_owned(),
                 ratio,
-                loss: loss - cell.loss + found.loss.value,
+                loss: loss + moved_by(cell, found).unwrap_or_default(),
             })
         })
         .collect();
@@ -174,9 +186,10 @@ pub fn recommendation(
             target.peak_lr, target.total, target.shape, target.final_lr
         )),
         caption: Some(format!(
-            "{}; band: {:.0} % interval of the difference to the recommended ratio",
+            "{}; band: {:.0} % interval of the difference to the recommended ratio{}",
             fitted_on(fit),
-            found.level * 100.0
+            found.level * 100.0,
+            moved
         )),
         ratio: found.curve.iter().map(|p| p.ratio).collect(),
         loss: found.curve.iter().map(|p| p.loss).collect(),

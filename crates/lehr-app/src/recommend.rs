@@ -182,6 +182,7 @@ impl Desk {
             None => None,
         };
         let mut caveats = found.caveats.clone();
+        caveats.extend(self.changed_inputs(fit));
         if free_schedule.is_some() || shape.is_some() {
             caveats.push(Caveat::note(
                 "free-shape",

@@ -307,7 +307,7 @@ impl Desk {
                 None => None,
             };
             let mut caveats = ending.forecast.caveats.clone();
-            add_caveats(&mut caveats, found);
+            add_caveats(&mut caveats, found.into_iter().chain(self.changed_inputs(&job.fit)));
             Ok(RunningAnswer {
                 standing: live.standing().clone(),
                 steps: total,
@@ -399,7 +399,7 @@ impl Desk {
             let made = live.forecast(&plan, &points)?;
             let forecast = made.forecast;
             let mut caveats = forecast.caveats.clone();
-            add_caveats(&mut caveats, found);
+            add_caveats(&mut caveats, found.into_iter().chain(self.changed_inputs(&fit)));
             Ok(RunningForecastAnswer {
                 schedule: plan.to_string(),
                 standing: live.standing().clone(),

@@ -1,8 +1,10 @@
 //! The run to forecast or to recommend for.
 
 use crate::failure::Failure;
+use lehr::budget::{Length, LengthError};
 use lehr::fit::Fit;
-use lehr::{AnnealingRatio, Schedule, Shape, Steps, WsdSpec};
+use lehr::forecast::Setting;
+use lehr::{AnnealingRatio, Schedule, Shape, Steps, Tokens, WsdSpec};
 use lehr_io::Note;
 
 /// The plan of a target run: its schedule, or what a warm-up–stable–decay schedule is made of.
@@ -87,4 +89,28 @@ pub fn warmup(given: Option<u64>, fit: &Fit, total: u64, notes: &mut Vec<Note>) 
     };
     notes.push(Note::new("usual-warmup", "warm-up", message));
     Steps(usual.min(half))
+}
+
+/// The updates of a run of that length: N and the batch are those of the setting, else those of the runs fitted where they have one.
+///
+/// # Errors
+/// [`Failure`] for tokens without a batch, compute without N, and less than one update.
+pub fn updates(fit: &Fit, length: Length, setting: &Setting) -> Result<u64, Failure> {
+    let mut sizes: Vec<_> = fit.runs.iter().map(|run| run.params).collect();
+    sizes.sort_unstable();
+    sizes.dedup();
+    let only = if sizes.len() == 1 { sizes[0] } else { None };
+    let batch = setting
+        .tokens_per_step
+        .or_else(|| fit.definition.reference_batch.map(|batch| Tokens(batch.round() as u64)));
+    length.updates(setting.params.or(only), batch).map(|updates| updates.0).map_err(|error| {
+        let failure = Failure::usage(error);
+        match error {
+            LengthError::NoBatch(_) => {
+                failure.hint("state it with [[tokens_per_step]]; the runs fitted do not say it")
+            }
+            LengthError::NoParams => failure.hint("state it with [[params]]"),
+            LengthError::TooShort { .. } => failure,
+        }
+    })
 }

@@ -59,3 +59,21 @@ pub fn write_drawing(path: &Path, picture: &crate::pictures::Drawing) -> Result<
         write_picture(picture.picture.as_ref(), &path.to_string_lossy(), &style).map_err(Failure::usage)?;
     write_file(path, &bytes)
 }
+
+/// Adds text to the end of a file, which is made if it is not there.
+///
+/// # Errors
+/// [`Failure`] that names the path.
+pub fn append(path: &Path, text: &str) -> Result<(), Failure> {
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options.create(true).append(true).open(path).map_err(Failure::at(path))?;
+    std::io::Write::write_all(&mut file, text.as_bytes()).map_err(Failure::at(path))
+}
+
+/// Makes a folder, and those above it, if it is not there.
+///
+/// # Errors
+/// [`Failure`] that names the path.
+pub fn make_folder(path: &Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(path).map_err(Failure::at(path))
+}

@@ -38,6 +38,7 @@ pub fn report(failure: &Failure, json: bool) -> ExitCode {
         FailureKind::Quiet => return ExitCode::SUCCESS,
         FailureKind::Request => 2,
         FailureKind::Caveat => 3,
+        FailureKind::Condition => 4,
         FailureKind::Interrupted => 130,
         _ => 1,
     };

@@ -1,5 +1,6 @@
 //! The `lehr` command: files, terminal, exit codes. One file a verb, no formula.
 
+mod clock;
 mod export;
 mod failure;
 mod fit_args;
@@ -44,6 +45,7 @@ enum Verb {
     Recommend(verb::recommend::Args),
     Transfer(verb::transfer::Args),
     Report(Box<verb::report::Args>),
+    Watch(Box<verb::watch::Args>),
     #[cfg(feature = "train")]
     Train(Box<verb::train::Args>),
     #[cfg(feature = "train")]
@@ -95,6 +97,7 @@ fn run(verb: Verb, output: &Output) -> Result<(), Failure> {
         Verb::Recommend(args) => verb::recommend::run(args, output),
         Verb::Transfer(args) => verb::transfer::run(args, output),
         Verb::Report(args) => verb::report::run(*args, output),
+        Verb::Watch(args) => verb::watch::run(*args, output),
         #[cfg(feature = "train")]
         Verb::Train(args) => verb::train::run(*args, output),
         #[cfg(feature = "train")]

@@ -143,6 +143,13 @@ impl Output {
         self.data(&text)
     }
 
+    /// Prints one JSON document on one line, as one of many.
+    pub fn line(&self, document: &impl Document) -> Result<(), Failure> {
+        let text = documents::value(document)?.to_string();
+        failure::answered();
+        self.data(&text)
+    }
+
     /// The picture drawn for the terminal, coloured only where stdout is one.
     pub fn drawing(&self, picture: &Picture) -> Option<String> {
         let style = lehr_report::TerminalStyle {

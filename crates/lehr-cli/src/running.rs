@@ -6,7 +6,7 @@ use crate::load::positive;
 use crate::output::{Output, table};
 use lehr::live::Standing;
 use lehr_app::running::{RunningAnswer, RunningForecastAnswer, RunningForecastRequest, RunningRequest};
-use lehr_app::{Reading, documents, export};
+use lehr_app::{Reading, export, tables};
 use lehr_io::ReadOptions;
 use std::path::{Path, PathBuf};
 
@@ -82,7 +82,7 @@ pub fn recommend(request: &RunningRequest, wanted: &Wanted<'_>, output: &Output)
         output.draw(path, found.picture(&request.job.fit))?;
     }
     if let Some(path) = wanted.output {
-        output.write(path, documents::text(found)?.as_bytes())?;
+        output.write(path, tables::contents(path, found)?.as_bytes())?;
     }
     if output.json {
         output.answer(found)?;
@@ -109,7 +109,7 @@ pub fn forecast(
     let found = &answer.value;
     output.notes(&answer.notes);
     if let Some(path) = wanted.output {
-        output.write(path, found.csv().as_bytes())?;
+        output.write(path, tables::contents(path, found)?.as_bytes())?;
     }
     let picture = found.picture(&request.job.fit);
     let drawing = output.drawing(&picture).filter(|_| request.at.is_empty());

@@ -1,7 +1,9 @@
 //! The run to forecast or to recommend for.
 
+use crate::failure::Failure;
 use crate::load::positive;
 use clap::Args;
+use lehr::budget::Length;
 use lehr::forecast::Setting;
 use lehr::{Params, Shape, Tokens};
 
@@ -9,9 +11,9 @@ use lehr::{Params, Shape, Tokens};
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Target")]
 pub struct SettingArgs {
-    /// Parameters N, counted as in the fit (k M B are understood). Default: that of the runs fitted.
-    #[arg(long, value_name = "N", value_parser = positive)]
-    pub params: Option<u64>,
+    /// Parameters N, counted as in the fit (k M B are understood; `recommend` takes several, separated by commas). Default: that of the runs fitted.
+    #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = positive)]
+    pub params: Vec<u64>,
     /// Tokens per update, to check the batch against the runs fitted.
     #[arg(long, value_name = "TOKENS", value_parser = positive)]
     pub tokens_per_step: Option<u64>,
@@ -21,13 +23,55 @@ pub struct SettingArgs {
 }
 
 impl SettingArgs {
-    /// The library's setting.
+    /// The library's setting of one run.
+    pub fn one(&self) -> Result<Setting, Failure> {
+        if self.params.len() > 1 {
+            return Err(Failure::usage("[[params]] names several sizes: this is about one run")
+                .hint("`lehr recommend` takes several, one row each"));
+        }
+        Ok(self.setting())
+    }
+
+    /// What several runs share, with N where there is one.
     pub fn setting(&self) -> Setting {
+        let only = if self.params.len() == 1 { self.params.first() } else { None };
         Setting {
-            params: self.params.map(Params),
+            params: only.copied().map(Params),
             tokens_per_step: self.tokens_per_step.map(Tokens),
             arch: self.arch.clone(),
         }
+    }
+}
+
+/// How long the target is.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Target")]
+pub struct LengthArgs {
+    /// Horizon in updates (k M B are understood); with --running, default: as the job's log says.
+    #[arg(long, value_name = "UPDATES", value_parser = positive, conflicts_with_all = ["tokens", "compute"])]
+    pub steps: Option<u64>,
+    /// Horizon in tokens (k M B T are understood); the batch is that of --tokens-per-step or of the runs fitted.
+    #[arg(long, value_name = "TOKENS", value_parser = positive, conflicts_with = "compute")]
+    pub tokens: Option<u64>,
+    /// Horizon in floating-point operations of the training, 6·N·tokens: 1e21.
+    #[arg(long, value_name = "FLOPS", value_parser = operations)]
+    pub compute: Option<f64>,
+}
+
+impl LengthArgs {
+    /// The library's length, if one was stated.
+    pub fn length(&self) -> Option<Length> {
+        (self.steps.map(Length::Updates))
+            .or(self.tokens.map(Length::Tokens))
+            .or(self.compute.map(Length::Compute))
+    }
+}
+
+/// A number of operations.
+fn operations(text: &str) -> Result<f64, String> {
+    match text.trim().parse::<f64>() {
+        Ok(value) if value.is_finite() && value > 0.0 => Ok(value),
+        _ => Err(format!("'{text}' is not a number of operations above 0 such as 1e21")),
     }
 }
 

@@ -18,3 +18,4 @@ pub mod sweep;
 pub mod train;
 pub mod transfer;
 pub mod validate;
+pub mod watch;

@@ -123,6 +123,18 @@ fn the_step_at_which_a_running_job_begins_to_anneal() {
 }
 
 #[test]
+fn jobs_are_watched_told_of_and_scored() {
+    let (folder, said) = follow("watching.md", &[0, 0, 0, 0, 0], |folder| {
+        proxies(folder);
+        log(folder, "running.csv", "sim-peak2e-3-T20000-constant", 9_000);
+    });
+    let saved = std::fs::read_to_string(folder.path().join("forecasts.jsonl")).unwrap();
+    assert_eq!(saved.lines().count(), 1);
+    assert!(!folder.path().join("events.jsonl").exists(), "{}", said[2].text);
+    assert!(said[4].text.contains("0 forecasts judged, 1 still open"), "{}", said[4].text);
+}
+
+#[test]
 fn one_run_alone_two_and_three() {
     let (_folder, said) = follow("one-run.md", &[3, 0, 0, 0, 3], |folder| {
         log(folder, "cosine.csv", "sim-peak2e-3-T20000-cosine", 20_000);

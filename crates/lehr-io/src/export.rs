@@ -84,6 +84,8 @@ pub struct Export {
     pub promised_rates: Vec<f64>,
     /// Their distance from the wanted ones.
     pub deviation: Deviation,
+    /// What loads the checkpoint to resume from, in the trainer's own words; CHECKPOINTS and the like stand for a folder.
+    pub load: Option<String>,
     /// What the trainer really does, and what to do on resuming.
     pub notes: Vec<String>,
     /// Whether rates recorded from the trainer's own code back the promise; `false`: from documentation, not executed.
@@ -188,6 +190,12 @@ impl Exporter {
         if from > 0 {
             notes.push(format!("resuming after update {from}: {}", self.resume));
         }
+        let load = (from > 0 && !self.load.is_empty()).then(|| {
+            self.load.replace("{step}", &from.to_string()).replace("{step10}", &format!("{from:010}"))
+        });
+        if let Some(load) = &load {
+            notes.push(format!("to load the checkpoint: {load}"));
+        }
         if !executed {
             notes.push(
                 "from documentation, not executed: no package registry carries this trainer's scheduler"
@@ -200,6 +208,7 @@ impl Exporter {
             contents: draft.contents,
             promised_rates: draft.rates,
             deviation,
+            load,
             notes,
             executed,
         })

@@ -75,6 +75,18 @@ impl Source {
         Self::new(name, bytes.len() as u64, 1, false, move || Ok(Box::new(Cursor::new(bytes.clone()))))
     }
 
+    /// The same source with other bytes: those of it that were read already.
+    #[must_use]
+    pub fn with_bytes(self, bytes: Vec<u8>) -> Self {
+        let bytes = Bytes::from(bytes);
+        Self {
+            len: bytes.len() as u64,
+            open: Arc::new(move || Ok(Box::new(Cursor::new(bytes.clone())))),
+            compression: None,
+            ..self
+        }
+    }
+
     /// The same bytes under the path of the directory at `key`, one of the source's own: a run that is several files is
     /// named after it.
     pub(crate) fn named_after(&self, key: &str) -> Self {

@@ -5,6 +5,7 @@ pub mod dataset;
 pub mod differences;
 pub mod horizon;
 pub mod identifiability;
+mod made;
 pub mod metrics;
 pub mod objective;
 pub mod options;
@@ -19,6 +20,7 @@ mod usual;
 pub use dataset::{Dataset, PreparedRun};
 pub use differences::DifferenceError;
 pub use identifiability::{Identifiability, Undetermined};
+pub use made::{Input, Made};
 pub use metrics::Metrics;
 pub use objective::{Objective, Plan, PlanError, Scratch};
 pub use options::{Criterion, FitOptions, Residual, Weighting};
@@ -66,6 +68,9 @@ pub struct Fit {
     pub uncertainty: Uncertainty,
     /// What to know before using it.
     pub caveats: Vec<Caveat>,
+    /// How its file was made; `None` for a fit that was not written to one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<Made>,
 }
 
 /// One fitted coefficient.
@@ -472,6 +477,7 @@ pub fn fit(law: &dyn Law, curves: &[Curve], options: &FitOptions) -> Result<Fit,
         identifiability,
         uncertainty,
         caveats: Vec::new(),
+        made: None,
     };
     fit.caveats = caveats::caveats(law, &fit, &point, curves);
     Ok(fit)

@@ -15,6 +15,7 @@
 
 pub mod batch;
 pub mod bounds;
+pub mod budget;
 pub mod caveat;
 pub mod cost;
 pub mod curve;

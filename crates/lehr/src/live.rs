@@ -7,10 +7,12 @@
 //!             └──▶ starts, anneal table, longer budgets
 //! ```
 
+mod alarm;
 mod offset;
 mod starts;
 
-pub use offset::{Carry, Offset, PARTS, parts_of};
+pub use alarm::{BandTest, FALSE_ALARMS, NoImprovement, no_improvement};
+pub use offset::{Carry, Offset, PARTS, Pair, parts_of};
 pub use starts::{AnnealRow, Ending, LongerBudget, StartLoss, StartOptions, Starts};
 
 use crate::caveat::Caveat;
@@ -131,6 +133,7 @@ pub struct Live<'a> {
     curve: &'a Curve,
     setting: Setting,
     standing: Standing,
+    along: Vec<Pair>,
     /// Relative half-width of the law's interval at u.
     half_width: f64,
     /// By how much the job lies outside the data: the prior spread of its offset over that of a run inside.
@@ -203,7 +206,7 @@ impl<'a> Live<'a> {
             offset,
             fitted: fit.runs.iter().any(|run| run.id == meta.id),
         };
-        Ok(Self { fit, ready, curve, setting, standing, half_width, outside })
+        Ok(Self { fit, ready, curve, setting, standing, along, half_width, outside })
     }
 
     /// Where the job stands.
@@ -254,7 +257,7 @@ impl<'a> Live<'a> {
     #[must_use]
     pub fn carry(&self, t: u64, anneals: bool) -> Carry {
         let fraction = (self.standing.update as f64 / t.max(1) as f64).min(1.0);
-        offset::carry(self.fit, fraction, anneals, self.standing.offset.sd, self.outside)
+        offset::carry(self.fit, fraction, anneals, self.standing.offset.sd)
     }
 
     /// Forecasts the job under `schedule` (which agrees with what the job did up to u), corrected by its offset.

@@ -42,6 +42,8 @@ pub struct RecommendOptions {
     pub range: (f64, f64),
     /// Largest number of annealing updates.
     pub max_anneal_steps: Option<u64>,
+    /// Updates that are done already at the peak rate: no more than the rest can be annealed.
+    pub from_step: Option<u64>,
     /// Ratios within this many nats of the best are tied with it.
     pub tolerance: f64,
     /// Number of ratios tried.
@@ -50,7 +52,7 @@ pub struct RecommendOptions {
 
 impl Default for RecommendOptions {
     fn default() -> Self {
-        Self { range: (0.0, 1.0), max_anneal_steps: None, tolerance: 2e-3, grid: 101 }
+        Self { range: (0.0, 1.0), max_anneal_steps: None, from_step: None, tolerance: 2e-3, grid: 101 }
     }
 }
 
@@ -127,6 +129,14 @@ pub enum RecommendError {
         lower: f64,
         /// Upper limit.
         upper: f64,
+    },
+    /// Nothing is left to anneal.
+    #[error("{done} updates are done already: a horizon of {total} leaves nothing to anneal")]
+    Spent {
+        /// Updates done.
+        done: u64,
+        /// Horizon.
+        total: u64,
     },
     /// A range of the joint choice is empty.
     #[error("a range of peak rates or batches is empty: its ends must be above 0 and ascend")]
@@ -233,7 +243,11 @@ pub fn recommend_ratio(
     // Refuses a target that is no schedule at any ratio.
     target.schedule(Steps(0))?;
     let room = total.saturating_sub(target.warmup.0);
-    let most = options.max_anneal_steps.unwrap_or(room).min(room);
+    let done = options.from_step.unwrap_or(0);
+    if done >= total {
+        return Err(RecommendError::Spent { done, total });
+    }
+    let most = options.max_anneal_steps.unwrap_or(room).min(room).min(total - done);
     let (lower, upper) = (options.range.0.max(0.0), options.range.1.min(most as f64 / total as f64).min(1.0));
     if lower > upper || lower.is_nan() || upper.is_nan() {
         return Err(RecommendError::EmptyRange { lower, upper });

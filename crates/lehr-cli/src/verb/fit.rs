@@ -1,12 +1,13 @@
 //! `lehr fit`: a law's coefficients from curves, with everything needed to judge them.
 
+use crate::clock;
 use crate::failure::Failure;
 use crate::fit_args::FitArgs;
 use crate::load::LoadArgs;
 use crate::output::{Output, check_picture, check_target, table};
-use lehr::fit::{Fit, resample};
-use lehr_app::fit::{self, FitAnswer, FitRequest};
-use lehr_app::{laws, pictures};
+use lehr::fit::{Fit, Made, resample};
+use lehr_app::fit::{FitAnswer, FitRequest};
+use lehr_app::{laws, pictures, tables};
 use std::path::PathBuf;
 
 /// Fits a law of the loss curve.
@@ -27,7 +28,7 @@ pub struct Args {
     law: String,
     #[command(flatten)]
     fit: FitArgs,
-    /// Writes the fit here, for `lehr forecast` and `lehr recommend`.
+    /// Writes the fit here, for `lehr forecast` and `lehr recommend`; a name ending in .csv, .md or .tex gets the table of its coefficients.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Draws what the law misses of each run into a file (svg, png, pdf or txt).
@@ -59,7 +60,14 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     let FitAnswer { fit, profiles, bootstrap, curves } = &answer.value;
     output.notes(&answer.notes);
     if let Some(path) = &args.output {
-        output.write(path, fit::to_file(fit)?.as_bytes())?;
+        let made = Made {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            date: clock::now(),
+            command: command_line(),
+            inputs: output.desk().inputs(&request.reading)?,
+        };
+        let kept = Fit { made: Some(made), ..fit.clone() };
+        output.write(path, tables::fit_contents(path, &kept)?.as_bytes())?;
     }
     if let Some(path) = &args.plot {
         output.draw(path, pictures::residuals(fit, law, curves))?;
@@ -96,6 +104,18 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         }
     }
     output.close(&answer)
+}
+
+/// The command as it was given, words with blanks or quotes in quotes.
+fn command_line() -> String {
+    let plain = |word: &str| {
+        !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || "-_./=,:+@%".contains(c))
+    };
+    let words = std::env::args_os().skip(1).map(|word| {
+        let word = word.to_string_lossy().into_owned();
+        if plain(&word) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    });
+    std::iter::once("lehr".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
 }
 
 /// Four significant digits.

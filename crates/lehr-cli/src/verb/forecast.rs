@@ -1,14 +1,17 @@
 //! `lehr forecast`: the loss at every update under a schedule.
 
 use crate::failure::Failure;
-use crate::load::{count, positive};
+use crate::load::count;
 use crate::output::{Output, check_picture, check_target, table};
 use crate::running::{self, RunningArgs, Wanted};
-use crate::target::{SettingArgs, final_rate, rate, shape};
+use crate::target::{LengthArgs, SettingArgs, final_rate, rate, shape};
+use lehr::fit::Fit;
+use lehr::forecast::Setting;
 use lehr::{Schedule, Shape};
 use lehr_app::forecast::{ForecastAnswer, ForecastRequest};
 use lehr_app::running::{Job, RunningForecastRequest};
-use lehr_app::target::{Annealing, Plan};
+use lehr_app::tables;
+use lehr_app::target::{Annealing, Plan, updates};
 use std::path::PathBuf;
 
 /// Forecasts the loss of a run from its schedule.
@@ -41,7 +44,7 @@ pub struct Args {
     measured: Vec<PathBuf>,
     #[command(flatten)]
     running: RunningArgs,
-    /// Writes update, rate, loss, lower, upper as CSV.
+    /// Writes the answer in the form of the name's ending: .json, or update, rate, loss, lower, upper as .csv, .md, .tex.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -51,14 +54,13 @@ pub struct Args {
 #[command(next_help_heading = "Schedule")]
 pub struct PlanArgs {
     /// The schedule in one text, as `lehr schedule` describes it.
-    #[arg(long, value_name = "TEXT", conflicts_with_all = ["peak_lr", "steps", "ratio", "cosine", "running", "anneal_steps", "anneal_from"])]
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["peak_lr", "steps", "tokens", "compute", "ratio", "cosine", "running", "anneal_steps", "anneal_from"])]
     schedule: Option<String>,
     /// Peak rate.
     #[arg(long, value_name = "RATE", value_parser = rate, allow_hyphen_values = true, required_unless_present_any = ["schedule", "running"], conflicts_with = "running")]
     peak_lr: Option<f64>,
-    /// Horizon in updates (k M B are understood); with --running, default: as the job's log says.
-    #[arg(long, value_name = "UPDATES", value_parser = positive, required_unless_present_any = ["schedule", "running", "anneal_from"])]
-    steps: Option<u64>,
+    #[command(flatten)]
+    length: LengthArgs,
     /// Warm-up updates; default: as in the runs fitted.
     #[arg(long, value_name = "UPDATES", value_parser = count, conflicts_with = "running")]
     warmup: Option<u64>,
@@ -86,20 +88,27 @@ pub struct PlanArgs {
 const USUAL_RATIO: f64 = 0.2;
 
 impl PlanArgs {
-    fn plan(&self) -> Result<Plan, Failure> {
+    /// The horizon in updates, if one was stated.
+    fn total(&self, fit: &Fit, setting: &Setting) -> Result<Option<u64>, Failure> {
+        self.length.length().map(|length| updates(fit, length, setting)).transpose()
+    }
+
+    fn plan(&self, stated: Option<u64>) -> Result<Plan, Failure> {
         if let Some(text) = &self.schedule {
             return text.parse::<Schedule>().map(Plan::Schedule).map_err(|error| {
                 Failure::usage(error).hint("for example 'wsd:peak=1e-3,total=50k,warmup=300,ratio=0.2'")
             });
         }
         // clap has required both.
-        let total = match (self.steps, self.anneal_from, self.anneal_steps) {
+        let total = match (stated, self.anneal_from, self.anneal_steps) {
             (Some(total), ..) => Some(total),
             (None, Some(from), Some(anneal)) => from.checked_add(anneal),
             _ => None,
         };
         let (Some(peak_lr), Some(total)) = (self.peak_lr, total) else {
-            return Err(Failure::usage("[[peak_lr]] and [[steps]] are needed"));
+            return Err(Failure::usage(
+                "the horizon is missing: [[steps]], [[tokens]] or [[compute]] states it",
+            ));
         };
         let annealing = match (self.anneal_from, self.anneal_steps) {
             _ if self.cosine => Annealing::WholeCosine,
@@ -126,15 +135,18 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     let desk = output.desk();
     let fit = desk.read_fit(&args.fit)?;
     check_target(args.output.as_deref())?;
+    tables::check_format(args.output.as_deref())?;
     check_picture(args.plot.as_deref())?;
+    let setting = args.setting.one()?;
+    let total = args.plan.total(&fit, &setting)?;
     if let Some(reading) = args.running.job() {
         let plan = &args.plan;
         let request = RunningForecastRequest {
             job: Job {
                 fit,
                 reading,
-                setting: args.setting.setting(),
-                total: plan.steps,
+                setting: setting.clone(),
+                total,
                 shape: plan.shape,
                 final_lr: plan.final_lr,
             },
@@ -149,8 +161,8 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     }
     let request = ForecastRequest {
         fit,
-        plan: args.plan.plan()?,
-        setting: args.setting.setting(),
+        plan: args.plan.plan(total)?,
+        setting,
         at: args.at,
         level: args.level,
         measured: args.running.measured(&args.measured),
@@ -158,7 +170,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     let answer = desk.forecast(&request)?;
     output.notes(&answer.notes);
     if let Some(path) = &args.output {
-        output.write(path, answer.value.csv().as_bytes())?;
+        output.write(path, tables::contents(path, &answer.value)?.as_bytes())?;
     }
     let picture = answer.value.picture(&request.fit);
     let drawing = output.drawing(&picture);

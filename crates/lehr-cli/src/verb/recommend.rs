@@ -2,16 +2,18 @@
 
 use crate::export::{ExportArgs, talk};
 use crate::failure::Failure;
-use crate::load::{count, positive};
+use crate::load::count;
 use crate::output::{Output, check_picture, check_target, table};
 use crate::running::{self, RunningArgs, StartArgs, Wanted};
-use crate::target::{SettingArgs, final_rate, rate, shape};
-use lehr::Shape;
+use crate::target::{LengthArgs, SettingArgs, final_rate, rate, shape};
 use lehr::recommend::RecommendOptions;
+use lehr::{Params, Shape, Steps};
 use lehr_app::recommend::{RecommendAnswer, RecommendRequest};
+use lehr_app::recommend_rows::RowsRequest;
 use lehr_app::running::{Job, RunningRequest};
-use lehr_app::{documents, export};
-use std::path::PathBuf;
+use lehr_app::target::updates;
+use lehr_app::{export, tables};
+use std::path::{Path, PathBuf};
 
 /// Recommends the annealing ratio of a run.
 #[derive(Debug, clap::Args)]
@@ -20,30 +22,32 @@ use std::path::PathBuf;
   lehr recommend fit.json --params 1.3B --peak-lr 6e-4 --steps 200k --shape 1-sqrt --max-anneal-steps 20k
   lehr recommend fit.json --peak-lr 1e-3 --steps 50k --optimise-shape --free-schedule --plot ratio.svg --json
   lehr recommend fit.json --peak-lr 1e-3 --steps 50k --export megatron --from-step 20k > flags.txt
+  lehr recommend fit.json --params 300M,1B --peak-lr 3e-4,6e-4 --tokens 20B -o ratios.tex
   lehr recommend fit.json --running job.csv --steps 50k --anneal-steps 2k,5k,10k")]
 pub struct Args {
     /// The fit, from `lehr fit -o`.
     #[arg(value_name = "FIT")]
     fit: PathBuf,
-    /// Peak rate.
+    /// Peak rate; several, separated by commas, give a row each.
     #[arg(
         long,
-        value_name = "RATE",
+        value_name = "RATE,…",
         value_parser = rate,
+        value_delimiter = ',',
         allow_hyphen_values = true,
         required_unless_present = "running",
         conflicts_with = "running"
     )]
-    peak_lr: Option<f64>,
-    /// Horizon in updates (k M B are understood); with --running, default: as the job's log says.
-    #[arg(long, value_name = "UPDATES", value_parser = positive, required_unless_present = "running")]
-    steps: Option<u64>,
+    peak_lr: Vec<f64>,
+    #[command(flatten)]
+    length: LengthArgs,
     /// Warm-up updates; default: as in the runs fitted.
     #[arg(long, value_name = "UPDATES", value_parser = count, conflicts_with = "running")]
     warmup: Option<u64>,
-    /// How the rate falls: linear, cosine, 1-sqrt, exponential, geometric, inverse, power:BETA.
-    #[arg(long, value_name = "SHAPE", value_parser = shape, default_value = "linear")]
-    shape: Shape,
+    /// How the rate falls: linear, cosine, 1-sqrt, exponential, geometric, inverse, power:BETA; several, separated by commas, give a
+    /// row each.
+    #[arg(long, value_name = "SHAPE,…", value_delimiter = ',', value_parser = shape, default_value = "linear")]
+    shape: Vec<Shape>,
     /// Final rate.
     #[arg(long, value_name = "RATE", value_parser = final_rate, allow_hyphen_values = true, default_value = "0")]
     final_lr: f64,
@@ -94,7 +98,7 @@ pub struct Args {
     starts: StartArgs,
     #[command(flatten)]
     export: ExportArgs,
-    /// Writes the recommendation as JSON here too.
+    /// Writes the answer in the form of the name's ending: .json, or its table as .csv, .md, .tex.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -114,16 +118,20 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     let desk = output.desk();
     let fit = desk.read_fit(&args.fit)?;
     check_target(args.output.as_deref())?;
+    tables::check_format(args.output.as_deref())?;
+    args.export.check()?;
     check_picture(args.plot.as_deref())?;
     args.starts.check(&args.running)?;
+    let setting = args.setting.setting();
     if let Some(reading) = args.running.job() {
+        let total = args.length.length().map(|length| updates(&fit, length, &setting)).transpose()?;
         let request = RunningRequest {
             job: Job {
                 fit,
                 reading,
-                setting: args.setting.setting(),
-                total: args.steps,
-                shape: args.shape,
+                setting: args.setting.one()?,
+                total,
+                shape: only_shape(&args.shape)?,
                 final_lr: args.final_lr,
             },
             anneal_steps: args.starts.anneal_steps,
@@ -134,21 +142,27 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         let wanted = Wanted { plot: args.plot.as_deref(), output: args.output.as_deref() };
         return running::recommend(&request, &wanted, output);
     }
-    // clap has required both.
-    let (Some(peak_lr), Some(total)) = (args.peak_lr, args.steps) else {
-        return Err(Failure::usage("[[peak_lr]] and [[steps]] are needed"));
+    let Some(length) = args.length.length() else {
+        return Err(Failure::usage("the horizon is missing: [[steps]], [[tokens]] or [[compute]] states it"));
+    };
+    let several = args.peak_lr.len().max(args.shape.len()).max(args.setting.params.len()) > 1;
+    // One target alone decides the horizon here; of several each has its own.
+    let total = if several { 0 } else { updates(&fit, length, &setting)? };
+    let (Some(&peak_lr), Some(&shape)) = (args.peak_lr.first(), args.shape.first()) else {
+        return Err(Failure::usage("[[peak_lr]] and [[shape]] are needed"));
     };
     let request = RecommendRequest {
         fit,
         peak_lr,
         total,
         warmup: args.warmup,
-        shape: args.shape,
+        shape,
         final_lr: args.final_lr,
-        setting: args.setting.setting(),
+        setting,
         options: RecommendOptions {
             range: args.ratio_range.as_deref().map_or(Ok((0.0, 1.0)), range)?,
             max_anneal_steps: args.max_anneal_steps,
+            from_step: args.export.from_step,
             tolerance: args.tolerance * 1e-3,
             ..RecommendOptions::default()
         },
@@ -157,6 +171,23 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         measured: args.running.measured(&args.measured),
         export: args.export.request(),
     };
+    if several {
+        let alone = args.plot.is_some() || !args.export.export.is_empty() || request.measured.is_some();
+        if alone || request.optimise_shape || request.free_schedule {
+            return Err(Failure::usage(
+                "pictures, exports, measured runs and free shapes are of one target, and several were named",
+            )
+            .hint("name one peak rate, one shape and one N"));
+        }
+        let request = RowsRequest {
+            shared: request,
+            length,
+            params: args.setting.params.iter().copied().map(Params).collect(),
+            peak_lrs: args.peak_lr,
+            shapes: args.shape,
+        };
+        return rows(&request, args.output.as_deref(), output);
+    }
     let answer = desk.recommend(&request)?;
     let found = &answer.value;
     output.notes(&answer.notes);
@@ -166,7 +197,11 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         output.draw(path, picture)?;
     }
     if let Some(path) = &args.output {
-        output.write(path, documents::text(found)?.as_bytes())?;
+        output.write(path, tables::contents(path, found)?.as_bytes())?;
+    }
+    if args.export.export_dir.is_some() {
+        let best = found.target.schedule(Steps(found.anneal_steps)).map_err(Failure::usage)?;
+        args.export.write_all(&best, output)?;
     }
     if output.json {
         output.answer(found)?;
@@ -188,6 +223,45 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
             output.bytes(export::bytes(made))?;
         }
     }
+    output.close(&answer)
+}
+
+/// The one shape of a running job.
+fn only_shape(shapes: &[Shape]) -> Result<Shape, Failure> {
+    match shapes {
+        [shape] => Ok(*shape),
+        _ => Err(Failure::usage("[[shape]] names several: a running job is asked about one")),
+    }
+}
+
+/// Several targets, a row each.
+fn rows(request: &RowsRequest, file: Option<&Path>, output: &Output) -> Result<(), Failure> {
+    let answer = output.desk().recommend_rows(request)?;
+    let found = &answer.value;
+    output.notes(&answer.notes);
+    if let Some(path) = file {
+        output.write(path, tables::contents(path, found)?.as_bytes())?;
+    }
+    if output.json {
+        output.answer(found)?;
+        return output.close(&answer);
+    }
+    let percent = (100.0 * found.level).round();
+    let ratio = format!("ratio ({percent} %)");
+    let loss = format!("loss ({percent} %)");
+    let mut table = table(["N", "peak rate", "shape", "updates", &ratio, "start after", &loss]);
+    for row in &found.rows {
+        table.add_row([
+            row.params.map_or_else(|| "as fitted".to_owned(), |n| format!("{:.4e}", n as f64)),
+            format!("{:e}", row.peak_lr),
+            row.shape.clone(),
+            row.steps.to_string(),
+            format!("{:.3} ({:.3} … {:.3})", row.ratio, row.interval.0, row.interval.1),
+            row.start_step.to_string(),
+            format!("{:.4} ({:.4} … {:.4})", row.loss, row.loss_interval.0, row.loss_interval.1),
+        ]);
+    }
+    output.data(&format!("{table}\n"))?;
     output.close(&answer)
 }
 

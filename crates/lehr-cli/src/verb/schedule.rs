@@ -79,14 +79,23 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
+    args.export.check()?;
+    if args.export.from_step.is_some() && args.export.export.is_empty() {
+        return Err(Failure::usage(
+            "[[from_step]] says what to resume for an [[export]], and none is asked for",
+        ));
+    }
     let answer = source(&args, output)?;
     for note in answer.notes.iter().filter(|_| !output.json) {
         output.say(format_args!("note: {}", note.message));
     }
     let schedule = &answer.value.schedule;
     let as_rows = args.output.as_deref().is_some_and(|path| path.extension().is_some_and(|end| end == "csv"));
-    if args.rates || as_rows || args.export.export.is_some() {
+    if args.rates || as_rows || !args.export.export.is_empty() {
         output.desk().check_horizon(schedule.total().0)?;
+    }
+    if args.export.export_dir.is_some() {
+        return args.export.write_all(schedule, output);
     }
     if let Some(request) = args.export.request() {
         return write_export(&request.make(schedule)?, &args, output);

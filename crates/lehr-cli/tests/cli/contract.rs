@@ -81,6 +81,9 @@ fn walk(
 /// Command lines whose documents together show every field.
 fn documents() -> Vec<Value> {
     let (small, job) = (at("small.json"), at("job.csv"));
+    let (saved, saved_of_runs) = (at("saved.jsonl"), at("saved-of-runs.jsonl"));
+    let line = r#"{"time":"2026-11-26T10:00:00Z","job":"sim-peak2e-3-T20000-constant","update":9000,"steps":20000,"loss":3.286,"lower":3.28,"upper":3.29,"level":0.9,"law":"noise-relaxation"}"#;
+    std::fs::write(&saved_of_runs, line).unwrap();
     let (fit, blind, log, store) = (at("fit.json"), at("blind.json"), at("rates.csv"), at("store"));
     let schedule = ["schedule", "--wsd", "peak=3e-4,total=2k,warmup=100,ratio=0.2,final=3e-5"];
     std::fs::write(&log, lehr(&[&schedule[..], &["--rates"]].concat()).expect(0).out).unwrap();
@@ -143,6 +146,10 @@ fn documents() -> Vec<Value> {
             "--export",
             "hf",
         ],
+        vec!["watch", &job, "--fit", &small, "--steps", "20k", "--once", "--save", &saved],
+        vec!["watch", RUNS, "--run", "*T20000*", "--fit", &small, "--once", "--accept-caveats"],
+        vec!["watch", RUNS, "--run", "*2e-3-T20000-constant", "--score", &saved_of_runs],
+        vec!["recommend", &small, "--steps", "20k", "--peak-lr", "1e-3,2e-3", "--shape", "linear,1-sqrt"],
         vec!["forecast", &small, "--running", &job, "--anneal-steps", "5k"],
         [&["transfer", RUNS, "--fit", &fit, "--arch", "moe", "--across-architectures"][..], &target].concat(),
         [&["report", &fit, RUNS, "-o", &report_page, "--accept-caveats"][..], &fast[..2], &target].concat(),
@@ -196,9 +203,16 @@ fn every_key_of_every_document_is_described() {
 
 #[test]
 fn the_fit_file_is_the_document_of_fit_without_its_schema() {
-    let file: Value = serde_json::from_str(&std::fs::read_to_string(at("fit.json")).unwrap()).unwrap();
+    let mut file: Value = serde_json::from_str(&std::fs::read_to_string(at("fit.json")).unwrap()).unwrap();
+    // How the file was made is no part of the answer.
+    let made = file.as_object_mut().unwrap().shift_remove("made").unwrap();
     let mut document = lehr(&["fit", RUNS, "--starts", "4", "--json"]).expect(0).json();
     document.as_object_mut().unwrap().shift_remove("schema");
     assert_eq!(file, document);
     assert_eq!(file["format"], 2);
+    let inputs = made["inputs"].as_array().unwrap();
+    let curves = inputs.iter().find(|input| input["path"] == "fixtures/runs/curves.csv").unwrap();
+    assert_eq!(curves["bytes"], std::fs::metadata(root().join("fixtures/runs/curves.csv")).unwrap().len());
+    assert_eq!(curves["sha256"].as_str().unwrap().len(), 64);
+    assert!(made["command"].as_str().unwrap().starts_with("lehr fit fixtures/runs --starts 4 -o "), "{made}");
 }

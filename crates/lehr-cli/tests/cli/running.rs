@@ -111,3 +111,180 @@ fn a_plan_that_cannot_follow_is_refused_with_what_to_do() {
     let job = ["--running", RUNS, "--run", "*peak2e-3-T20000-constant", "--steps", "30k"];
     lehr(&[&["recommend", &at("small.json")][..], &job].concat()).expect(0);
 }
+
+/// A log with its losses from an update on moved by a function of the update.
+fn changed_log(name: &str, change: impl Fn(u64, f64) -> f64) -> String {
+    let log = std::fs::read_to_string(at("job.csv")).unwrap();
+    let mut out = String::from("step,lr,loss\n");
+    for line in log.lines().skip(1) {
+        let cells: Vec<&str> = line.split(',').collect();
+        let (t, loss) = (cells[0].parse().unwrap(), cells[2].parse().unwrap());
+        out += &format!("{},{},{:.6}\n", cells[0], cells[1], change(t, loss));
+    }
+    std::fs::write(at(name), out).unwrap();
+    at(name)
+}
+
+fn watched(log: &str, more: &[&str], code: i32) -> Value {
+    let words = ["watch", log, "--fit", &at("small.json"), "--steps", "20k", "--once", "--json", "--fail-on"];
+    let events = "diverged,leaves-band,no-improvement";
+    lehr(&[&words[..], &[events], more].concat()).expect(code).json()
+}
+
+fn events(found: &Value) -> Vec<&str> {
+    found["events"].as_array().unwrap().iter().map(|event| event["event"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn a_clean_job_raises_nothing_and_a_sick_one_ends_with_4() {
+    let clean = watched(&at("job.csv"), &[], 0);
+    assert_eq!(events(&clean), Vec::<&str>::new());
+    let job = &clean["jobs"][0];
+    assert_eq!((&job["id"], &job["update"], &job["steps"]), (&"job".into(), &9_000.into(), &20_000.into()));
+    assert_eq!((&job["band"]["left"], &job["problem"]), (&false.into(), &Value::Null));
+    // Off its law by 2 % from update 5,000 on: no band holds it.
+    let off = changed_log("off.csv", |t, loss| if t > 5_000 { 1.02 * loss } else { loss });
+    assert!(events(&watched(&off, &["--accept-caveats"], 4)).contains(&"leaves-band"));
+    let rising = changed_log("rising.csv", |t, loss| loss + 1e-4 * t.saturating_sub(7_000) as f64);
+    assert!(events(&watched(&rising, &["--accept-caveats"], 4)).contains(&"no-improvement"));
+    let burst = changed_log("burst.csv", |t, loss| if t > 8_000 { loss + 2.0 } else { loss });
+    assert!(events(&watched(&burst, &["--accept-caveats"], 4)).contains(&"diverged"));
+}
+
+#[test]
+fn forecasts_are_kept_with_their_time_and_scored_against_what_happened() {
+    let saved = at("kept.jsonl");
+    drop(std::fs::remove_file(&saved));
+    let fit = at("small.json");
+    // The simulated runs themselves, as far as 9,000 of their updates: a constant run and its plan of 20,000.
+    let words = ["watch", &at("job.csv"), "--fit", &fit, "--steps", "20k", "--once", "--save", &saved];
+    lehr(&words).expect(0);
+    lehr(&words).expect(0);
+    let text = std::fs::read_to_string(&saved).unwrap();
+    assert_eq!(text.lines().count(), 2);
+    let first: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    assert_eq!(
+        (&first["job"], &first["update"], &first["steps"]),
+        (&"job".into(), &9_000.into(), &20_000.into())
+    );
+    assert!(first["time"].as_str().unwrap().ends_with('Z'));
+    // The run that annealed over its last half, as it ended.
+    let rows = std::fs::read_to_string(crate::support::root().join("fixtures/runs/curves.csv")).unwrap();
+    let mut log = String::from("step,lr,loss\n");
+    for row in rows.lines().filter_map(|row| row.strip_prefix("sim-peak2e-3-T20000-r0.5,val,")) {
+        log += row;
+        log.push('\n');
+    }
+    std::fs::create_dir_all(at("ended")).unwrap();
+    std::fs::write(at("ended/job.csv"), log).unwrap();
+    let score = lehr(&["watch", &at("ended/job.csv"), "--score", &saved, "--json"]).expect(0).json();
+    let forecasts = score["forecasts"].as_array().unwrap();
+    assert_eq!((forecasts.len(), &score["open"]), (2, &0.into()));
+    // Measured 3.1838; run-to-run noise is 1 mnat.
+    assert!((number(&forecasts[0]["measured"]) - 3.1838).abs() < 1e-3);
+    assert!(number(&forecasts[0]["error"]).abs() < 4e-3, "{}", forecasts[0]);
+    std::fs::write(at("no-forecasts.jsonl"), "{\"time\": 3}\n").unwrap();
+    let bad = lehr(&["watch", &at("job.csv"), "--score", &at("no-forecasts.jsonl")]).expect(1);
+    assert!(bad.err.contains("no-forecasts.jsonl:1: no saved forecast"), "{}", bad.err);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_command_is_told_of_an_event_in_json_that_no_shell_reads() {
+    let told = at("told.json");
+    let odd = at("o'd d.csv");
+    std::fs::copy(changed_log("off2.csv", |t, loss| if t > 5_000 { 1.02 * loss } else { loss }), &odd)
+        .unwrap();
+    let command = format!("printf '%s' {{json}} > {told}");
+    let words = ["watch", &odd, "--fit", &at("small.json"), "--steps", "20k", "--once", "--accept-caveats"];
+    lehr(&[&words[..], &["--on", "leaves-band", &command]].concat()).expect(0);
+    let event: Value = serde_json::from_str(&std::fs::read_to_string(&told).unwrap()).unwrap();
+    assert_eq!((&event["event"], &event["job"]), (&"leaves-band".into(), &"o'd d".into()));
+    let wrong = lehr(&[&words[..], &["--on", "earthquake", "true"]].concat()).expect(2);
+    assert!(wrong.err.contains("'earthquake' is no event; expected one of diverged"), "{}", wrong.err);
+}
+
+#[test]
+fn several_targets_are_a_row_each_and_a_file_is_what_its_ending_says() {
+    let fit = at("small.json");
+    let words = ["recommend", &fit, "--steps", "20k", "--peak-lr", "1e-3,2e-3", "--shape", "linear,1-sqrt"];
+    let found = lehr(&[&words[..], &["--json"]].concat()).expect(0).json();
+    let rows = found["rows"].as_array().unwrap();
+    let ratio = |i: usize| number(&rows[i]["ratio"]);
+    assert_eq!((&rows[1]["shape"], &rows[2]["peak_lr"]), (&"1-sqrt".into(), &2e-3.into()));
+    // A higher peak rate wants more annealing; 1 - sqrt wants less than linear.
+    assert!(ratio(0) < ratio(2) && ratio(1) < ratio(0), "{rows:?}");
+    let alone = lehr(&["recommend", &fit, "--steps", "20k", "--peak-lr", "2e-3", "--json"]).expect(0).json();
+    assert_eq!((&rows[2]["ratio"], &rows[2]["loss"]), (&alone["ratio"], &alone["loss"]));
+    for (name, start) in
+        [("rows.csv", "N,peak rate,shape"), ("rows.md", "| N | peak rate"), ("rows.tex", "% needs")]
+    {
+        lehr(&[&words[..], &["-o", &at(name)]].concat()).expect(0);
+        let text = std::fs::read_to_string(at(name)).unwrap();
+        assert!(text.starts_with(start) && text.lines().count() >= 5, "{name}: {text}");
+    }
+    let wrong = lehr(&[&words[..], &["-o", &at("rows.xlsx")]].concat()).expect(2);
+    assert!(wrong.err.contains("end the name in .json"), "{}", wrong.err);
+    lehr(&[&words[..], &["--plot", &at("rows.svg")]].concat()).expect(2);
+}
+
+#[test]
+fn a_horizon_may_be_tokens_or_compute_and_a_checkpoint_limits_the_ratio() {
+    let fit = at("small.json");
+    let recommend = |words: &[&str]| {
+        lehr(&[&["recommend", &fit, "--peak-lr", "2e-3", "--json", "--accept-caveats"][..], words].concat())
+    };
+    // The simulated runs have 131,072 tokens an update and 18.87M parameters.
+    let steps = |words: &[&str]| recommend(words).expect(0).json()["steps"].clone();
+    assert_eq!(steps(&["--tokens", "2621440000"]), 20_000);
+    assert_eq!(steps(&["--tokens", "2B", "--tokens-per-step", "100k"]), 20_000);
+    assert_eq!(steps(&["--compute", "1.2e18", "--params", "20M", "--tokens-per-step", "500k"]), 20_000);
+    assert!(recommend(&["--tokens", "20B", "--steps", "20k"]).expect(2).out.contains("cannot be used with"));
+    let late = recommend(&["--steps", "20k", "--from-step", "15k"]).expect(0).json();
+    assert!(number(&late["ratio"]) <= 0.25 && number(&late["start_step"]) >= 15_000.0, "{late}");
+    assert!(
+        recommend(&["--steps", "20k", "--from-step", "20k"])
+            .expect(2)
+            .out
+            .contains("leaves nothing to anneal")
+    );
+}
+
+#[test]
+fn several_trainers_get_a_file_each_with_what_loads_the_checkpoint() {
+    let (fit, folder) = (at("small.json"), at("exports"));
+    let words = ["recommend", &fit, "--peak-lr", "2e-3", "--steps", "20k", "--export", "megatron,hf,torch"];
+    let refused = lehr(&words).expect(2);
+    assert!(refused.err.contains("name a folder for them with --export-dir"), "{}", refused.err);
+    let answer = lehr(&[&words[..], &["--export-dir", &folder, "--from-step", "9k"]].concat()).expect(0);
+    let mut names: Vec<String> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["hf-hf_arguments.py", "megatron-megatron_flags.txt", "torch-schedule.py"]);
+    assert!(answer.err.contains("--ckpt-step 9000"), "{}", answer.err);
+    assert!(answer.err.contains("resume_from_checkpoint='OUTPUT/checkpoint-9000'"), "{}", answer.err);
+}
+
+#[test]
+fn inputs_that_have_changed_since_the_fit_are_said() {
+    let folder = at("changing");
+    std::fs::create_dir_all(&folder).unwrap();
+    for name in ["curves.csv", "manifest.csv"] {
+        let from = crate::support::root().join("fixtures/runs").join(name);
+        std::fs::copy(from, format!("{folder}/{name}")).unwrap();
+    }
+    let fit = at("changing.json");
+    lehr(&["fit", &folder, "--run", "*T10000*", "--starts", "2", "-o", &fit]).expect(0);
+    let words = ["recommend", &fit, "--peak-lr", "2e-3", "--steps", "15k"];
+    assert!(!lehr(&words).expect(0).err.contains("have changed"));
+    let manifest = format!("{folder}/manifest.csv");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    std::fs::write(&manifest, text + "\n").unwrap();
+    let said = lehr(&words).expect(0).err;
+    assert!(said.contains("1 of the 2 files of which the fit was made have changed since"), "{said}");
+    // A fit travels without its logs.
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(!lehr(&words).expect(0).err.contains("have changed"));
+}

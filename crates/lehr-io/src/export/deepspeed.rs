@@ -12,6 +12,7 @@ pub(super) const EXPORTER: Exporter = Exporter {
     remark: "",
     evidence: Evidence::Executed("the snippet of `torch`; `deepspeed.initialize` itself was not"),
     resume: "make_scheduler(optimizer, updates_done) continues there; load the optimizer's state first, do not load the trunk's scheduler state",
+    load: "engine.load_checkpoint('CHECKPOINTS', tag='global_step{step}', load_lr_scheduler_states=False)",
     log: Some(&CsvMonitor),
     write: Write::Any(|request| Ok(write(request))),
 };

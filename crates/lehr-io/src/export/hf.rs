@@ -15,6 +15,7 @@ pub(super) const EXPORTER: Exporter = Exporter {
     remark: "first update 0; a floor also lifts the warm-up",
     evidence: Evidence::Executed("transformers 5.23.0 `get_scheduler`"),
     resume: "resume_from_checkpoint restores the scheduler's counter only; the new arguments decide the rates",
+    load: "trainer.train(resume_from_checkpoint='OUTPUT/checkpoint-{step}')",
     log: Some(&TrainerState),
     write: Write::Phases(|plan| Ok(write(plan))),
 };

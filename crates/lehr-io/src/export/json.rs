@@ -11,6 +11,7 @@ pub(super) const EXPORTER: Exporter = Exporter {
     remark: "",
     evidence: Evidence::ReadBack,
     resume: "the row of that update and those after it are what is left to do",
+    load: "",
     log: None,
     write: Write::Any(|request| Ok(write(request))),
 };

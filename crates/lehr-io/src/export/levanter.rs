@@ -14,6 +14,7 @@ pub(super) const EXPORTER: Exporter = Exporter {
     remark: "first update 0",
     evidence: Evidence::Executed("levanter 1.2.dev1644 `OptimizerConfig.lr_scheduler`"),
     resume: "set trainer.initialize_from or the checkpoint path; the rate is a function of the step counter alone",
+    load: "trainer.load_checkpoint_path: CHECKPOINTS/step-{step}",
     log: None,
     write: Write::Phases(|plan| Ok(write(plan))),
 };

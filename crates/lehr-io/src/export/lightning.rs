@@ -11,6 +11,7 @@ pub(super) const EXPORTER: Exporter = Exporter {
     remark: "",
     evidence: Evidence::Executed("the snippet of `torch`; `lightning.Trainer` itself was not"),
     resume: "trainer.fit(..., ckpt_path=...) restores the counter and base_lrs, the checkpoint's peak rate: keep the trunk's peak; the new function decides the shape",
+    load: "trainer.fit(model, ckpt_path='CHECKPOINTS/step={step}.ckpt')",
     log: None,
     write: Write::Any(|request| Ok(write(request))),
 };

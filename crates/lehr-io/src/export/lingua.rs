@@ -14,6 +14,7 @@ pub(super) const EXPORTER: Exporter = Exporter {
     remark: "",
     evidence: Evidence::Documentation,
     resume: "keep dump_dir; the scheduler is rebuilt from these values and its counter restored",
+    load: "keep dump_dir, whose checkpoints/ ends with {step10}",
     log: None,
     write: Write::Phases(write),
 };

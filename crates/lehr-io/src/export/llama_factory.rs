@@ -14,6 +14,7 @@ pub(super) const EXPORTER: Exporter = Exporter {
     remark: "as `hf`",
     evidence: Evidence::Executed("transformers 5.23.0; llamafactory 0.9.5 `create_custom_scheduler`"),
     resume: "resume_from_checkpoint restores the scheduler's counter only; the new arguments decide the rates",
+    load: "resume_from_checkpoint: OUTPUT/checkpoint-{step}",
     log: Some(&TrainerState),
     write: Write::Phases(|plan| Ok(write(plan))),
 };

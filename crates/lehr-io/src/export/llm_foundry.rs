@@ -14,6 +14,7 @@ pub(super) const EXPORTER: Exporter = Exporter {
     remark: "first update 0",
     evidence: Evidence::Executed("llm-foundry 0.22.0, composer 0.32.1"),
     resume: "set load_path without load_weights_only; the timestamp is restored and decides the rate",
+    load: "load_path: CHECKPOINTS/ba{step}-rank{rank}.pt",
     log: None,
     write: Write::Phases(|plan| Ok(write(plan))),
 };

@@ -14,6 +14,7 @@ pub(super) const EXPORTER: Exporter = Exporter {
     remark: "first update 0",
     evidence: Evidence::Executed("maxtext 0.2.5 `create_learning_rate_schedule`"),
     resume: "set load_full_state_path or keep run_name; the rate is a function of the step counter alone",
+    load: "load_full_state_path=CHECKPOINTS/{step}/items",
     log: None,
     write: Write::Phases(|plan| Ok(write(plan))),
 };

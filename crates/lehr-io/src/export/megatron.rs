@@ -15,6 +15,7 @@ pub(super) const EXPORTER: Exporter = Exporter {
     remark: "",
     evidence: Evidence::Executed("megatron-core 0.16.1 `OptimizerParamScheduler`"),
     resume: "--override-opt-param-scheduler takes these arguments over the checkpoint's; the decay length is not stored in a checkpoint and is taken from here in any case",
+    load: "pretrain_gpt.py --load CHECKPOINTS --ckpt-step {step} with these flags",
     log: Some(&Stdout),
     write: Write::Phases(|plan| Ok(write(plan))),
 };

@@ -14,6 +14,7 @@ pub(super) const EXPORTER: Exporter = Exporter {
     remark: "",
     evidence: Evidence::Executed("megatron-bridge 0.3.1 `SchedulerConfig`, megatron-core 0.16.1"),
     resume: "override_opt_param_scheduler=True takes these values over the checkpoint's",
+    load: "checkpoint.load = 'CHECKPOINTS' and checkpoint.ckpt_step = {step}",
     log: Some(&Stdout),
     write: Write::Phases(|plan| Ok(write(plan))),
 };

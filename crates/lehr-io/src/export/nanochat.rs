@@ -14,6 +14,7 @@ pub(super) const EXPORTER: Exporter = Exporter {
     remark: "",
     evidence: Evidence::Documentation,
     resume: "its --resume-from-step sets the counter, and the flags alone decide the rates",
+    load: "base_train --resume-from-step={step} with these flags",
     log: None,
     write: Write::Phases(|plan| Ok(write(plan))),
 };

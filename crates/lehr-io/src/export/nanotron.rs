@@ -17,6 +17,7 @@ pub(super) const EXPORTER: Exporter = Exporter {
         "nanotron 0.4 `lr_scheduler_builder`; 1-sqrt from documentation, not executed",
     ),
     resume: "set checkpoints.resume_checkpoint_path; the scheduler is rebuilt from these values",
+    load: "checkpoints.resume_checkpoint_path: CHECKPOINTS/{step}",
     log: Some(&nanotron::Stdout),
     write: Write::Phases(|plan| Ok(write(plan))),
 };

@@ -14,6 +14,7 @@ pub(super) const EXPORTER: Exporter = Exporter {
     remark: "1-sqrt is cut at the floor",
     evidence: Evidence::Executed("nemo_toolkit 3.0.0 `WarmupHoldAnneal…`"),
     resume: "restore with resume_if_exists; the scheduler's counter is restored, the new values decide the rates",
+    load: "resume.resume_from_path = 'CHECKPOINTS/STEP={step}', resume.resume_if_exists = True",
     log: None,
     write: Write::Phases(|plan| Ok(write(plan))),
 };

@@ -13,6 +13,7 @@ pub(super) const EXPORTER: Exporter = Exporter {
     remark: "",
     evidence: Evidence::Executed("ai2-olmo-core 3.0.0 `WSD`, `ComposableScheduler`"),
     resume: "set load_path with trainer state; the scheduler itself stores nothing",
+    load: "TrainerConfig(load_path='CHECKPOINTS/step{step}', load_strategy='always')",
     log: None,
     write: Write::Any(write),
 };

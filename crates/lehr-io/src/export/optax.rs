@@ -13,6 +13,7 @@ pub(super) const EXPORTER: Exporter = Exporter {
     remark: "",
     evidence: Evidence::Executed("optax 0.2.8, jax 0.10.2 (single precision, 1e-7)"),
     resume: "the rate is a function of the optimizer state's count, which the checkpoint restores",
+    load: "restore the optimizer state of update {step} (its count is {step}) and go on",
     log: None,
     write: Write::Any(|request| Ok(write(request))),
 };

@@ -51,6 +51,8 @@ pub struct Exporter {
     pub evidence: Evidence,
     /// How it goes on from a checkpoint of the trunk.
     pub resume: &'static str,
+    /// What loads that checkpoint, `{step}` standing for its updates; empty for files of rates.
+    pub load: &'static str,
     /// The reader of the logs that it writes, where there is one; other trainers' logs are read as tables or from
     /// their tracker.
     pub log: Option<&'static dyn Importer>,

@@ -13,6 +13,7 @@ pub(super) const EXPORTER: Exporter = Exporter {
     remark: "",
     evidence: Evidence::Executed("torch 2.15.0 `LambdaLR`"),
     resume: "make_scheduler(optimizer, updates_done) continues there; load the optimizer's state first, do not load the trunk's scheduler state",
+    load: "checkpoint = torch.load(CHECKPOINT); optimizer.load_state_dict(checkpoint['optimizer']); scheduler = make_scheduler(optimizer, updates_done={step})",
     log: None,
     write: Write::Any(|request| Ok(write(request))),
 };

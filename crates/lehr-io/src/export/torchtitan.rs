@@ -15,6 +15,7 @@ pub(super) const EXPORTER: Exporter = Exporter {
     remark: "",
     evidence: Evidence::Executed("torchtitan 0.3.0 `LRSchedulersContainer.Config`"),
     resume: "the checkpoint holds the scheduler's counter only; the new values decide the rates",
+    load: "--checkpoint.enable --checkpoint.load_step {step}",
     log: Some(&torchtitan::Stdout),
     write: Write::Phases(|plan| Ok(write(plan))),
 };

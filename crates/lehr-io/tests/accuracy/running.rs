@@ -1,9 +1,10 @@
 //! The forecast of a running job, with and without the correction by what it shows, on runs that the fit did not see.
 
 use crate::support::{load, named};
-use lehr::fit::{FitOptions, fit};
+use lehr::fit::{Fit, FitOptions, fit, left_out};
 use lehr::forecast::Setting;
-use lehr::live::Live;
+use lehr::live::{Live, StartOptions, no_improvement};
+use lehr::measured::measured_optima;
 use lehr::{Curve, Steps};
 use std::collections::BTreeSet;
 
@@ -38,47 +39,25 @@ fn until(run: &Curve, share: f64) -> Option<Curve> {
     run.retain(|_, t, _| t as f64 <= share * last as f64)
 }
 
-fn judge(curves: &[Curve], out: &BTreeSet<&str>, run: &Curve, shares: &[f64]) -> Vec<Option<Judged>> {
-    let train: Vec<Curve> = curves.iter().filter(|c| !out.contains(c.meta().id.as_str())).cloned().collect();
-    let options = FitOptions { starts: 3, ..FitOptions::default() };
-    let fit = fit(named("noise-relaxation"), &train, &options).unwrap();
-    let job = whole(curves, run);
-    let (last, measured) = job.last();
-    let plan = job.schedule().truncate(Steps(last)).unwrap();
-    shares
-        .iter()
-        .map(|&share| {
-            let seen = until(&job, share)?;
-            let live = Live::new(&fit, &seen, &Setting::default()).ok()?;
-            let found = live.forecast(&plan, &[last]).unwrap();
-            let corrected = found.forecast.r#final;
-            Some(Judged {
-                law: (found.law.value / measured).ln(),
-                law_half: (found.law.upper / found.law.value).ln(),
-                corrected: (corrected.value / measured).ln(),
-                half: (corrected.upper / corrected.value).ln(),
-                share: found.carry.share,
-                loss: measured,
-            })
-        })
-        .collect()
-}
-
 fn row(name: &str, left_out: &str, share: f64, judged: &[Judged]) {
     let n = judged.len().max(1) as f64;
+    let mut sizes: Vec<f64> = judged.iter().map(|j| j.corrected.abs()).collect();
+    sizes.sort_by(f64::total_cmp);
+    let median = sizes.get(sizes.len() / 2).copied().unwrap_or_default();
     let mean = |value: &dyn Fn(&Judged) -> f64| judged.iter().map(value).sum::<f64>() / n;
     let rms = |value: &dyn Fn(&Judged) -> f64| mean(&|j| value(j).powi(2)).sqrt();
     let inside = |error: &dyn Fn(&Judged) -> f64, half: &dyn Fn(&Judged) -> f64| {
         judged.iter().filter(|j| error(j).abs() <= half(j)).count()
     };
     println!(
-        "| {name} | {left_out} | {:.0} % | {} | {:.1} / {:.1} | {:.1} / {:.1} | {:.2} | {} ({:.0} %) | {} ({:.0} %) | ±{:.2} / ±{:.2} % |",
+        "| {name} | {left_out} | {:.0} % | {} | {:.1} / {:.1} | {:.1} / {:.1} | {:.2} % | {:.2} | {} ({:.0} %) | {} ({:.0} %) | ±{:.2} / ±{:.2} % |",
         100.0 * share,
         judged.len(),
         1e3 * mean(&|j| j.law.abs() * j.loss),
         1e3 * mean(&|j| j.corrected.abs() * j.loss),
         1e3 * rms(&|j| j.law * j.loss),
         1e3 * rms(&|j| j.corrected * j.loss),
+        100.0 * median,
         mean(&|j| j.share),
         inside(&|j| j.law, &|j| j.law_half),
         100.0 * inside(&|j| j.law, &|j| j.law_half) as f64 / n,
@@ -89,22 +68,92 @@ fn row(name: &str, left_out: &str, share: f64, judged: &[Judged]) {
     );
 }
 
+/// A run held against the fit that did not see it: forecasts by share, and alarms over its course.
+struct Replay {
+    judged: Vec<Option<Judged>>,
+    /// Looks at which the band was left, of all looks.
+    band: usize,
+    rising: usize,
+    diverged: usize,
+    looks: usize,
+    updates: u64,
+    id: String,
+}
+
+/// Shares of a run at which it is forecast.
+const SHARES: [f64; 6] = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8];
+
+fn fitted(curves: &[Curve], out: &BTreeSet<&str>) -> Fit {
+    let train: Vec<Curve> = curves.iter().filter(|c| !out.contains(c.meta().id.as_str())).cloned().collect();
+    let options = FitOptions { starts: 3, ..FitOptions::default() };
+    fit(named("noise-relaxation"), &train, &options).unwrap()
+}
+
+fn replay(curves: &[Curve], out: &BTreeSet<&str>, run: &Curve) -> Replay {
+    let fit = fitted(curves, out);
+    let job = whole(curves, run);
+    let (last, _) = job.last();
+    let mut replay = Replay {
+        judged: SHARES.iter().map(|&share| judge(&fit, &job, share)).collect(),
+        band: 0,
+        rising: 0,
+        diverged: 0,
+        looks: 0,
+        updates: last,
+        id: run.meta().id.clone(),
+    };
+    // A look at every twentieth, as a watch would.
+    for twentieth in 2..=20 {
+        let Some(seen) = until(&job, f64::from(twentieth) / 20.0) else { continue };
+        let Ok(live) = Live::new(&fit, &seen, &Setting::default()) else { continue };
+        replay.looks += 1;
+        replay.band += usize::from(live.band(last).is_some_and(|band| band.left));
+        replay.rising += usize::from(no_improvement(&seen).is_some());
+        replay.diverged += usize::from(!left_out(&[seen.clone()], &FitOptions::default()).is_empty());
+    }
+    replay
+}
+
+fn judge(fit: &Fit, job: &Curve, share: f64) -> Option<Judged> {
+    let (last, measured) = job.last();
+    let plan = job.schedule().truncate(Steps(last)).unwrap();
+    let seen = until(job, share)?;
+    let live = Live::new(fit, &seen, &Setting::default()).ok()?;
+    let found = live.forecast(&plan, &[last]).unwrap();
+    let corrected = found.forecast.r#final;
+    Some(Judged {
+        law: (found.law.value / measured).ln(),
+        law_half: (found.law.upper / found.law.value).ln(),
+        corrected: (corrected.value / measured).ln(),
+        half: (corrected.upper / corrected.value).ln(),
+        share: found.carry.share,
+        loss: measured,
+    })
+}
+
 #[test]
 #[ignore = "minutes; reads public curves"]
-fn the_correction_by_a_running_job() {
-    let shares = [0.4, 0.6, 0.8];
+fn replays_of_running_jobs() {
     println!(
-        "| curves | left out | done | runs | mean error, law / corrected, mnat | rms, mnat | carried | inside, law | inside, corrected | half-width |\n|---|---|---|---|---|---|---|---|---|---|"
+        "| curves | left out | done | runs | mean error, law / corrected, mnat | rms, mnat | median, corrected | carried | inside, law | inside, corrected | half-width |\n|---|---|---|---|---|---|---|---|---|---|---|"
     );
-    let mut all: Vec<Vec<Judged>> = vec![Vec::new(); shares.len()];
+    let mut all: Vec<Vec<Judged>> = vec![Vec::new(); SHARES.len()];
+    let mut replays = Vec::new();
     for name in
-        ["multi-power-law/25M", "multi-power-law/100M", "slimpajama-124m", "slimpajama-sizes", "olmo-ladder"]
+        ["multi-power-law/25M", "multi-power-law/100M", "slimpajama-sizes", "olmo-ladder", "slimpajama-124m"]
     {
         let Some(curves) = load(name) else { continue };
         let branched = curves.iter().any(|curve| curve.meta().branch.is_some());
         for by_rate in if branched { vec![false, true] } else { vec![false] } {
-            let judged: Vec<Vec<Option<Judged>>> = curves
+            // Of the largest set every second run, and every fifth where a whole rate is left out.
+            let stride = match (branched, by_rate) {
+                (false, _) => 1,
+                (true, false) => 2,
+                (true, true) => 5,
+            };
+            let found: Vec<Replay> = curves
                 .iter()
+                .step_by(stride)
                 .map(|run| {
                     let meta = run.meta();
                     let out: BTreeSet<&str> = curves
@@ -117,18 +166,107 @@ fn the_correction_by_a_running_job() {
                         })
                         .map(|other| other.meta().id.as_str())
                         .collect();
-                    judge(&curves, &out, run, &shares)
+                    replay(&curves, &out, run)
                 })
                 .collect();
-            let left_out = if by_rate { "its peak rate" } else { "the run and its trunk" };
-            for (i, share) in shares.iter().enumerate() {
-                let found: Vec<Judged> = judged.iter().filter_map(|run| run[i]).collect();
-                row(name, left_out, *share, &found);
-                all[i].extend(found);
+            let left_out = if by_rate { "its peak rate" } else { "run and trunk" };
+            for (i, share) in SHARES.iter().enumerate() {
+                let judged: Vec<Judged> = found.iter().filter_map(|run| run.judged[i]).collect();
+                row(name, left_out, *share, &judged);
+                if !by_rate {
+                    all[i].extend(judged);
+                }
+            }
+            alarms(name, left_out, &found);
+            if !by_rate {
+                replays.extend(found);
             }
         }
     }
-    for (share, judged) in shares.iter().zip(&all) {
-        row("**all**", "", *share, judged);
+    for (share, judged) in SHARES.iter().zip(&all) {
+        row("**all**", "run and trunk", *share, judged);
+    }
+    alarms("**all**", "run and trunk", &replays);
+}
+
+/// How many clean runs were called sick, once or more.
+fn alarms(name: &str, left_out: &str, replays: &[Replay]) {
+    let runs = |of: &dyn Fn(&Replay) -> usize| replays.iter().filter(|r| of(r) > 0).count();
+    let names = |of: &dyn Fn(&Replay) -> usize| -> Vec<&str> {
+        replays.iter().filter(|r| of(r) > 0).map(|r| r.id.as_str()).collect()
+    };
+    let updates: u64 = replays.iter().map(|r| r.updates).sum();
+    println!(
+        "ALARMS | {name} | {left_out} | {} runs | {} looks | {updates} updates | leaves-band in {} | no-improvement in {} | diverged in {} | {:?} {:?} {:?}",
+        replays.len(),
+        replays.iter().map(|r| r.looks).sum::<usize>(),
+        runs(&|r| r.band),
+        runs(&|r| r.rising),
+        runs(&|r| r.diverged),
+        names(&|r| r.band),
+        names(&|r| r.rising),
+        names(&|r| r.diverged),
+    );
+}
+
+/// The regret of starting when told, measured on runs that differ in their ratio alone.
+#[test]
+#[ignore = "minutes; reads public curves"]
+fn the_regret_of_the_start_that_a_running_job_is_told() {
+    let Some(curves) = load("slimpajama-124m") else { return };
+    println!(
+        "| peak rate | horizon | done | told to start | best start measured | regret, mnat | regret of now, mnat |\n|---|---|---|---|---|---|---|"
+    );
+    let mut regrets = [Vec::new(), Vec::new(), Vec::new()];
+    for cell in measured_optima(&curves) {
+        let of_cell = |c: &Curve| {
+            (c.schedule().peak_lr() / cell.peak_lr - 1.0).abs() < 1e-3 && c.schedule().total().0 == cell.total
+        };
+        let trunk = curves
+            .iter()
+            .filter(|c| {
+                c.meta().branch.is_none() && (c.schedule().peak_lr() / cell.peak_lr - 1.0).abs() < 1e-3
+            })
+            .find(|c| c.schedule().lr(c.last().0) >= 0.98 * cell.peak_lr);
+        let Some(trunk) = trunk else { continue };
+        let out: BTreeSet<&str> = curves
+            .iter()
+            .filter(|c| of_cell(c) || c.meta().id == trunk.meta().id)
+            .map(|c| c.meta().id.as_str())
+            .collect();
+        let fit = fitted(&curves, &out);
+        for (i, share) in [0.3, 0.5, 0.7].into_iter().enumerate() {
+            let at = share * cell.total as f64;
+            let Some(seen) = trunk.retain(|_, t, _| t as f64 <= at) else { continue };
+            let live = Live::new(&fit, &seen, &Setting::default()).unwrap();
+            let starts = live.starts(cell.total, &StartOptions::default()).unwrap();
+            // Only what is left can be chosen; only ratios between those measured can be judged.
+            let (first, last) = (cell.points[0].0, cell.points[cell.points.len() - 1].0);
+            let most = (1.0 - seen.last().0 as f64 / cell.total as f64).min(last);
+            let best = cell.ratio.min(most);
+            let judged = |ratio: f64| cell.regret(ratio.clamp(first, most)) - cell.regret(best);
+            let (regret, now) = (judged(starts.ratio), judged(most));
+            println!(
+                "| {:e} | {} | {:.0} % | {} | {:.0} | {:.1} | {:.1} |",
+                cell.peak_lr,
+                cell.total,
+                100.0 * share,
+                starts.start,
+                cell.total as f64 * (1.0 - best),
+                1e3 * regret,
+                1e3 * now
+            );
+            regrets[i].push(regret);
+        }
+    }
+    for (share, regrets) in ["30 %", "50 %", "70 %"].iter().zip(&regrets) {
+        let mean = regrets.iter().sum::<f64>() / regrets.len().max(1) as f64;
+        let most = regrets.iter().copied().fold(0.0, f64::max);
+        println!(
+            "done {share}: {} cells, regret {:.1} mnat on average, {:.1} at most",
+            regrets.len(),
+            1e3 * mean,
+            1e3 * most
+        );
     }
 }

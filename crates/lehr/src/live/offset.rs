@@ -28,12 +28,10 @@ pub struct Offset {
 /// # Formula
 /// ```text
 /// k = Σ oᵢ·eᵢ / ((n + 1)·(V + s²)),   V = Σ oᵢ²/n,   0 ≤ k ≤ 1
-/// outside the data: k → k·w² / (k·w² + 1 − k)
 /// ρ = q(|eᵢ − k₋ᵢ·oᵢ|) / q(|eᵢ|) ≤ 1
 /// ```
 /// oᵢ, eᵢ: offset in the window that ends at f, and error at the end, of left-out run i (ln L − ln L̂ under the refit that
-/// did not see it); n runs, to which one whose offset does not last is added; s: standard error of the job's own offset; w ≥ 1: by how
-/// much an interval is wider outside the data; q: conformal quantile; k₋ᵢ: k without the runs that share noise with i.
+/// did not see it); n runs, to which one whose offset does not last is added; s: standard error of the job's own offset; q: conformal quantile; k₋ᵢ: k without the runs that share noise with i.
 /// Where the plan anneals and five left-out runs did, these alone count.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Carry {
@@ -83,7 +81,7 @@ fn offset_at(parts: &[Option<f64>], fraction: f64) -> Option<f64> {
 }
 
 /// One point of a job beside its law: update, measured loss, loss by the law.
-pub(super) type Pair = (u64, f64, f64);
+pub type Pair = (u64, f64, f64);
 
 /// The job's offset over its window, and the points of the window.
 pub(super) fn of_job(fit: &Fit, along: &[Pair], last: u64) -> (Offset, Vec<Pair>) {
@@ -112,7 +110,7 @@ pub(super) fn of_job(fit: &Fit, along: &[Pair], last: u64) -> (Offset, Vec<Pair>
 }
 
 /// See [`Carry`].
-pub(super) fn carry(fit: &Fit, fraction: f64, anneals: bool, sd: f64, outside: f64) -> Carry {
+pub(super) fn carry(fit: &Fit, fraction: f64, anneals: bool, sd: f64) -> Carry {
     let none = Carry { fraction, ..Carry::default() };
     // In-sample residuals say nothing about what lasts in an unseen run.
     if fit.uncertainty.method == Method::BlockBootstrap {
@@ -150,11 +148,9 @@ pub(super) fn carry(fit: &Fit, fraction: f64, anneals: bool, sd: f64, outside: f
     let errors: Vec<f64> = seen.iter().map(|(.., e)| *e).collect();
     let left: Vec<f64> = seen.iter().map(|(group, o, e)| e - share_of(Some(group), 0.0) * o).collect();
     let (before, after) = (conformal(&errors, fit.options.level), conformal(&left, fit.options.level));
-    let k = share_of(None, sd);
-    let wide = k * outside.max(1.0).powi(2);
     Carry {
         fraction,
-        share: if k > 0.0 { wide / (wide + 1.0 - k) } else { 0.0 },
+        share: share_of(None, sd),
         left: if before > 0.0 { (after / before).min(1.0) } else { 1.0 },
         runs: seen.len(),
     }

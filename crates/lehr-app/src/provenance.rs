@@ -1,0 +1,94 @@
+//! Of which files a fit was made, and whether they have changed since.
+
+use crate::desk::Desk;
+use crate::failure::Failure;
+use crate::files::Files;
+use crate::reading::Reading;
+use lehr::Caveat;
+use lehr::fit::{Fit, Input};
+use lehr_io::Source;
+use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
+use std::io::Read;
+use std::path::Path;
+
+/// Bytes read at a time.
+const CHUNK: usize = 1 << 16;
+/// Names that a message holds.
+const SHOWN: usize = 3;
+
+fn sha256(source: &Source) -> std::io::Result<(u64, String)> {
+    let mut reader = source.open()?;
+    let mut hash = Sha256::new();
+    let mut chunk = vec![0; CHUNK];
+    let mut bytes = 0;
+    loop {
+        let read = reader.read(&mut chunk)?;
+        if read == 0 {
+            break;
+        }
+        bytes += read as u64;
+        hash.update(&chunk[..read]);
+    }
+    let mut text = String::with_capacity(64);
+    for byte in hash.finalize() {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    Ok((bytes, text))
+}
+
+impl Desk {
+    /// Names, lengths and hashes of the files that a reading reads, in its order.
+    ///
+    /// # Errors
+    /// [`Failure`] for a file that cannot be read.
+    pub fn inputs(&self, reading: &Reading) -> Result<Vec<Input>, Failure> {
+        let mut sources = self.files().sources(&reading.paths)?;
+        if let Some(manifest) = &reading.manifest {
+            sources.push(self.files().source(manifest)?);
+        }
+        sources
+            .iter()
+            .map(|source| {
+                self.check_cancelled()?;
+                let (bytes, sha256) = sha256(source).map_err(Failure::at(Path::new(source.name())))?;
+                Ok(Input { path: source.name().to_owned(), bytes, sha256 })
+            })
+            .collect()
+    }
+
+    /// A caveat where files of which a fit was made are there and are others by now.
+    ///
+    /// Files that are not there are no news: a fit travels without its logs.
+    #[must_use]
+    pub fn changed_inputs(&self, fit: &Fit) -> Option<Caveat> {
+        let made = fit.made.as_ref()?;
+        let changed: Vec<&str> = made
+            .inputs
+            .iter()
+            .filter(|input| {
+                let path = Path::new(&input.path);
+                if matches!(self.files(), Files::Disk) && !path.is_file() {
+                    return false;
+                }
+                let Ok(source) = self.files().source(path) else { return false };
+                source.len() != input.bytes || sha256(&source).is_ok_and(|(_, hash)| hash != input.sha256)
+            })
+            .map(|input| input.path.as_str())
+            .collect();
+        let names = changed.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+        let more = if changed.len() > SHOWN { ", …" } else { "" };
+        (!changed.is_empty()).then(|| {
+            Caveat::note(
+                "inputs-changed",
+                format!(
+                    "{} of the {} files of which the fit was made have changed since {}: {names}{more}; fit again to use what is new",
+                    changed.len(),
+                    made.inputs.len(),
+                    made.date
+                ),
+            )
+        })
+    }
+}

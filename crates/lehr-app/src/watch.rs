@@ -1,0 +1,487 @@
+//! Running jobs, watched: what each will reach, when to anneal it, and what has gone wrong.
+
+use crate::answer::{Answer, add_caveats};
+use crate::desk::Desk;
+use crate::documents::Document;
+use crate::failure::Failure;
+use crate::follow::Follower;
+use crate::reading::Reading;
+use lehr::fit::{Fit, FitOptions, Unsound, left_out};
+use lehr::forecast::{Estimate, Setting};
+use lehr::live::{BandTest, Ending, Live, LiveError, NoImprovement, Standing, StartOptions, no_improvement};
+use lehr::{Caveat, Curve, Law};
+use lehr_io::{LoadedRun, Note, ReadError};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Points a run that are held.
+const HELD: usize = 2_000;
+/// Growth of the points after which jobs that were fitted themselves are fitted again.
+const GROWN: f64 = 1.1;
+/// Rate at the end, as a share of the peak, at which a job counts as finished.
+const ENDED: f64 = 0.02;
+/// Share of the updates done that annealing now takes, where no length is given.
+const NOW: f64 = 0.2;
+
+/// What to watch, and how.
+#[derive(Debug, Clone)]
+pub struct WatchRequest {
+    /// The logs.
+    pub reading: Reading,
+    /// A fit of smaller or earlier runs; `None`: the runs watched are fitted themselves.
+    pub fit: Option<Fit>,
+    /// The law to fit without one.
+    pub law: &'static dyn Law,
+    /// How to fit it.
+    pub options: FitOptions,
+    /// Horizon of every job; `None`: as its log says.
+    pub total: Option<u64>,
+    /// Updates of an annealing that begins now.
+    pub anneal_steps: Option<u64>,
+    /// What the jobs are, where their logs do not say.
+    pub setting: Setting,
+    /// How a start is searched.
+    pub start: StartOptions,
+}
+
+/// What can happen to a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum EventKind {
+    /// The loss rose for good.
+    Diverged,
+    /// The loss left the band of the law.
+    LeavesBand,
+    /// The loss does not fall any more.
+    NoImprovement,
+    /// A loss stands far above its neighbours.
+    Spike,
+    /// The best start of the annealing has come.
+    AnnealNow,
+    /// The horizon is reached.
+    Finished,
+}
+
+impl EventKind {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Diverged, Self::LeavesBand, Self::NoImprovement, Self::Spike, Self::AnnealNow, Self::Finished];
+
+    /// Its name: `leaves-band`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Diverged => "diverged",
+            Self::LeavesBand => "leaves-band",
+            Self::NoImprovement => "no-improvement",
+            Self::Spike => "spike",
+            Self::AnnealNow => "anneal-now",
+            Self::Finished => "finished",
+        }
+    }
+}
+
+impl std::str::FromStr for EventKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| {
+            format!("'{text}' is no event; expected one of {}", Self::ALL.map(Self::name).join(", "))
+        })
+    }
+}
+
+/// Something that happened to a job.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct WatchEvent {
+    /// Name of the job.
+    pub job: String,
+    /// What.
+    pub event: EventKind,
+    /// The job's last update.
+    pub update: u64,
+    /// In words.
+    pub message: String,
+}
+
+/// Where a job stands.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct JobStatus {
+    /// Name.
+    pub id: String,
+    /// Last measured update.
+    pub update: u64,
+    /// Its loss, nats per token.
+    pub loss: f64,
+    /// Horizon, where it is known.
+    pub steps: Option<u64>,
+    /// Whether the horizon is reached.
+    pub finished: bool,
+    /// Where it stands against the law.
+    pub standing: Option<Standing>,
+    /// Loss at the horizon: under the plan of its log, or with the best start.
+    pub forecast: Option<Estimate>,
+    /// The best start of the annealing, where it has not begun.
+    pub start: Option<u64>,
+    /// Loss at the horizon if the annealing begins now, above that with the best start, nats per token.
+    pub cost_of_now: Option<f64>,
+    /// Annealing from now on.
+    pub anneal_now: Option<Ending>,
+    /// The test against the band of the law.
+    pub band: Option<BandTest>,
+    /// The update after which the loss rose for good.
+    pub diverged: Option<u64>,
+    /// Whether the loss rises.
+    pub no_improvement: Option<NoImprovement>,
+    /// Updates of spikes.
+    pub spikes: Vec<u64>,
+    /// Why there is no forecast.
+    pub problem: Option<String>,
+}
+
+/// What a look at the jobs shows.
+#[derive(Debug, Clone, Serialize)]
+pub struct WatchAnswer {
+    /// The law.
+    pub law: String,
+    /// Runs of the fit; 0: there is none.
+    pub runs: usize,
+    /// Whether the fit was given, rather than made of the runs watched.
+    pub given: bool,
+    /// The jobs, in the order of their names.
+    pub jobs: Vec<JobStatus>,
+    /// What is new since the look before.
+    pub events: Vec<WatchEvent>,
+    /// What to beware of.
+    pub caveats: Vec<Caveat>,
+}
+
+impl Document for WatchAnswer {
+    const SCHEMA: &'static str = "lehr.watch/1";
+}
+
+/// A forecast as it is kept, to be judged when the job has ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SavedForecast {
+    /// When it was made, as the face's clock says.
+    pub time: String,
+    /// Name of the job.
+    pub job: String,
+    /// The job's last update then.
+    pub update: u64,
+    /// The update forecast.
+    pub steps: u64,
+    /// Forecast loss, nats per token.
+    pub loss: f64,
+    /// Lower end of the interval.
+    pub lower: f64,
+    /// Upper end of the interval.
+    pub upper: f64,
+    /// Level of the interval.
+    pub level: f64,
+    /// The law.
+    pub law: String,
+}
+
+/// Watches jobs: keeps where it stands with their logs, and what it has said of them.
+#[derive(Debug)]
+pub struct Watch {
+    request: WatchRequest,
+    follower: Follower,
+    own: Option<(usize, Fit)>,
+    said: BTreeMap<String, BTreeSet<EventKind>>,
+}
+
+/// One job as it was read.
+struct Job {
+    curve: Curve,
+    run: LoadedRun,
+}
+
+impl Watch {
+    /// Nothing was looked at yet.
+    #[must_use]
+    pub fn new(request: WatchRequest) -> Self {
+        Self { request, follower: Follower::default(), own: None, said: BTreeMap::new() }
+    }
+
+    /// Whether the logs have changed since the last poll. Reads what is new of texts, and nothing else.
+    ///
+    /// # Errors
+    /// [`Failure`] for a path that is not there.
+    pub fn poll(&mut self, desk: &Desk) -> Result<bool, Failure> {
+        self.follower.poll(desk.files(), &self.request.reading.paths)
+    }
+
+    /// Bytes of logs read so far.
+    #[must_use]
+    pub fn bytes_read(&self) -> u64 {
+        self.follower.bytes_read()
+    }
+
+    /// Looks at the jobs as they were polled last.
+    ///
+    /// # Errors
+    /// [`Failure`] for logs that cannot be read. A job without a forecast is no failure: it says why.
+    pub fn look(&mut self, desk: &Desk) -> Result<Answer<WatchAnswer>, Failure> {
+        let (jobs, notes, mut caveats) = self.read(desk)?;
+        let given = self.request.fit.is_some();
+        let problem = if given { None } else { self.refit(desk, &jobs)? };
+        let fit = self.request.fit.as_ref().or(self.own.as_ref().map(|(_, fit)| fit));
+        let mut statuses = Vec::with_capacity(jobs.len());
+        for job in &jobs {
+            desk.check_cancelled()?;
+            statuses.push(desk.work("forecasting", || {
+                let (status, more) = status(&self.request, fit, job, problem.as_deref());
+                Ok((status, more))
+            })?);
+        }
+        let mut events = Vec::new();
+        let mut found = Vec::new();
+        for (status, more) in statuses {
+            add_caveats(&mut caveats, more);
+            let now: BTreeMap<EventKind, String> = happened(&status).into_iter().collect();
+            let said = self.said.entry(status.id.clone()).or_default();
+            for (kind, message) in &now {
+                if said.insert(*kind) {
+                    let (job, update) = (status.id.clone(), status.update);
+                    events.push(WatchEvent { job, event: *kind, update, message: message.clone() });
+                }
+            }
+            // What is over may be said again when it comes back.
+            said.retain(|kind| now.contains_key(kind));
+            found.push(status);
+        }
+        let value = WatchAnswer {
+            law: fit.map_or_else(|| self.request.law.name().to_owned(), |fit| fit.law.clone()),
+            runs: fit.map_or(0, |fit| fit.runs.len()),
+            given,
+            jobs: found,
+            events,
+            caveats: caveats.clone(),
+        };
+        Ok(Answer { value, caveats, notes })
+    }
+
+    fn read(&self, desk: &Desk) -> Result<(Vec<Job>, Vec<Note>, Vec<Caveat>), Failure> {
+        let reading = &self.request.reading;
+        let sources = self.follower.sources(desk.files(), &reading.paths)?;
+        let manifest = reading.manifest.as_deref().map(|path| desk.files().source(path)).transpose()?;
+        let mut options = reading.options.clone();
+        options.manifest = manifest.or(options.manifest);
+        let (mut jobs, mut notes, mut caveats) = (Vec::new(), Vec::new(), Vec::new());
+        let summary = lehr_io::for_each_run(&sources, &options, &mut |_| {}, &mut |run: LoadedRun| {
+            add_caveats(&mut caveats, run.caveats.iter().cloned());
+            notes.extend(run.notes.iter().cloned());
+            let curve = lehr::fit::dataset::condense(run.curve.clone(), HELD);
+            jobs.push(Job { curve, run });
+            Ok::<(), ReadError>(())
+        })?;
+        notes.extend(summary.notes);
+        jobs.sort_by(|a, b| a.curve.meta().id.cmp(&b.curve.meta().id));
+        Ok((jobs, notes, caveats))
+    }
+
+    /// Fits the runs watched, where they have grown enough; why not, where that is not possible.
+    fn refit(&mut self, desk: &Desk, jobs: &[Job]) -> Result<Option<String>, Failure> {
+        let points: usize = jobs.iter().map(|job| job.run.curve.step().len()).sum();
+        if let Some((before, _)) = &self.own
+            && (points as f64) < GROWN * *before as f64
+        {
+            return Ok(None);
+        }
+        let curves: Vec<Curve> = jobs
+            .iter()
+            .map(|job| job.curve.clone())
+            .filter(|curve| lehr::fit::dataset::without_points(curve, &self.request.options).is_none())
+            .collect();
+        let (law, options) = (self.request.law, &self.request.options);
+        let found = desk.work("fitting", || Ok(lehr::fit::fit(law, &curves, options)))?;
+        match found {
+            Ok(fit) => {
+                self.own = Some((points, fit));
+                Ok(None)
+            }
+            Err(error) => Ok(self.own.is_none().then(|| error.to_string())),
+        }
+    }
+}
+
+/// Whether the rate has fallen to next to nothing: the plan of the job has come to its end.
+fn ended(curve: &Curve) -> bool {
+    let schedule = curve.schedule();
+    let (last, _) = curve.last();
+    last >= schedule.total().0 && schedule.lr(last) <= ENDED * schedule.peak_lr()
+}
+
+/// A job without anything that needs a fit.
+fn bare(job: &Job, total: Option<u64>) -> JobStatus {
+    let curve = &job.run.curve;
+    let (update, loss) = curve.last();
+    let options = FitOptions::default();
+    let diverged = left_out(std::slice::from_ref(&job.curve), &options)
+        .iter()
+        .any(|run| run.reason == Unsound::Diverged)
+        .then_some(update);
+    JobStatus {
+        id: curve.meta().id.clone(),
+        update,
+        loss,
+        steps: total,
+        finished: total.is_some_and(|total| update >= total) || ended(curve),
+        standing: None,
+        forecast: None,
+        start: None,
+        cost_of_now: None,
+        anneal_now: None,
+        band: None,
+        diverged: job.run.health.diverged.or(diverged),
+        no_improvement: no_improvement(curve),
+        spikes: job.run.health.spikes.clone(),
+        problem: None,
+    }
+}
+
+fn status(
+    request: &WatchRequest,
+    fit: Option<&Fit>,
+    job: &Job,
+    problem: Option<&str>,
+) -> (JobStatus, Vec<Caveat>) {
+    let planned = job.curve.schedule().total().0;
+    let (last, _) = job.curve.last();
+    let total = request.total.or((planned > last).then_some(planned));
+    let mut status = bare(job, total);
+    let Some(fit) = fit else {
+        status.problem = problem.map(str::to_owned);
+        return (status, Vec::new());
+    };
+    let mut caveats = Vec::new();
+    if let Err(error) = judge(request, fit, job, total, &mut status, &mut caveats) {
+        status.problem = Some(error.to_string());
+    }
+    (status, caveats)
+}
+
+/// Adds what a fit says.
+fn judge(
+    request: &WatchRequest,
+    fit: &Fit,
+    job: &Job,
+    total: Option<u64>,
+    status: &mut JobStatus,
+    caveats: &mut Vec<Caveat>,
+) -> Result<(), LiveError> {
+    let live = Live::new(fit, &job.curve, &request.setting)?;
+    let (last, start) = (status.update, &request.start);
+    status.standing = Some(live.standing().clone());
+    status.band = live.band(total.unwrap_or(last).max(last));
+    if status.finished {
+        return Ok(());
+    }
+    // What anneals already goes on as its log plans.
+    if live.standing().annealing {
+        return Ok(());
+    }
+    let length = request.anneal_steps.unwrap_or((NOW * last as f64).round() as u64).max(1);
+    if let Some(total) = total {
+        let planned = job.curve.schedule();
+        if planned.total().0 == total && request.total.is_none() {
+            let found = live.forecast(planned, &[total])?;
+            status.forecast = Some(found.forecast.r#final);
+            caveats.extend(found.forecast.caveats);
+        } else {
+            let starts = live.starts(total, start)?;
+            let plan = live.continued(total, starts.anneal, start.shape, start.final_lr)?;
+            caveats.extend(live.caveats_until(&plan)?);
+            status.forecast = Some(starts.loss);
+            status.start = Some(starts.start);
+            status.cost_of_now = Some(starts.cost_of_now);
+        }
+    }
+    let end = last.saturating_add(length);
+    let plan = live.continued(end, length, start.shape, start.final_lr)?;
+    let loss = live.forecast(&plan, &[end])?.forecast.r#final;
+    status.anneal_now = Some(Ending { start: last, end, loss });
+    Ok(())
+}
+
+/// What has happened to a job, in words.
+fn happened(status: &JobStatus) -> Vec<(EventKind, String)> {
+    let mut out = Vec::new();
+    if let Some(update) = status.diverged {
+        out.push((EventKind::Diverged, format!("the loss rose for good after update {update}")));
+    }
+    if let Some(band) = status.band.filter(|band| band.left) {
+        out.push((
+            EventKind::LeavesBand,
+            format!(
+                "{:.2} % off the law up to update {}, beyond the {:.2} % that a clean run keeps to",
+                100.0 * band.largest,
+                band.at,
+                100.0 * band.limit
+            ),
+        ));
+    }
+    if let Some(found) = &status.no_improvement {
+        out.push((
+            EventKind::NoImprovement,
+            format!("mean loss {:.4} since update {}, {:.4} before", found.after, found.since, found.before),
+        ));
+    }
+    if let Some(update) = status.spikes.last() {
+        out.push((EventKind::Spike, format!("a spike at update {update}")));
+    }
+    if status.start.is_some_and(|start| start <= status.update) && !status.finished {
+        out.push((EventKind::AnnealNow, "the best start of the annealing has come".to_owned()));
+    }
+    if status.finished {
+        out.push((EventKind::Finished, format!("update {} is reached", status.update)));
+    }
+    out
+}
+
+impl WatchAnswer {
+    /// The forecasts of this look, to be kept.
+    #[must_use]
+    pub fn saved(&self, time: &str, level: f64) -> Vec<SavedForecast> {
+        self.jobs
+            .iter()
+            .filter_map(|job| {
+                let (forecast, steps) = (job.forecast?, job.steps?);
+                Some(SavedForecast {
+                    time: time.to_owned(),
+                    job: job.id.clone(),
+                    update: job.update,
+                    steps,
+                    loss: forecast.value,
+                    lower: forecast.lower,
+                    upper: forecast.upper,
+                    level,
+                    law: self.law.clone(),
+                })
+            })
+            .collect()
+    }
+}
+
+impl SavedForecast {
+    /// As a line of the file that keeps forecasts.
+    ///
+    /// # Errors
+    /// [`Failure`] for a number that JSON cannot hold.
+    pub fn line(&self) -> Result<String, Failure> {
+        Ok(serde_json::to_string(self)? + "\n")
+    }
+}
+
+impl WatchEvent {
+    /// As one line of JSON, for whoever is told.
+    ///
+    /// # Errors
+    /// [`Failure`] for a text that JSON cannot hold.
+    pub fn json(&self) -> Result<String, Failure> {
+        Ok(serde_json::to_string(self)?)
+    }
+}
