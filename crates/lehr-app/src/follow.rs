@@ -12,7 +12,7 @@
 use crate::failure::Failure;
 use crate::files::Files;
 use lehr_io::Source;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::{File, Metadata};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -57,7 +57,7 @@ struct Lines {
     /// Blocks whose hash is no multiple of it are dropped.
     stride: u64,
     kept: BTreeMap<u64, Box<[u8]>>,
-    last: BTreeMap<u64, Box<[u8]>>,
+    last: VecDeque<(u64, Vec<u8>)>,
 }
 
 impl Lines {
@@ -69,10 +69,12 @@ impl Lines {
     fn push(&mut self, line: &[u8]) {
         let number = self.seen;
         self.seen += 1;
-        self.last.insert(number, line.into());
-        if self.last.len() > LAST {
-            self.last.pop_first();
-        }
+        // The oldest line lends its memory to the newest.
+        let mut room =
+            if self.last.len() < LAST { Vec::new() } else { self.last.pop_front().unwrap_or_default().1 };
+        room.clear();
+        room.extend_from_slice(line);
+        self.last.push_back((number, room));
         if self.holds(number) {
             self.bytes += line.len();
             self.kept.insert(number, line.into());

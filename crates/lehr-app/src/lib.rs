@@ -38,8 +38,8 @@ pub mod pictures;
 pub mod provenance;
 pub mod reading;
 pub mod recommend;
-pub mod report;
 pub mod recommend_rows;
+pub mod report;
 #[cfg(feature = "train")]
 pub mod reproduce;
 pub mod running;

@@ -257,7 +257,7 @@ impl<'a> Live<'a> {
     #[must_use]
     pub fn carry(&self, t: u64, anneals: bool) -> Carry {
         let fraction = (self.standing.update as f64 / t.max(1) as f64).min(1.0);
-        offset::carry(self.fit, fraction, anneals, self.standing.offset.sd)
+        offset::carry(self.fit, fraction, anneals, self.standing.offset.sd, self.outside)
     }
 
     /// Forecasts the job under `schedule` (which agrees with what the job did up to u), corrected by its offset.

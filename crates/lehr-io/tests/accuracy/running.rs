@@ -109,7 +109,8 @@ fn replay(curves: &[Curve], out: &BTreeSet<&str>, run: &Curve) -> Replay {
         replay.looks += 1;
         replay.band += usize::from(live.band(last).is_some_and(|band| band.left));
         replay.rising += usize::from(no_improvement(&seen).is_some());
-        replay.diverged += usize::from(!left_out(&[seen.clone()], &FitOptions::default()).is_empty());
+        replay.diverged +=
+            usize::from(!left_out(std::slice::from_ref(&seen), &FitOptions::default()).is_empty());
     }
     replay
 }

@@ -11,6 +11,8 @@ pub const PARTS: usize = 20;
 const WINDOW: f64 = 0.3;
 /// Fewest annealed runs before they alone say what lasts to the end of an annealed run.
 const FEWEST_ANNEALED: usize = 5;
+/// Factor of the interval from which a job lies outside the runs fitted.
+const OUTSIDE: f64 = 1.02;
 /// Blocks of the window whose means give the offset's standard error.
 const BLOCKS: usize = 4;
 
@@ -29,9 +31,11 @@ pub struct Offset {
 /// ```text
 /// k = Σ oᵢ·eᵢ / ((n + 1)·(V + s²)),   V = Σ oᵢ²/n,   0 ≤ k ≤ 1
 /// ρ = q(|eᵢ − k₋ᵢ·oᵢ|) / q(|eᵢ|) ≤ 1
+/// outside the data: k → k/w, ρ → 1
 /// ```
 /// oᵢ, eᵢ: offset in the window that ends at f, and error at the end, of left-out run i (ln L − ln L̂ under the refit that
-/// did not see it); n runs, to which one whose offset does not last is added; s: standard error of the job's own offset; q: conformal quantile; k₋ᵢ: k without the runs that share noise with i.
+/// did not see it); n runs, to which one whose offset does not last is added; s: standard error of the job's own offset; w > 1: by
+/// how much an interval is wider where the job lies outside the runs fitted, of which left-out runs say nothing; q: conformal quantile; k₋ᵢ: k without the runs that share noise with i.
 /// Where the plan anneals and five left-out runs did, these alone count.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Carry {
@@ -110,7 +114,7 @@ pub(super) fn of_job(fit: &Fit, along: &[Pair], last: u64) -> (Offset, Vec<Pair>
 }
 
 /// See [`Carry`].
-pub(super) fn carry(fit: &Fit, fraction: f64, anneals: bool, sd: f64) -> Carry {
+pub(super) fn carry(fit: &Fit, fraction: f64, anneals: bool, sd: f64, outside: f64) -> Carry {
     let none = Carry { fraction, ..Carry::default() };
     // In-sample residuals say nothing about what lasts in an unseen run.
     if fit.uncertainty.method == Method::BlockBootstrap {
@@ -150,8 +154,8 @@ pub(super) fn carry(fit: &Fit, fraction: f64, anneals: bool, sd: f64) -> Carry {
     let (before, after) = (conformal(&errors, fit.options.level), conformal(&left, fit.options.level));
     Carry {
         fraction,
-        share: share_of(None, sd),
-        left: if before > 0.0 { (after / before).min(1.0) } else { 1.0 },
+        share: share_of(None, sd) / outside.max(1.0),
+        left: if before > 0.0 && outside < OUTSIDE { (after / before).min(1.0) } else { 1.0 },
         runs: seen.len(),
     }
 }
