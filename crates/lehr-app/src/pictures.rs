@@ -139,9 +139,9 @@ pub fn forecast_beside(
 
 /// By how much measured losses are moved to be drawn beside a forecast: not at all where their lowest lies within its interval; else
 /// so that the lowest meet, because they come from another evaluation set. In nats per token.
-fn moved_by(cell: &MeasuredOptimum, found: &Recommendation) -> Option<f64> {
-    let inside = (found.loss.lower..=found.loss.upper).contains(&cell.loss);
-    (!inside).then_some(found.loss.value - cell.loss)
+fn moved_by(lowest: f64, found: &Recommendation) -> Option<f64> {
+    let inside = (found.loss.lower..=found.loss.upper).contains(&lowest);
+    (!inside).then_some(found.loss.value - lowest)
 }
 
 /// Loss against the annealing ratio.
@@ -153,7 +153,7 @@ pub fn recommendation(
     measured: &[MeasuredOptimum],
 ) -> Picture {
     let band = found.band();
-    let moved = measured.iter().find_map(|cell| moved_by(cell, found)).map_or_else(String::new, |by| {
+    let moved = measured.iter().find_map(|cell| moved_by(cell.loss, found)).map_or_else(String::new, |by| {
         format!(
             "; measured runs moved by {:+.1} mnat, as their lowest loss lies outside the forecast's interval",
             1e3 * by
@@ -165,7 +165,7 @@ pub fn recommendation(
             cell.points.iter().map(move |&(ratio, loss)| MeasuredLoss {
                 name: "measured".to_owned(),
                 ratio,
-                loss: loss + moved_by(cell, found).unwrap_or_default(),
+                loss: loss + moved_by(cell.loss, found).unwrap_or_default(),
             })
         })
         .collect();
@@ -353,4 +353,31 @@ pub fn transfer(sources: &[(&str, &[Optimum], &[Result<PowerLaw, String>])]) -> 
         coverage: 0.9,
         panels,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lehr::forecast::Estimate;
+
+    #[test]
+    fn measured_losses_are_moved_only_where_they_lie_outside_the_interval() {
+        let found = |value: f64| Recommendation {
+            ratio: 0.4,
+            interval: (0.3, 0.5),
+            plateau: (0.3, 0.5),
+            tolerance: 2e-3,
+            loss: Estimate { value, lower: value - 0.01, upper: value + 0.01 },
+            start_step: 600,
+            anneal_steps: 400,
+            tokens: None,
+            curve: Vec::new(),
+            rules: std::collections::BTreeMap::new(),
+            level: 0.9,
+            caveats: Vec::new(),
+        };
+        let by = |lowest: f64| moved_by(lowest, &found(3.0));
+        assert_eq!(by(3.008), None);
+        assert!((by(3.0317).unwrap() + 0.0317).abs() < 1e-12);
+    }
 }

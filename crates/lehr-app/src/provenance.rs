@@ -6,7 +6,7 @@ use crate::files::Files;
 use crate::reading::Reading;
 use lehr::Caveat;
 use lehr::fit::{Fit, Input};
-use lehr_io::Source;
+use lehr_io::{Note, Source};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::io::Read;
@@ -14,6 +14,9 @@ use std::path::Path;
 
 /// Bytes read at a time.
 const CHUNK: usize = 1 << 16;
+/// Bytes that are hashed at most to see whether files have changed; beyond, their lengths alone are compared, so that an answer is not
+/// kept waiting.
+const MOST_HASHED: u64 = 256 << 20;
 /// Names that a message holds.
 const SHOWN: usize = 3;
 
@@ -39,12 +42,15 @@ fn sha256(source: &Source) -> std::io::Result<(u64, String)> {
 }
 
 impl Desk {
-    /// Names, lengths and hashes of the files that a reading reads, in its order.
+    /// Names, lengths and hashes of the files that a reading reads, in its order; without those that its notes say were passed over.
     ///
     /// # Errors
     /// [`Failure`] for a file that cannot be read.
-    pub fn inputs(&self, reading: &Reading) -> Result<Vec<Input>, Failure> {
+    pub fn inputs(&self, reading: &Reading, notes: &[Note]) -> Result<Vec<Input>, Failure> {
         let mut sources = self.files().sources(&reading.paths)?;
+        let skipped =
+            |name: &str| notes.iter().any(|n| n.code == "skipped-file" && n.message.starts_with(name));
+        sources.retain(|source| !skipped(source.name()));
         if let Some(manifest) = &reading.manifest {
             sources.push(self.files().source(manifest)?);
         }
@@ -64,6 +70,7 @@ impl Desk {
     #[must_use]
     pub fn changed_inputs(&self, fit: &Fit) -> Option<Caveat> {
         let made = fit.made.as_ref()?;
+        let all: u64 = made.inputs.iter().map(|input| input.bytes).sum();
         let changed: Vec<&str> = made
             .inputs
             .iter()
@@ -73,7 +80,8 @@ impl Desk {
                     return false;
                 }
                 let Ok(source) = self.files().source(path) else { return false };
-                source.len() != input.bytes || sha256(&source).is_ok_and(|(_, hash)| hash != input.sha256)
+                source.len() != input.bytes
+                    || all <= MOST_HASHED && sha256(&source).is_ok_and(|(_, hash)| hash != input.sha256)
             })
             .map(|input| input.path.as_str())
             .collect();

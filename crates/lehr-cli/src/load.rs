@@ -128,6 +128,27 @@ fn loss_kind(text: &str) -> Result<LossKind, String> {
 }
 
 impl LoadArgs {
+    /// Logs as they are, nothing mapped or chosen.
+    pub fn of(paths: &[PathBuf]) -> Self {
+        Self {
+            paths: paths.to_vec(),
+            map: Vec::new(),
+            run: Vec::new(),
+            split: None,
+            warmup: None,
+            params: None,
+            params_column: None,
+            tokens_per_step: None,
+            samples_per_step: None,
+            stated_schedule: None,
+            lr_scale: None,
+            loss_kind: None,
+            manifest: None,
+            drop_nan: false,
+            stitch: false,
+        }
+    }
+
     /// The library's request.
     pub fn reading(&self) -> Result<Reading, Failure> {
         let mut map = MapOverrides::default();

@@ -2,12 +2,11 @@
 
 use crate::export::talk;
 use crate::failure::Failure;
-use crate::load::positive;
+use crate::load::{LoadArgs, SplitArg, positive};
 use crate::output::{Output, table};
 use lehr::live::Standing;
 use lehr_app::running::{RunningAnswer, RunningForecastAnswer, RunningForecastRequest, RunningRequest};
 use lehr_app::{Reading, export, tables};
-use lehr_io::ReadOptions;
 use std::path::{Path, PathBuf};
 
 /// Where the job's log is.
@@ -20,24 +19,38 @@ pub struct RunningArgs {
     /// Of --running and --measured, takes only runs whose name fits a pattern with * and ? (repeat, or separate with commas).
     #[arg(long, value_name = "GLOB", value_delimiter = ',')]
     pub run: Vec<String>,
+    /// Of --running and --measured, says which column holds what: loss, val_loss, lr, step, … (repeat, or separate with commas).
+    #[arg(long, value_name = "ROLE=COLUMN", value_delimiter = ',')]
+    pub map: Vec<String>,
+    /// Of --running and --measured, takes these losses; default: validation where a run has it.
+    #[arg(long, value_enum)]
+    pub split: Option<SplitArg>,
+    /// The schedule of the job so far, for logs without a learning rate: constant:peak=3e-4,total=24k,warmup=2160 and the like.
+    #[arg(long, value_name = "SCHEDULE", requires = "running")]
+    pub stated_schedule: Option<String>,
 }
 
 impl RunningArgs {
-    /// The job's log, if one was given.
-    pub fn job(&self) -> Option<Reading> {
-        (!self.running.is_empty()).then(|| self.reading(&self.running))
+    /// The job's log, if one was given; `warmup` is that of a log that begins after it.
+    pub fn job(&self, warmup: Option<u64>) -> Result<Option<Reading>, Failure> {
+        (!self.running.is_empty()).then(|| self.reading(&self.running, warmup)).transpose()
     }
 
     /// Logs of measured runs, if any were given.
-    pub fn measured(&self, paths: &[PathBuf]) -> Option<Reading> {
-        (!paths.is_empty()).then(|| self.reading(paths))
+    pub fn measured(&self, paths: &[PathBuf]) -> Result<Option<Reading>, Failure> {
+        (!paths.is_empty()).then(|| self.reading(paths, None)).transpose()
     }
 
-    fn reading(&self, paths: &[PathBuf]) -> Reading {
-        Reading {
-            options: ReadOptions { runs: self.run.clone(), ..ReadOptions::default() },
-            ..Reading::of(paths)
+    fn reading(&self, paths: &[PathBuf], warmup: Option<u64>) -> Result<Reading, Failure> {
+        LoadArgs {
+            map: self.map.clone(),
+            run: self.run.clone(),
+            split: self.split,
+            stated_schedule: self.stated_schedule.clone(),
+            warmup,
+            ..LoadArgs::of(paths)
         }
+        .reading()
     }
 }
 

@@ -64,7 +64,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             date: clock::now(),
             command: command_line(),
-            inputs: output.desk().inputs(&request.reading)?,
+            inputs: output.desk().inputs(&request.reading, &answer.notes)?,
         };
         let kept = Fit { made: Some(made), ..fit.clone() };
         output.write(path, tables::fit_contents(path, &kept)?.as_bytes())?;

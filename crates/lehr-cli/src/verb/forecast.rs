@@ -61,8 +61,8 @@ pub struct PlanArgs {
     peak_lr: Option<f64>,
     #[command(flatten)]
     length: LengthArgs,
-    /// Warm-up updates; default: as in the runs fitted.
-    #[arg(long, value_name = "UPDATES", value_parser = count, conflicts_with = "running")]
+    /// Warm-up updates; default: as in the runs fitted. With --running: those of a log that begins after its warm-up.
+    #[arg(long, value_name = "UPDATES", value_parser = count)]
     warmup: Option<u64>,
     /// Annealing ratio: the share of the horizon spent annealing; default: 0.2.
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true, conflicts_with = "cosine")]
@@ -139,7 +139,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     check_picture(args.plot.as_deref())?;
     let setting = args.setting.one()?;
     let total = args.plan.total(&fit, &setting)?;
-    if let Some(reading) = args.running.job() {
+    if let Some(reading) = args.running.job(args.plan.warmup)? {
         let plan = &args.plan;
         let request = RunningForecastRequest {
             job: Job {
@@ -165,7 +165,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         setting,
         at: args.at,
         level: args.level,
-        measured: args.running.measured(&args.measured),
+        measured: args.running.measured(&args.measured)?,
     };
     let answer = desk.forecast(&request)?;
     output.notes(&answer.notes);

@@ -41,8 +41,8 @@ pub struct Args {
     peak_lr: Vec<f64>,
     #[command(flatten)]
     length: LengthArgs,
-    /// Warm-up updates; default: as in the runs fitted.
-    #[arg(long, value_name = "UPDATES", value_parser = count, conflicts_with = "running")]
+    /// Warm-up updates; default: as in the runs fitted. With --running: those of a log that begins after its warm-up.
+    #[arg(long, value_name = "UPDATES", value_parser = count)]
     warmup: Option<u64>,
     /// How the rate falls: linear, cosine, 1-sqrt, exponential, geometric, inverse, power:BETA; several, separated by commas, give a
     /// row each.
@@ -86,7 +86,7 @@ pub struct Args {
     /// Also finds the best non-increasing schedule and what it gains.
     #[arg(long, conflicts_with = "running")]
     free_schedule: bool,
-    /// Draws loss against ratio into a file (svg, png or txt).
+    /// Draws loss against ratio into a file (svg, png, pdf or txt).
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
     /// Measured runs whose final losses are drawn in.
@@ -123,7 +123,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     check_picture(args.plot.as_deref())?;
     args.starts.check(&args.running)?;
     let setting = args.setting.setting();
-    if let Some(reading) = args.running.job() {
+    if let Some(reading) = args.running.job(args.warmup)? {
         let total = args.length.length().map(|length| updates(&fit, length, &setting)).transpose()?;
         let request = RunningRequest {
             job: Job {
@@ -168,7 +168,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         },
         optimise_shape: args.optimise_shape,
         free_schedule: args.free_schedule,
-        measured: args.running.measured(&args.measured),
+        measured: args.running.measured(&args.measured)?,
         export: args.export.request(),
     };
     if several {

@@ -12,10 +12,10 @@ use lehr::live::StartOptions;
 use lehr::{Params, Shape, Tokens};
 use lehr_app::watch::{EventKind, JobStatus, SavedForecast, Watch, WatchAnswer, WatchEvent, WatchRequest};
 use lehr_app::watch_score::ScoreAnswer;
-use lehr_app::{Answer, Desk, laws, writing};
+use lehr_app::{Answer, Desk, FailureKind, laws, writing};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Follows the logs of running jobs: what each will reach, when to anneal it, what has gone wrong.
@@ -152,13 +152,29 @@ fn follow(
     let mut not_before = Instant::now();
     let mut waiting = false;
     let mut said = String::new();
+    let mut trouble = String::new();
     while !asked.load(Ordering::SeqCst) {
-        waiting |= watch.poll(desk)?;
+        match watch.poll(desk) {
+            Ok(changed) => waiting |= changed,
+            Err(failure) => complain(&failure, &mut trouble, output),
+        }
         if waiting && Instant::now() >= not_before {
             let begun = Instant::now();
-            let answer = look(watch)?;
+            let looked = look(watch);
             not_before = Instant::now() + begun.elapsed() * PAUSE;
             waiting = false;
+            let answer = match looked {
+                Ok(answer) => answer,
+                Err(failure) if matches!(failure.kind(), FailureKind::Quiet | FailureKind::Interrupted) => {
+                    return Err(failure);
+                }
+                Err(failure) => {
+                    complain(&failure, &mut trouble, output);
+                    rest(every, asked);
+                    continue;
+                }
+            };
+            trouble.clear();
             if output.json {
                 output.line(&answer.value)?;
             } else {
@@ -169,12 +185,26 @@ fn follow(
                 }
             }
         }
-        let until = Instant::now() + every;
-        while Instant::now() < until && !asked.load(Ordering::SeqCst) {
-            std::thread::sleep(Duration::from_millis(100).min(every));
-        }
+        rest(every, asked);
     }
     Ok(())
+}
+
+/// Waits, but not for longer than it is wanted.
+fn rest(time: Duration, asked: &AtomicBool) {
+    let until = Instant::now() + time;
+    while Instant::now() < until && !asked.load(Ordering::SeqCst) {
+        std::thread::sleep(Duration::from_millis(100).min(time));
+    }
+}
+
+/// Says what is wrong with the logs, once: a file that is written or rotated just now is whole the next time.
+fn complain(failure: &Failure, before: &mut String, output: &Output) {
+    let message = failure.to_string();
+    if *before != message {
+        output.say(format_args!("note: {message}; trying again"));
+        *before = message;
+    }
 }
 
 /// What to run at which event.

@@ -288,3 +288,61 @@ fn inputs_that_have_changed_since_the_fit_are_said() {
     std::fs::remove_dir_all(&folder).unwrap();
     assert!(!lehr(&words).expect(0).err.contains("have changed"));
 }
+
+#[cfg(unix)]
+#[test]
+fn a_watch_follows_a_log_that_grows_is_cut_and_begins_again() {
+    use std::io::{BufRead, BufReader, Write};
+    let log = at("growing.csv");
+    let whole = std::fs::read_to_string(at("job.csv")).unwrap();
+    let lines: Vec<&str> = whole.lines().collect();
+    let upto = |update: u64| -> String {
+        let kept =
+            |line: &&&str| line.split(',').next().unwrap().parse::<u64>().map_or(true, |t| t <= update);
+        lines.iter().filter(kept).map(|line| format!("{line}\n")).collect()
+    };
+    std::fs::write(&log, upto(6_000)).unwrap();
+    let mut child = crate::support::command()
+        .args(["watch", &log, "--fit", &at("small.json"), "--steps", "20k", "--every", "1", "--json"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut updates = || -> u64 {
+        let document: Value = serde_json::from_str(&out.next().unwrap().unwrap()).unwrap();
+        document["jobs"][0]["update"].as_u64().unwrap()
+    };
+    assert_eq!(updates(), 6_000);
+    // More lines; the last one is not finished yet.
+    let more = upto(7_000);
+    let mut file = std::fs::OpenOptions::new().append(true).open(&log).unwrap();
+    file.write_all(&more.as_bytes()[upto(6_000).len()..more.len() - 3]).unwrap();
+    assert_eq!(updates(), 6_900);
+    file.write_all(&more.as_bytes()[more.len() - 3..]).unwrap();
+    drop(file);
+    assert_eq!(updates(), 7_000);
+    // Written anew, shorter.
+    std::fs::write(&log, upto(5_000)).unwrap();
+    assert_eq!(updates(), 5_000);
+    let pid = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_job_without_rates_or_names_of_columns_is_read_as_it_is_told() {
+    let log = std::fs::read_to_string(at("job.csv")).unwrap();
+    let rows: String = log.lines().skip(1).fold("when,what\n".to_owned(), |rows, line| {
+        let cells: Vec<&str> = line.split(',').collect();
+        rows + &format!("{},{}\n", cells[0], cells[2])
+    });
+    std::fs::write(at("bare.csv"), rows).unwrap();
+    let words = ["recommend", &at("small.json"), "--running", &at("bare.csv"), "--steps", "20k", "--json"];
+    let told =
+        ["--map", "step=when,loss=what", "--stated-schedule", "constant:peak=2e-3,total=9k,warmup=300"];
+    let found = lehr(&[&words[..], &told].concat()).expect(0).json();
+    let usual = recommended(&["--steps", "20k"]);
+    assert_eq!(found["starts"]["start"], usual["starts"]["start"]);
+    assert!(lehr(&[&words[..], &told[..2]].concat()).expect(1).err.contains("--stated-schedule"));
+}
