@@ -1,10 +1,12 @@
 //! Answers as files of tables: the ending says in which form.
 
+use crate::compare::CompareAnswer;
 use crate::documents::{self, Document};
 use crate::failure::Failure;
 use crate::forecast::ForecastAnswer;
 use crate::recommend::RecommendAnswer;
 use crate::running::{RunningAnswer, RunningForecastAnswer};
+use crate::validate::ValidateAnswer;
 use lehr::fit::Fit;
 use lehr_report::{Cell, Column, Table, TableFormat};
 use std::path::Path;
@@ -201,5 +203,66 @@ impl Tabular for RunningAnswer {
                 ]
             }),
         )
+    }
+}
+
+/// A share as a cell in percent, or nothing.
+fn percent(share: Option<f64>) -> Cell {
+    share.map_or(Cell::Empty, |share| number(100.0 * share, 3))
+}
+
+impl Tabular for CompareAnswer {
+    /// A law a row, the best first.
+    fn table(&self) -> Result<Table, Failure> {
+        let columns = [
+            Column::new("law"),
+            Column::new("free coefficients"),
+            Column::with_unit("fitted MAPE", "%"),
+            Column::with_unit("held-out MAPE", "%"),
+            Column::with_unit("worst", "%"),
+            Column::with_unit("final", "%"),
+            Column::with_unit("behind the best", "%"),
+            Column::with_unit("standard error", "%"),
+        ];
+        let rows = self.laws.iter().map(|line| {
+            vec![
+                Cell::Text(line.law.clone()),
+                line.n_coefficients.map_or(Cell::Empty, |n| Cell::Count(n as u64)),
+                percent(line.train.map(|m| m.mape)),
+                percent(line.test.map(|m| m.mape)),
+                percent(line.test.map(|m| m.worst)),
+                percent(line.test.map(|m| m.r#final)),
+                percent(line.margin),
+                percent(line.margin_se),
+            ]
+        });
+        sheet(columns, rows)
+    }
+}
+
+impl Tabular for ValidateAnswer {
+    /// A run a row, once a split.
+    fn table(&self) -> Result<Table, Failure> {
+        let columns = [
+            Column::new("run"),
+            Column::new("part"),
+            Column::new("split"),
+            Column::with_unit("MAE", "mnat"),
+            Column::with_unit("MAPE", "%"),
+            Column::with_unit("worst", "%"),
+            Column::with_unit("final", "%"),
+        ];
+        let rows = self.validation.per_run.iter().map(|run| {
+            vec![
+                Cell::Text(run.id.clone()),
+                Cell::Text(run.part.clone()),
+                Cell::Text(run.split.clone()),
+                number(1e3 * run.metrics.mae, 2),
+                percent(Some(run.metrics.mape)),
+                percent(Some(run.metrics.worst)),
+                percent(Some(run.final_signed)),
+            ]
+        });
+        sheet(columns, rows)
     }
 }

@@ -20,6 +20,8 @@ mod forecast_coverage;
 mod measured_optimum;
 #[path = "fits/recommend_search.rs"]
 mod recommend_search;
+#[path = "fits/running_job.rs"]
+mod running_job;
 #[path = "fits/support.rs"]
 mod support;
 #[path = "fits/transfer_laws.rs"]

@@ -3,12 +3,12 @@
 use crate::failure::Failure;
 use crate::fit_args::FitArgs;
 use crate::load::LoadArgs;
-use crate::output::{Output, check_picture, table};
+use crate::output::{Output, check_picture, check_target, table};
 use crate::verb::fit::percent;
 use crate::verb::validate::SplitArgs;
 use lehr::{Law, law};
 use lehr_app::compare::CompareRequest;
-use lehr_app::{laws, pictures};
+use lehr_app::{laws, pictures, tables};
 
 /// Compares laws by their error on runs that their fits did not see.
 #[derive(Debug, clap::Args)]
@@ -28,6 +28,9 @@ pub struct Args {
     /// Draws the comparison into a file (svg, png, pdf or txt).
     #[arg(long, value_name = "FILE")]
     pub plot: Option<std::path::PathBuf>,
+    /// Writes the answer in the form of the name's ending: .json, or the laws as .csv, .md, .tex.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<std::path::PathBuf>,
 }
 
 /// Runs the verb.
@@ -44,8 +47,13 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         splitting: args.split.splitting(),
     };
     check_picture(args.plot.as_deref())?;
+    check_target(args.output.as_deref())?;
+    tables::check_format(args.output.as_deref())?;
     let answer = args.fit.desk(output)?.compare(&request)?;
     output.notes(&answer.notes);
+    if let Some(path) = &args.output {
+        output.write(path, tables::contents(path, &answer.value)?.as_bytes())?;
+    }
     if let Some(path) = &args.plot {
         output.draw(path, pictures::comparison(&answer.value.contenders))?;
     }

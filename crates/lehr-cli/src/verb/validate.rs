@@ -3,11 +3,12 @@
 use crate::failure::Failure;
 use crate::fit_args::FitArgs;
 use crate::load::LoadArgs;
-use crate::output::{Output, table};
+use crate::output::{Output, check_target, table};
 use crate::verb::fit::percent;
 use lehr::validate::{LeaveOut, Validation};
-use lehr_app::laws;
 use lehr_app::validate::{Splitting, ValidateRequest};
+use lehr_app::{laws, tables};
+use std::path::PathBuf;
 
 /// How runs are split into fitted and judged ones.
 #[derive(Debug, Clone, clap::Args)]
@@ -74,6 +75,9 @@ pub struct Args {
     coverage: bool,
     #[command(flatten)]
     fit: FitArgs,
+    /// Writes the answer in the form of the name's ending: .json, or the runs as .csv, .md, .tex.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
 }
 
 /// Runs the verb.
@@ -85,8 +89,13 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         splitting: args.split.splitting(),
         coverage: args.coverage,
     };
+    check_target(args.output.as_deref())?;
+    tables::check_format(args.output.as_deref())?;
     let answer = args.fit.desk(output)?.validate(&request)?;
     output.notes(&answer.notes);
+    if let Some(path) = &args.output {
+        output.write(path, tables::contents(path, &answer.value)?.as_bytes())?;
+    }
     if output.json {
         output.answer(&answer.value)?;
         return output.close(&answer);

@@ -346,3 +346,22 @@ fn a_job_without_rates_or_names_of_columns_is_read_as_it_is_told() {
     assert_eq!(found["starts"]["start"], usual["starts"]["start"]);
     assert!(lehr(&[&words[..], &told[..2]].concat()).expect(1).err.contains("--stated-schedule"));
 }
+
+#[test]
+fn comparisons_and_validations_are_tables_too() {
+    let fast = ["--train", "*T10000*", "--starts", "2", "-o"];
+    let compare = ["compare", RUNS, "--laws", "nr,chinchilla"];
+    lehr(&[&compare[..], &fast, &[&at("laws.csv")]].concat()).expect(0);
+    let laws = std::fs::read_to_string(at("laws.csv")).unwrap();
+    let rows: Vec<&str> = laws.lines().collect();
+    assert!(
+        rows[0].starts_with("law,free coefficients,") && rows[1].starts_with("noise-relaxation,"),
+        "{laws}"
+    );
+    lehr(&[&["validate", RUNS][..], &fast, &[&at("runs.md")]].concat()).expect(0);
+    let runs = std::fs::read_to_string(at("runs.md")).unwrap();
+    assert_eq!(
+        (runs.lines().count(), runs.lines().next().unwrap().starts_with("| run | part |")),
+        (27, true)
+    );
+}
