@@ -62,6 +62,8 @@ pub struct RunningAnswer {
     pub law: Estimate,
     /// How much of the job's offset is carried there.
     pub carry: Carry,
+    /// The end of the job as its log plans it, where the plan goes beyond its last update.
+    pub planned: Option<Ending>,
     /// Annealing over D now, and as late as the horizon allows.
     pub anneal: Vec<AnnealRow>,
     /// The starts asked for, each to the horizon.
@@ -294,6 +296,14 @@ impl Desk {
                     Ok(Ending { start, end: total, loss })
                 })
                 .collect::<Result<_, LiveError>>()?;
+            let plan = curve.schedule();
+            let planned = if plan.total().0 > curve.last().0 {
+                let end = plan.total().0;
+                let loss = live.forecast(plan, &[end])?.forecast.r#final;
+                Some(Ending { start: curve.last().0, end, loss })
+            } else {
+                None
+            };
             let export_request = request.export.as_ref().map(|export| ExportRequest {
                 from_step: export.from_step.or(Some(curve.last().0)),
                 ..export.clone()
@@ -313,6 +323,7 @@ impl Desk {
                 steps: total,
                 law: ending.law,
                 carry: ending.carry,
+                planned,
                 anneal: live.anneal_table(total, &request.anneal_steps, &options)?,
                 from,
                 longer: live.longer_budgets(&starts, &options)?,

@@ -189,6 +189,12 @@ fn recommend_text(found: &RunningAnswer) -> String {
         1e3 * starts.cost_of_now
     ));
     out.push_str(&carry_text(&found.carry, found.law.value));
+    if let Some(planned) = &found.planned {
+        out.push_str(&format!(
+            "as its log plans it, it ends at update {} with the loss {:.4} ({:.4} … {:.4})\n",
+            planned.end, planned.loss.value, planned.loss.lower, planned.loss.upper
+        ));
+    }
     let mut rows =
         table(["annealing over", "now: ends at", "loss", "wait until", "loss", "waiting gains mnat"]);
     for row in &found.anneal {

@@ -331,7 +331,7 @@ impl<'a> Live<'a> {
             out.push(Caveat::note(
                 "job-anneals",
                 format!(
-                    "the job's rate has already left its peak ({:e} of {:e}): what follows holds its present rate before it anneals further",
+                    "the job's rate has already left its peak ({:.3e} of {:.3e}): what follows holds its present rate before it anneals further",
                     standing.lr, standing.peak_lr
                 ),
             ));

@@ -91,6 +91,31 @@ fn a_job_that_the_law_does_not_know_blocks() {
 }
 
 #[test]
+fn a_job_that_anneals_by_its_plan_is_shown_the_end_of_the_plan_beside_the_best() {
+    // A cosine of 20,000 updates, seen as far as 9,000.
+    let rows = std::fs::read_to_string(crate::support::root().join("fixtures/runs/curves.csv")).unwrap();
+    let mut log = String::from("step,lr,loss\n");
+    let mut last = 0.0;
+    for row in rows.lines().filter_map(|row| row.strip_prefix("sim-peak2e-3-T20000-cosine,val,")) {
+        last = row.rsplit(',').next().unwrap().parse().unwrap();
+        if row.split(',').next().unwrap().parse::<u64>().unwrap() <= 9_000 {
+            log += &format!("{row}\n");
+        }
+    }
+    std::fs::write(at("cosine.csv"), log).unwrap();
+    let words = ["recommend", &at("small.json"), "--running", &at("cosine.csv"), "--json"];
+    let found = lehr(&words).expect(0).json();
+    assert_eq!(found["standing"]["annealing"], true);
+    // The end of the cosine is read off its rows, to their rounding.
+    let end = found["planned"]["end"].as_u64().unwrap();
+    assert!(end.abs_diff(20_000) <= 20, "{end}");
+    let planned = number(&found["planned"]["loss"]["value"]);
+    // What the run really reached; its noise is 1 mnat.
+    assert!((planned - last).abs() < 4e-3, "{planned}, measured {last}");
+    assert!(number(&found["starts"]["loss"]["value"]) <= planned + 1e-4);
+}
+
+#[test]
 fn a_plan_that_cannot_follow_is_refused_with_what_to_do() {
     let lines = [
         "recommend DIR/small.json --running DIR/job.csv",

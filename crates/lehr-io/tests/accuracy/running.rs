@@ -78,6 +78,36 @@ struct Replay {
     looks: usize,
     updates: u64,
     id: String,
+    /// Of each sickness the share of the run after its beginning at which it was seen, if it was.
+    seen: Vec<Option<f64>>,
+}
+
+/// What is done to the second half of a run, by the share of it that has passed.
+const SICKNESSES: [(&str, fn(f64) -> f64); 4] = [
+    ("0.5 % too high from the middle on", |_| 1.005),
+    ("1 % too high from the middle on", |_| 1.01),
+    ("rising by 2 % until the end", |x| 1.0 + 0.02 * x),
+    ("a jump by 20 %", |_| 1.2),
+];
+
+/// When a watch sees that a run is sick from its middle on.
+fn sick(fit: &Fit, job: &Curve, harm: fn(f64) -> f64) -> Option<f64> {
+    let (last, _) = job.last();
+    let after = |t: u64| (t as f64 / last as f64 - 0.5) / 0.5;
+    let losses = job.step().iter().zip(job.loss());
+    let losses =
+        losses.map(|(&t, loss)| if after(t) > 0.0 { loss * harm(after(t)) } else { *loss }).collect();
+    let ill = Curve::new(job.meta().clone(), job.schedule().clone(), job.step().to_vec(), losses).unwrap();
+    (11..=20)
+        .map(|twentieth| f64::from(twentieth) / 20.0)
+        .find(|share| {
+            let Some(seen) = until(&ill, *share) else { return false };
+            let band = Live::new(fit, &seen, &Setting::default()).ok().and_then(|live| live.band(last));
+            band.is_some_and(|band| band.left)
+                || no_improvement(&seen).is_some()
+                || !left_out(std::slice::from_ref(&seen), &FitOptions::default()).is_empty()
+        })
+        .map(|share| (share - 0.5) / 0.5)
 }
 
 /// Shares of a run at which it is forecast.
@@ -101,6 +131,7 @@ fn replay(curves: &[Curve], out: &BTreeSet<&str>, run: &Curve) -> Replay {
         looks: 0,
         updates: last,
         id: run.meta().id.clone(),
+        seen: SICKNESSES.iter().map(|(_, harm)| sick(&fit, &job, *harm)).collect(),
     };
     // A look at every twentieth, as a watch would.
     for twentieth in 2..=20 {
@@ -188,6 +219,15 @@ fn replays_of_running_jobs() {
         row("**all**", "run and trunk", *share, judged);
     }
     alarms("**all**", "run and trunk", &replays);
+    println!(
+        "| sick from the middle on | runs | seen | after, median share of the second half |\n|---|---|---|---|"
+    );
+    for (i, (name, _)) in SICKNESSES.iter().enumerate() {
+        let mut after: Vec<f64> = replays.iter().filter_map(|replay| replay.seen[i]).collect();
+        after.sort_by(f64::total_cmp);
+        let median = after.get(after.len() / 2).copied().unwrap_or(f64::NAN);
+        println!("| {name} | {} | {} | {:.0} % |", replays.len(), after.len(), 100.0 * median);
+    }
 }
 
 /// How many clean runs were called sick, once or more.
