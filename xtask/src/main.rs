@@ -15,6 +15,7 @@ usage: cargo xtask TASK
 
 tasks:
   test                       run every check: format, lints, tests, documentation, parity with Python
+  browser                    the report and the explorer in headless Chromium (needs Node; installs Chromium where there is none)
   parity                     recompute fixtures/reference/parity.json with NumPy and compare
   parity --write             write it
   bench-scipy                speed against SciPy and NumPy on the same objective, data and start
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
                 _ => Err(std::io::Error::other("--runs takes a number, --points one of at least 100")),
             }
         }
+        ["browser"] => python::browser(),
         ["parity"] => python::parity(&["--check"]),
         ["parity", "--write"] => python::parity(&[]),
         ["bench-scipy", ref rest @ ..] => python::bench_scipy(rest),

@@ -104,6 +104,11 @@ pub fn bench_import(arguments: &[&str]) -> io::Result<()> {
         .args(arguments))
 }
 
+/// Runs the tests of the report and the explorer in a browser.
+pub fn browser() -> io::Result<()> {
+    run(Command::new("bash").arg(root().join("tools/browser_tests.sh")))
+}
+
 /// `cargo xtask remote`: logs read from a real S3 server, compared with the same logs on the disk.
 pub fn remote() -> io::Result<()> {
     let python = environment_of("requirements-remote.txt", "python-remote")?;

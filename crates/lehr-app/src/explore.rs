@@ -67,6 +67,14 @@ impl Document for ExploreAnswer {
 }
 
 impl ExploreAnswer {
+    /// Loss against ratio, with the ratio that is looked at where it is not the recommended one.
+    #[must_use]
+    pub fn ratio_picture(&self, fit: &Fit) -> Picture {
+        let other = self.anneal_steps != self.recommend.anneal_steps;
+        let chosen = other.then_some((self.ratio, self.forecast.last.loss));
+        pictures::recommendation_at(fit, &self.recommend.target, &self.recommend.found, &[], chosen)
+    }
+
     /// The forecast with the measured runs and the schedules held against it.
     #[must_use]
     pub fn forecast_picture(&self, fit: &Fit, curves: &[Curve]) -> Picture {

@@ -76,6 +76,11 @@ impl From<&Export> for ExportAnswer {
     }
 }
 
+/// Every target with what it is called in prose, in the order in which they are listed.
+pub fn targets() -> impl Iterator<Item = (&'static str, &'static str)> {
+    lehr_io::export::EXPORTERS.iter().map(|exporter| (exporter.name, exporter.title))
+}
+
 /// The bytes of the configuration.
 #[must_use]
 pub fn bytes(made: &Export) -> &[u8] {

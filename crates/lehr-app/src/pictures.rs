@@ -152,6 +152,18 @@ pub fn recommendation(
     found: &Recommendation,
     measured: &[MeasuredOptimum],
 ) -> Picture {
+    recommendation_at(fit, target, found, measured, None)
+}
+
+/// The same with a ratio that somebody looks at, and its loss.
+#[must_use]
+pub fn recommendation_at(
+    fit: &Fit,
+    target: &Target,
+    found: &Recommendation,
+    measured: &[MeasuredOptimum],
+    chosen: Option<(f64, f64)>,
+) -> Picture {
     let band = found.band();
     let moved = measured.iter().find_map(|cell| moved_by(cell.loss, found)).map_or_else(String::new, |by| {
         format!(
@@ -203,6 +215,7 @@ pub fn recommendation(
         tolerance_mnat: found.tolerance * 1e3,
         rules,
         measured,
+        chosen,
     })
 }
 

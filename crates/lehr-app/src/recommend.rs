@@ -117,6 +117,13 @@ impl Document for RecommendAnswer {
 }
 
 impl RecommendAnswer {
+    /// Ratio, forecast loss and half-width of the interval of its difference to the best, as CSV.
+    #[must_use]
+    pub fn csv(&self) -> String {
+        let lines = self.curve.iter().map(|p| format!("{},{:.6},{:.6}\n", p.ratio, p.loss, p.half_width));
+        format!("ratio,loss,difference_half_width\n{}", lines.collect::<String>())
+    }
+
     /// Loss against ratio, drawn.
     #[must_use]
     pub fn picture(&self, fit: &Fit) -> Picture {

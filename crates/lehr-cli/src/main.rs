@@ -46,6 +46,11 @@ enum Verb {
     Transfer(verb::transfer::Args),
     Report(Box<verb::report::Args>),
     Watch(Box<verb::watch::Args>),
+    #[cfg(feature = "serve")]
+    Serve(Box<verb::serve::Args>),
+    #[cfg(not(feature = "serve"))]
+    #[command(hide = true, disable_help_flag = true)]
+    Serve(NotBuiltIn),
     #[cfg(feature = "train")]
     Train(Box<verb::train::Args>),
     #[cfg(feature = "train")]
@@ -70,7 +75,7 @@ enum Verb {
 }
 
 /// The words of a verb that this program was built without.
-#[cfg(not(feature = "train"))]
+#[cfg(not(all(feature = "train", feature = "serve")))]
 #[derive(Debug, clap::Args)]
 struct NotBuiltIn {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -98,6 +103,13 @@ fn run(verb: Verb, output: &Output) -> Result<(), Failure> {
         Verb::Transfer(args) => verb::transfer::run(args, output),
         Verb::Report(args) => verb::report::run(*args, output),
         Verb::Watch(args) => verb::watch::run(*args, output),
+        #[cfg(feature = "serve")]
+        Verb::Serve(args) => verb::serve::run(*args, output),
+        #[cfg(not(feature = "serve"))]
+        Verb::Serve(NotBuiltIn { words: _ }) => {
+            Err(Failure::usage("serve is not built into this lehr: the feature `serve` is off")
+                .hint("cargo build --release --features serve"))
+        }
         #[cfg(feature = "train")]
         Verb::Train(args) => verb::train::run(*args, output),
         #[cfg(feature = "train")]

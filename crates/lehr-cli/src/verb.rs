@@ -12,6 +12,8 @@ pub mod report;
 #[cfg(feature = "train")]
 pub mod reproduce;
 pub mod schedule;
+#[cfg(feature = "serve")]
+pub mod serve;
 #[cfg(feature = "train")]
 pub mod sweep;
 #[cfg(feature = "train")]

@@ -18,6 +18,8 @@ mod reproduce;
 mod robust;
 #[path = "cli/running.rs"]
 mod running;
+#[path = "cli/serve.rs"]
+mod serve;
 #[path = "cli/support.rs"]
 mod support;
 #[path = "cli/sweep.rs"]

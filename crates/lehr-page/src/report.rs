@@ -1,7 +1,7 @@
 //! The report: one HTML file, Markdown, or a folder of figures and tables for a paper.
 
 mod figure;
-mod html;
+pub(crate) mod html;
 mod markdown;
 mod tables;
 

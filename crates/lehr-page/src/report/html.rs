@@ -205,7 +205,7 @@ fn sliders(answer: &ReportAnswer) -> Result<String, Failure> {
 
 fn table(named: &Named) -> String {
     format!(
-        "<div class=\"scroll\" role=\"region\" aria-label=\"{}\" tabindex=\"0\">{}</div>\n",
+        "<div class=\"scroll\" role=\"region\" aria-label=\"Table: {}\" tabindex=\"0\">{}</div>\n",
         html(named.title),
         named.table.write(TableFormat::Html)
     )

@@ -62,6 +62,8 @@ pub struct RecommendationPicture {
     pub rules: Vec<Rule>,
     /// Real runs.
     pub measured: Vec<MeasuredLoss>,
+    /// A ratio that somebody looks at, and its forecast loss.
+    pub chosen: Option<(f64, f64)>,
 }
 
 impl RecommendationPicture {
@@ -224,6 +226,20 @@ impl Picture for RecommendationPicture {
             radius: 5.0,
             solid: true,
         });
+        if let Some((x, y)) = self.chosen {
+            let y = y.clamp(lo, hi - 0.02 * (hi - lo));
+            series.push(Series { name: "this ratio".to_owned(), marks: marks.len()..marks.len() + 1 });
+            marks.push(Mark::Points {
+                x: vec![x],
+                y: vec![y],
+                ink: Ink::Phase,
+                form: Form::Diamond,
+                radius: 5.4,
+                solid: true,
+            });
+            let lines = vec![format!("this ratio {x:.2}")];
+            labels.insert(0, Label { x, y, lines, ink: Ink::Phase, bold: true, place: Place::Near });
+        }
         let near = Label {
             x: self.best_ratio,
             y: self.best_loss,

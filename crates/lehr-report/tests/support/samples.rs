@@ -146,6 +146,7 @@ pub fn recommendation() -> RecommendationPicture {
         regret_mnat: (loss - at(0.45)) * 1e3,
     };
     RecommendationPicture {
+        chosen: None,
         title: "Anneal over the last 45 %; anything from 31 % to 61 % costs under 2 mnat".into(),
         subtitle: Some("124M dense, peak LR 10⁻³, 25k updates, linear annealing; noise-relaxation law".into()),
         caption: Some("Band: 90 % interval of the final loss; it is shared by all ratios, differences are more certain than it.".into()),
@@ -185,6 +186,7 @@ pub fn flat_recommendation() -> RecommendationPicture {
     rules[0].loss = 2.9;
     rules[0].regret_mnat = 400.0;
     RecommendationPicture {
+        chosen: None,
         loss: flat,
         lower: Vec::new(),
         upper: Vec::new(),
