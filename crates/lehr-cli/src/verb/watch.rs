@@ -175,6 +175,11 @@ fn follow(
                 }
             };
             trouble.clear();
+            if said.is_empty() {
+                output.notes(&answer.notes);
+                // Whoever watches is told; nothing ends here because of it.
+                drop(output.caveats(&answer.caveats));
+            }
             if output.json {
                 output.line(&answer.value)?;
             } else {

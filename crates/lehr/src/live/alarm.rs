@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 
 /// Share of clean runs that may be called out of their band once or more in their whole course.
 pub const FALSE_ALARMS: f64 = 0.02;
+/// Fewest left-out runs that say what a clean run keeps to.
+const FEWEST_RUNS: usize = 3;
+/// Least spread of a part, as a share of that over all parts.
+const LEAST_SPREAD: f64 = 0.2;
 /// Share of the updates done over which an improvement is looked for, twice.
 const STRETCH: f64 = 0.15;
 /// Fewest points in each of the two stretches.
@@ -18,11 +22,11 @@ const CLEARLY: f64 = 3.0;
 /// The test of a job against the band of its law.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct BandTest {
-    /// Largest |mean of ln L − ln L̂| over a twentieth of the horizon that is done.
+    /// |mean of ln L − ln L̂| over the twentieth of the horizon that comes nearest to its limit, or exceeds it most.
     pub largest: f64,
     /// Last update of that twentieth.
     pub at: u64,
-    /// The limit that a clean run stays below in its whole course, with probability 1 − [`FALSE_ALARMS`].
+    /// The limit there. A clean run stays below the limits in its whole course with probability 1 − [`FALSE_ALARMS`].
     pub limit: f64,
     /// Whether it was passed.
     pub left: bool,
@@ -51,10 +55,12 @@ impl Live<'_> {
     ///
     /// # Formula
     /// ```text
-    /// Mᵢ = max over twentieths j of |mean of ln L − ln L̂ in j|, left-out run i under the refit that did not see it
-    /// limit = w·(q(Mᵢ; 1 − α) + t·s)
+    /// eᵢⱼ = mean of ln L − ln L̂ over twentieth j of left-out run i, under the refit that did not see it
+    /// σⱼ  = root mean square of eᵢⱼ over the runs, at least a fifth of that over all parts
+    /// Mᵢ  = max over j of |eᵢⱼ|/σⱼ, σⱼ without run i
+    /// limitⱼ = w·(q(Mᵢ; 1 − α)·σⱼ + 2s)
     /// ```
-    /// q: the conformal quantile; w: by how much an interval is wider outside the data; t·s: twice the standard error of the job's own offset. α =
+    /// q: the conformal quantile; w: by how much an interval is wider outside the data; s: the standard error of the job's own offset. α =
     /// 0.02 is reached with 49 left-out runs; with fewer, q is Student's quantile times the root mean square of Mᵢ.
     ///
     /// `None` where the intervals are those of a block bootstrap, which say nothing about unseen runs.
@@ -64,28 +70,47 @@ impl Live<'_> {
         if uncertainty.method == Method::BlockBootstrap {
             return None;
         }
-        let worst: Vec<f64> = uncertainty
+        let held: Vec<&[Option<f64>]> = uncertainty
             .held_out
             .iter()
-            .filter(|run| run.along.iter().any(Option::is_some))
-            .map(|run| run.along.iter().flatten().fold(0.0_f64, |worst, e| worst.max(e.abs())))
+            .map(|run| run.along.as_slice())
+            .filter(|along| along.len() == PARTS && along.iter().any(Option::is_some))
             .collect();
-        if worst.is_empty() {
+        if held.len() < FEWEST_RUNS {
             return None;
         }
+        // Each run against the spread of the others, as the job against that of all.
+        let worst: Vec<f64> = (0..held.len())
+            .map(|i| {
+                let spread = spreads(&held, Some(i));
+                (0..PARTS).filter_map(|j| held[i][j].map(|e| e.abs() / spread[j])).fold(0.0, f64::max)
+            })
+            .collect();
+        let times = conformal(&worst, 1.0 - FALSE_ALARMS);
+        let spread = spreads(&held, None);
         let own = 2.0 * self.standing.offset.sd;
-        let limit = self.outside.max(1.0) * (conformal(&worst, 1.0 - FALSE_ALARMS) + own);
+        let limit = |j: usize| self.outside.max(1.0) * (times * spread[j] + own);
         let steps: Vec<u64> = self.along.iter().map(|(t, ..)| *t).collect();
         let errors: Vec<f64> = self.along.iter().map(|(_, loss, law)| (loss / law).ln()).collect();
         let parts = parts_of(&steps, &errors, total);
         // The part that is under way has too few points to be judged.
-        let done = |j: usize| total as f64 * (j + 1) as f64 / PARTS as f64 <= self.standing.update as f64;
-        let (at, largest) = (0..PARTS)
-            .filter(|&j| done(j))
+        let end = |j: usize| total as f64 * (j + 1) as f64 / PARTS as f64;
+        let (part, largest) = (0..PARTS)
+            .filter(|&j| end(j) <= self.standing.update as f64)
             .filter_map(|j| parts[j].map(|e| (j, e.abs())))
-            .fold((0, 0.0), |best, (j, e)| if e > best.1 { (j, e) } else { best });
-        let at = (total as f64 * (at + 1) as f64 / PARTS as f64).round() as u64;
-        Some(BandTest { largest, at, limit, left: largest > limit, runs: worst.len() })
+            .fold(
+                (0, 0.0),
+                |best: (usize, f64), (j, e)| {
+                    if e / limit(j) > best.1 / limit(best.0) { (j, e) } else { best }
+                },
+            );
+        Some(BandTest {
+            largest,
+            at: end(part).round() as u64,
+            limit: limit(part),
+            left: largest > limit(part),
+            runs: held.len(),
+        })
     }
 
     /// Update, measured loss and loss by the law of the job's points.
@@ -93,6 +118,23 @@ impl Live<'_> {
     pub fn along(&self) -> &[Pair] {
         &self.along
     }
+}
+
+/// σⱼ of every part, over the runs but `without`; see [`Live::band`].
+fn spreads(held: &[&[Option<f64>]], without: Option<usize>) -> Vec<f64> {
+    let others = || held.iter().enumerate().filter(move |(i, _)| Some(*i) != without).map(|(_, along)| along);
+    let square = |errors: &mut dyn Iterator<Item = f64>| {
+        let (sum, n) = errors.fold((0.0, 0_u32), |(sum, n), e| (sum + e * e, n + 1));
+        (n > 0).then(|| (sum / f64::from(n)).sqrt())
+    };
+    let all =
+        square(&mut others().flat_map(|along| along.iter().flatten().copied())).unwrap_or(f64::INFINITY);
+    (0..PARTS)
+        .map(|j| {
+            let own = square(&mut others().filter_map(|along| along[j]));
+            own.unwrap_or(all).max(LEAST_SPREAD * all).max(f64::MIN_POSITIVE)
+        })
+        .collect()
 }
 
 /// Whether the loss of a job rises clearly: the mean over the last 15 % of its updates above that over the 15 % before, by three
