@@ -6,8 +6,8 @@ use crate::style::{PictureStyle, Theme};
 use crate::svg;
 use crate::text::clean;
 
-/// Most points of a series whose values a page holds.
-const MOST_VALUES: usize = 80;
+/// Most points of a series whose values a page holds, and where a panel has more than a dozen.
+const MOST_VALUES: (usize, usize) = (80, 32);
 
 /// Pages narrower than this get fewer panels side by side.
 const NARROW: f64 = 500.0;
@@ -94,7 +94,8 @@ fn values(panel: &Panel, series: &crate::figure::Series) -> PageSeries {
     });
     let empty = (&Vec::new(), &Vec::new());
     let (x, y) = line.or(points).unwrap_or(empty);
-    let kept = thinned(x.len().min(y.len()), MOST_VALUES);
+    let most = if panel.series.len() > 12 { MOST_VALUES.1 } else { MOST_VALUES.0 };
+    let kept = thinned(x.len().min(y.len()), most);
     let pick = |values: &[f64]| kept.iter().filter_map(|&k| values.get(k).copied()).collect::<Vec<f64>>();
     let (lower, upper) = match band {
         Some((band_x, lo, hi)) if band_x.len() == x.len() => (pick(lo), pick(hi)),

@@ -14,8 +14,13 @@ fn axis(axis: &PageAxis) -> Value {
 
 /// A number with seven significant digits: more than a page shows, and shorter.
 fn short(value: &f64) -> Value {
-    let text = format!("{value:.6e}");
-    text.parse::<f64>().map_or(Value::Null, Value::from)
+    if *value == 0.0 || !value.is_finite() {
+        return if value.is_finite() { Value::from(0.0) } else { Value::Null };
+    }
+    let unit = 10_f64.powi(6 - value.abs().log10().floor() as i32);
+    // Beyond what a power of ten can hold, the number stays as it is.
+    let rounded = (value * unit).round() / unit;
+    Value::from(if rounded.is_finite() { rounded } else { *value })
 }
 
 fn list(values: &[f64]) -> Value {

@@ -319,9 +319,9 @@ fn snippets(answer: &ReportAnswer) -> String {
         } else {
             format!(" <span>{}</span>", html(export.title))
         };
-        let _ = write!(
+        let _ = writeln!(
             out,
-            "<details><summary><strong>{}</strong>{title} <em>{deviation}</em></summary>\n",
+            "<details><summary><strong>{}</strong>{title} <em>{deviation}</em></summary>",
             html(export.target)
         );
         if let Some(text) = &export.text {
@@ -351,7 +351,7 @@ fn snippets(answer: &ReportAnswer) -> String {
             });
             out += "</ul>\n";
         }
-        let _ = write!(out, "<p class=\"note\">Backed by: {}.</p></details>\n", html(&export.evidence));
+        let _ = writeln!(out, "<p class=\"note\">Backed by: {}.</p></details>", html(&export.evidence));
     }
     out + "</div>\n"
 }

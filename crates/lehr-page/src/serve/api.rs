@@ -254,6 +254,9 @@ async fn answer(
             }
             let query = Query::read(query.as_deref(), &["tray", "name"], &[])?;
             let name = query.text("name").ok_or_else(|| Failure::usage("the file needs a name"))?;
+            if let Some(tray) = query.text("tray").filter(|tray| !state.shelf.holds(tray)) {
+                return Err(Refused::new(StatusCode::NOT_FOUND, format!("no tray '{tray}' is held here")));
+            }
             let bytes = received(body, state.upload).await?;
             let tray = state.shelf.drop_file(query.text("tray"), name, bytes.to_vec(), state.upload)?;
             Ok(made(Made::json(&json!({ "schema": "lehr.tray/1", "tray": tray }))))

@@ -38,7 +38,7 @@ fn target() -> Vec<Value> {
         parameter(
             "shape",
             "How the rate falls: linear, cosine, 1-sqrt, exponential, geometric, inverse, power:BETA",
-            &json!({ "type": "string", "maxLength": 64 }),
+            &json!({ "type": "string", "pattern": "^(linear|cosine|1-sqrt|exponential|geometric|inverse|power:[1-4])$" }),
         ),
         parameter("final_lr", "Final rate", &json!({ "type": "number", "minimum": 0 })),
         parameter("params", "Parameters N", &json!({ "type": "integer", "minimum": 1 })),
@@ -167,6 +167,8 @@ pub fn document_of_all() -> Value {
             "responses": files,
         } }),
     );
+    let mut laws: Vec<Value> = lehr::law::all().iter().map(|law| law.name().into()).collect();
+    laws.push(Value::Null);
     let lines = json!({ "description": "One JSON object a line: waiting, reading, begun, working, then done or failed. Closing the connection stops the work.",
         "content": { "application/x-ndjson": { "schema": { "type": "string" } } } });
     let mut fits = responses(&lines);
@@ -179,8 +181,8 @@ pub fn document_of_all() -> Value {
             "requestBody": { "required": true, "content": { "application/json": { "schema": {
                 "type": "object", "additionalProperties": false,
                 "properties": {
-                    "data": { "type": ["string", "null"] }, "tray": { "type": ["string", "null"] }, "law": { "type": ["string", "null"] },
-                    "runs": { "type": ["array", "null"], "items": { "type": "string" } }
+                    "data": { "type": ["string", "null"] }, "tray": { "type": ["string", "null"] }, "law": { "enum": laws },
+                    "runs": { "type": ["array", "null"], "minItems": 1, "items": { "type": "string" } }
                 }
             } } } },
             "responses": fits,

@@ -87,6 +87,11 @@ impl Shelf {
         Ok(item)
     }
 
+    /// Whether a tray is held.
+    pub fn holds(&self, tray: &str) -> bool {
+        self.inside().trays.iter().any(|(other, _)| other == tray)
+    }
+
     /// Puts a file into a tray (a new one where none is named) and returns the tray's name.
     pub fn drop_file(
         &self,
