@@ -5,7 +5,7 @@ use crate::desk::Desk;
 use crate::documents::Document;
 use crate::failure::Failure;
 use crate::fit::held_points;
-use crate::reading::Reading;
+use crate::reading::{Reading, Runs};
 use crate::validate::Splitting;
 use lehr::fit::{FitOptions, Metrics};
 use lehr::validate::{Contender, compare};
@@ -85,8 +85,21 @@ impl Desk {
     /// # Errors
     /// [`Failure`] for logs that cannot be read, splits that are empty, and if no law can be fitted.
     pub fn compare(&self, request: &CompareRequest) -> Result<Answer<CompareAnswer>, Failure> {
+        let runs = self.runs(&request.reading.clone().held(held_points(&request.options)))?;
+        self.compare_runs(runs, request)
+    }
+
+    /// Compares laws on runs that are read already; the request's reading is not used.
+    ///
+    /// # Errors
+    /// As [`Desk::compare`], but for reading.
+    pub fn compare_runs(
+        &self,
+        runs: Runs,
+        request: &CompareRequest,
+    ) -> Result<Answer<CompareAnswer>, Failure> {
         let options = &request.options;
-        let runs = self.runs(&request.reading.clone().held(held_points(options)))?;
+        let runs = runs.held(held_points(options));
         let noting = |failure: Failure| failure.noting(&runs.notes);
         let splits = request.splitting.splits(&runs.curves).map_err(noting)?;
         let contenders = self

@@ -25,6 +25,19 @@ pub enum FailureKind {
     Quiet,
 }
 
+/// Where in the input a fault is, as far as that is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fault {
+    /// The file.
+    pub file: Option<String>,
+    /// Its line, from 1.
+    pub line: Option<u64>,
+    /// What is there.
+    pub found: Option<String>,
+    /// What should be there.
+    pub expected: Option<String>,
+}
+
 /// A question that has no answer: what is wrong, and the way out where there is one.
 ///
 /// Messages and remedies name options as `[[name]]` (`[[warmup]]`, `[[tokens_per_step]]`): each face words them in its
@@ -36,11 +49,12 @@ pub struct Failure {
     message: String,
     remedy: Option<String>,
     notes: Vec<Note>,
+    fault: Option<Box<Fault>>,
 }
 
 impl Failure {
     fn of(kind: FailureKind, message: impl std::fmt::Display) -> Self {
-        Self { kind, message: message.to_string(), remedy: None, notes: Vec::new() }
+        Self { kind, message: message.to_string(), remedy: None, notes: Vec::new(), fault: None }
     }
 
     /// There is no answer.
@@ -84,7 +98,28 @@ impl Failure {
     /// A failure that names a path.
     pub fn at(path: &std::path::Path) -> impl Fn(std::io::Error) -> Self + use<> {
         let path = path.to_path_buf();
-        move |error| Self::new(format_args!("{}: {error}", path.display()))
+        move |error| Self::new(format_args!("{}: {error}", path.display())).within(path.to_string_lossy())
+    }
+
+    /// Adds the file that it is about.
+    #[must_use]
+    pub fn within(mut self, file: impl Into<String>) -> Self {
+        self.fault.get_or_insert_default().file = Some(file.into());
+        self
+    }
+
+    /// Adds what was found and what was expected.
+    #[must_use]
+    pub fn finding(mut self, found: impl std::fmt::Display, expected: impl std::fmt::Display) -> Self {
+        let fault = self.fault.get_or_insert_default();
+        (fault.found, fault.expected) = (Some(found.to_string()), Some(expected.to_string()));
+        self
+    }
+
+    /// Where in the input it is, where that is known.
+    #[must_use]
+    pub fn fault(&self) -> Option<&Fault> {
+        self.fault.as_deref()
     }
 
     /// Adds what was done with the data before it failed, which often explains it.
@@ -170,7 +205,11 @@ impl From<std::io::Error> for Failure {
 impl From<ReadError> for Failure {
     fn from(error: ReadError) -> Self {
         let hint = error.hint();
-        let failure = Self::new(error);
+        let lehr_io::Fault { file, line, found, expected } = error.fault();
+        let mut failure = Self::new(error);
+        if file.is_some() {
+            failure.fault = Some(Box::new(Fault { file, line, found, expected }));
+        }
         match hint {
             Some(hint) => failure.hint(hint),
             None => failure,

@@ -215,7 +215,7 @@ fn expand(path: &Path) -> Result<Vec<PathBuf>, Failure> {
     }
     let text = path.to_string_lossy();
     if !text.contains(['*', '?', '[']) {
-        return Err(Failure::new(format_args!("{text}: no such file or directory")));
+        return Err(Failure::new(format_args!("{text}: no such file or directory")).within(text));
     }
     let paths = glob::glob(&text)
         .map_err(|error| Failure::usage(format_args!("the pattern '{text}' is wrong: {error}")))?;

@@ -4,7 +4,7 @@ use crate::answer::{Answer, add_caveats};
 use crate::desk::Desk;
 use crate::documents::Document;
 use crate::failure::Failure;
-use crate::reading::Reading;
+use crate::reading::{Reading, Runs};
 use crate::stoppable::Stoppable;
 use lehr::features::Momentum;
 use lehr::fit::{FIT_FORMAT, Fit, FitOptions, fit_point, profile, resample};
@@ -66,6 +66,15 @@ impl Desk {
     /// [`Failure`] for logs that cannot be read and data that determine nothing.
     pub fn fit(&self, request: &FitRequest) -> Result<Answer<FitAnswer>, Failure> {
         let runs = self.runs(&request.reading.clone().held(held_points(&request.options)))?;
+        self.fit_runs(runs, request)
+    }
+
+    /// Fits a law to runs that are read already; the request's reading is not used.
+    ///
+    /// # Errors
+    /// [`Failure`] for data that determine nothing.
+    pub fn fit_runs(&self, runs: Runs, request: &FitRequest) -> Result<Answer<FitAnswer>, Failure> {
+        let runs = runs.held(held_points(&request.options));
         let mut answer = self
             .fit_curves(request.law, runs.curves, request)
             .map_err(|failure| failure.noting(&runs.notes))?;

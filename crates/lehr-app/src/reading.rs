@@ -48,6 +48,39 @@ pub struct Runs {
     pub condensed: usize,
 }
 
+impl Runs {
+    /// The same with about so many points a run, as [`Reading::held`] gives them while runs are read; runs of which fewer points
+    /// are held already stay as they are.
+    #[must_use]
+    pub fn held(mut self, most: Option<usize>) -> Self {
+        let Some(most) = most.filter(|_| self.condensed == 0) else { return self };
+        for curve in &mut self.curves {
+            if curve.step().len() > most {
+                let rows = curve.step().len();
+                *curve = condense(curve.clone(), most);
+                self.condensed += usize::from(curve.step().len() < rows);
+            }
+        }
+        self.note_condensed(most);
+        self
+    }
+
+    fn note_condensed(&mut self, held: usize) {
+        if self.condensed == 0 {
+            return;
+        }
+        self.notes.push(Note::new(
+            "condensed",
+            format!(
+                "{} run{} of more than {held} points",
+                self.condensed,
+                if self.condensed == 1 { "" } else { "s" }
+            ),
+            "held as about that many: means of neighbouring training losses, every k-th other loss ([[points]] all holds every row)",
+        ));
+    }
+}
+
 /// The mapping of each kind of table, as a note.
 fn mapping_notes(summary: &Summary) -> impl Iterator<Item = Note> {
     summary.mappings.iter().map(|(file, format, mapping, files)| {
@@ -120,18 +153,8 @@ impl Desk {
             Ok(())
         })?;
         runs.notes = summary.notes;
-        if let Some(held) = reading.held
-            && runs.condensed > 0
-        {
-            runs.notes.push(Note::new(
-                "condensed",
-                format!(
-                    "{} run{} of more than {held} points",
-                    runs.condensed,
-                    if runs.condensed == 1 { "" } else { "s" }
-                ),
-                "held as about that many: means of neighbouring training losses, every k-th other loss ([[points]] all holds every row)",
-            ));
+        if let Some(held) = reading.held {
+            runs.note_condensed(held);
         }
         Ok(runs)
     }

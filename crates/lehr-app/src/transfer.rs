@@ -6,7 +6,7 @@ use crate::documents::Document;
 use crate::failure::Failure;
 use crate::forecast::check_level;
 use crate::pictures::{self, Picture};
-use crate::reading::Reading;
+use crate::reading::{Reading, Runs};
 use lehr::batch::{Collapse, CriticalBatch, collapse, critical_batch};
 use lehr::fit::Fit;
 use lehr::measured::{MeasuredOptimum, branch_noise, measured_optima, twin_noise};
@@ -14,6 +14,9 @@ use lehr::recommend::{RecommendOptions, Target, recommend_ratio};
 use lehr::transfer::{Limit, Optimum, PowerLaw, Stability, check_architecture, power_law, stability};
 use lehr::{Caveat, Curve, Shape, Steps};
 use serde::{Serialize, Serializer};
+
+/// Last losses and coarse curves are all that is needed.
+const HELD: Option<usize> = Some(1000);
 
 /// The sets of variables of the power laws, in the order of [`OptimaSource::laws`].
 pub const VARIABLES: [&[&str]; 4] =
@@ -164,8 +167,21 @@ impl Desk {
     /// [`Failure`] if no cell has four ratios, and where a prediction is asked for that no law gives.
     pub fn transfer(&self, request: &TransferRequest) -> Result<Answer<TransferAnswer>, Failure> {
         check_level(request.level)?;
-        // Last losses and coarse curves are all that is needed.
-        let runs = self.runs(&request.reading.clone().held(Some(1000)))?;
+        let runs = self.runs(&request.reading.clone().held(HELD))?;
+        self.transfer_runs(runs, request)
+    }
+
+    /// The same of runs that are read already; the request's reading is not used.
+    ///
+    /// # Errors
+    /// As [`Desk::transfer`], but for reading.
+    pub fn transfer_runs(
+        &self,
+        runs: Runs,
+        request: &TransferRequest,
+    ) -> Result<Answer<TransferAnswer>, Failure> {
+        check_level(request.level)?;
+        let runs = runs.held(HELD);
         let value = self
             .work("searching", || transfer(&runs.curves, request))
             .map_err(|failure| failure.noting(&runs.notes))?;

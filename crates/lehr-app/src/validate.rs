@@ -5,7 +5,7 @@ use crate::desk::Desk;
 use crate::documents::Document;
 use crate::failure::Failure;
 use crate::fit::held_points;
-use crate::reading::Reading;
+use crate::reading::{Reading, Runs};
 use lehr::fit::FitOptions;
 use lehr::validate::{
     Coverage, LeaveOut, SplitOf, Validation, measure_coverage, split_by_name, splits, validate,
@@ -81,8 +81,21 @@ impl Desk {
     /// # Errors
     /// [`Failure`] for logs that cannot be read, splits that are empty and fits that fail.
     pub fn validate(&self, request: &ValidateRequest) -> Result<Answer<ValidateAnswer>, Failure> {
+        let runs = self.runs(&request.reading.clone().held(held_points(&request.options)))?;
+        self.validate_runs(runs, request)
+    }
+
+    /// Judges a law on runs that are read already; the request's reading is not used.
+    ///
+    /// # Errors
+    /// As [`Desk::validate`], but for reading.
+    pub fn validate_runs(
+        &self,
+        runs: Runs,
+        request: &ValidateRequest,
+    ) -> Result<Answer<ValidateAnswer>, Failure> {
         let options = &request.options;
-        let runs = self.runs(&request.reading.clone().held(held_points(options)))?;
+        let runs = runs.held(held_points(options));
         let judge = || -> Result<ValidateAnswer, Failure> {
             let splits = request.splitting.splits(&runs.curves)?;
             let law = request.law;

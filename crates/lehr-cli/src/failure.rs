@@ -6,7 +6,6 @@ use lehr_app::documents::{self, Document};
 use lehr_app::failure::{flag, worded};
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
-use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use lehr_app::Failure;
@@ -33,9 +32,9 @@ impl Document for ErrorAnswer {
 
 /// Writes the failure to stderr, its options worded as flags, and, with `json` and no document there, as one to stdout;
 /// gives the exit code.
-pub fn report(failure: &Failure, json: bool) -> ExitCode {
+pub fn report(failure: &Failure, json: bool) -> u8 {
     let code = match failure.kind() {
-        FailureKind::Quiet => return ExitCode::SUCCESS,
+        FailureKind::Quiet => return 0,
         FailureKind::Request => 2,
         FailureKind::Caveat => 3,
         FailureKind::Condition => 4,
@@ -63,5 +62,5 @@ pub fn report(failure: &Failure, json: bool) -> ExitCode {
     if let Some(hint) = hint {
         drop(writeln!(err, "{cyan}hint:{cyan:#} {hint}"));
     }
-    ExitCode::from(code)
+    code
 }

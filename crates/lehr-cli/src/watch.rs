@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::output::{Bar, Output};
+use crate::program::Program;
 use crate::verb::sweep::show::{Live, estimate_table};
 use crate::verb::train::show::Show;
 use lehr_app::sweep::WorkerProgram;
@@ -9,11 +10,16 @@ use lehr_app::{Event, Observer};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-/// This program, as the worker of a sweep.
+/// This command, as the worker of a sweep.
 pub fn worker() -> Result<WorkerProgram, Failure> {
-    let program = std::env::current_exe()
-        .map_err(|error| Failure::new(format_args!("cannot tell which program this is: {error}")))?;
-    Ok(WorkerProgram { program, arguments: ["sweep", "worker"].map(str::to_owned).to_vec() })
+    let Program { file, words } = Program::started();
+    let program = match file {
+        Some(file) => file,
+        None => std::env::current_exe()
+            .map_err(|error| Failure::new(format_args!("cannot tell which program this is: {error}")))?,
+    };
+    let arguments = words.into_iter().chain(["sweep", "worker"].map(str::to_owned)).collect();
+    Ok(WorkerProgram { program, arguments })
 }
 
 /// What is shown now.

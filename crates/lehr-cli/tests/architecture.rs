@@ -7,12 +7,13 @@ use std::process::Command;
 
 /// Which crates of the workspace each crate may use. Dependencies point one way: `lehr-cli → lehr-page → lehr-app → lehr-train, lehr-io →
 /// lehr`, and `lehr-app → lehr-report`; leaves see each other only through `lehr-app`. A new edge is a decision: change this list and say why in `docs/adr`.
-const EDGES: [(&str, &[&str]); 8] = [
+const EDGES: [(&str, &[&str]); 9] = [
     ("lehr", &[]),
     ("lehr-app", &["lehr", "lehr-io", "lehr-report", "lehr-train"]),
     ("lehr-cli", &["lehr", "lehr-app", "lehr-io", "lehr-page", "lehr-report", "lehr-train"]),
     ("lehr-io", &["lehr"]),
     ("lehr-page", &["lehr", "lehr-app", "lehr-report"]),
+    ("lehr-py", &["lehr", "lehr-app", "lehr-cli", "lehr-io", "lehr-report"]),
     ("lehr-report", &[]),
     ("lehr-train", &["lehr"]),
     ("xtask", &["lehr", "lehr-io"]),

@@ -315,7 +315,77 @@ fn because(skipped: &[String]) -> String {
     }
 }
 
+/// Where a fault is and what it is, as far as an error knows that.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fault {
+    /// The file or store.
+    pub file: Option<String>,
+    /// Its line, from 1.
+    pub line: Option<u64>,
+    /// What is there.
+    pub found: Option<String>,
+    /// What should be there.
+    pub expected: Option<String>,
+}
+
 impl ReadError {
+    /// File, line, found and expected, for whoever shows them apart.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        const LOSS: &str = "a finite number above 0";
+        let (file, place, found, expected) = match self {
+            Self::Value { file, place, found, expected, .. } => {
+                (file, *place, Some(found.clone()), Some(expected.clone()))
+            }
+            Self::Loss { file, place, loss, .. } => {
+                (file, *place, Some(loss.to_string()), Some(LOSS.to_owned()))
+            }
+            Self::Ragged { file, line, found, expected } => {
+                (file, Place::Line(*line), Some(format!("{found} cells")), Some(format!("{expected} cells")))
+            }
+            Self::NoHeader { file, found } => (
+                file,
+                Place::Line(1),
+                Some(found.clone()),
+                Some("a header that names the columns".to_owned()),
+            ),
+            Self::Unrecognised { file, found, expected } => {
+                (file, Place::File, Some(found.clone()), Some((*expected).to_owned()))
+            }
+            Self::MissingColumn { file, role, columns } => {
+                (file, Place::File, Some(quoted(columns)), Some(format!("a column for the {role}")))
+            }
+            Self::UnknownColumn { file, name, columns, .. } => {
+                (file, Place::File, Some(quoted(columns)), Some(format!("a column '{name}'")))
+            }
+            Self::NoSplit { file, split, has, .. } => {
+                (file, Place::File, Some(has.clone()), Some((*split).to_owned()))
+            }
+            Self::Broken { file, place, .. } | Self::MixedRuns { file, place, .. } => {
+                (file, *place, None, None)
+            }
+            Self::Io { file, .. }
+            | Self::Compressed { file, .. }
+            | Self::Empty { file }
+            | Self::NoRows { file }
+            | Self::Axis { file, .. }
+            | Self::NoRate { file, .. }
+            | Self::Refused { file, .. }
+            | Self::Curve { file, .. }
+            | Self::Schedule { file, .. }
+            | Self::Recognise { file, .. }
+            | Self::NoPoint { file, .. }
+            | Self::DuplicateRun { second: file, .. }
+            | Self::Store { store: file, .. } => (file, Place::File, None, None),
+            Self::Map { .. } | Self::NoRun { .. } | Self::NoMatch { .. } => return Fault::default(),
+        };
+        let line = match place {
+            Place::Line(line) => Some(line),
+            Place::File | Place::Row(_) | Place::Byte(_) => None,
+        };
+        Fault { file: Some(file.clone()), line, found, expected }
+    }
+
     /// What to do about it, where there is a way out.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

@@ -28,7 +28,7 @@ pub mod source;
 pub mod stitch;
 pub mod table;
 
-pub use error::{Place, ReadError};
+pub use error::{Fault, Place, ReadError};
 pub use health::Health;
 pub use manifest::Manifest;
 pub use mapping::{MapOverrides, Mapping};

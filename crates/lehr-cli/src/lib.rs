@@ -1,0 +1,180 @@
+//! The `lehr` command: files, terminal, exit codes. One file a verb, no formula.
+//!
+//! It is a library so that other programs can carry it: [`command`] is the whole of it, and the Python package calls that in
+//! process.
+
+mod clock;
+mod export;
+mod failure;
+mod fit_args;
+mod interrupt;
+mod load;
+mod output;
+mod program;
+mod running;
+mod target;
+mod verb;
+#[cfg(feature = "train")]
+mod watch;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use failure::Failure;
+use output::Output;
+pub use program::Program;
+use std::ffi::OsString;
+use std::io::Write;
+
+/// What loss will a large run reach under this schedule, and which share of it should be spent annealing?
+#[derive(Debug, Parser)]
+#[command(name = "lehr", version, max_term_width = 100, propagate_version = true)]
+struct Cli {
+    /// Print one JSON document instead of tables.
+    #[arg(long, global = true)]
+    json: bool,
+    /// Exit with 0 although the answer carries a blocking caveat.
+    #[arg(long, global = true)]
+    accept_caveats: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Quickstart(verb::quickstart::Args),
+    Inspect(verb::inspect::Args),
+    Import(verb::import::Args),
+    Fit(verb::fit::Args),
+    Validate(verb::validate::Args),
+    Compare(verb::compare::Args),
+    Forecast(verb::forecast::Args),
+    Recommend(verb::recommend::Args),
+    Transfer(verb::transfer::Args),
+    Report(Box<verb::report::Args>),
+    Watch(Box<verb::watch::Args>),
+    #[cfg(feature = "serve")]
+    Serve(Box<verb::serve::Args>),
+    #[cfg(not(feature = "serve"))]
+    #[command(hide = true, disable_help_flag = true)]
+    Serve(NotBuiltIn),
+    #[cfg(feature = "train")]
+    Train(Box<verb::train::Args>),
+    #[cfg(feature = "train")]
+    Sweep(Box<verb::sweep::Args>),
+    #[cfg(feature = "train")]
+    Reproduce(verb::reproduce::Args),
+    #[cfg(not(feature = "train"))]
+    #[command(aliases = ["sweep", "reproduce"], hide = true, disable_help_flag = true)]
+    Train(NotBuiltIn),
+    /// Shows what a schedule does at every update, or recognises the one that a log followed.
+    Schedule(verb::schedule::Args),
+    /// Lists the laws, or shows one with its coefficients, bounds, source and limits.
+    Laws(verb::laws::Args),
+    /// Prints a completion script for a shell.
+    #[command(
+        after_help = "Example:\n  lehr completions bash > ~/.local/share/bash-completion/completions/lehr"
+    )]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// The words of a verb that this program was built without.
+#[cfg(not(all(feature = "train", feature = "serve")))]
+#[derive(Debug, clap::Args)]
+struct NotBuiltIn {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<String>,
+}
+
+/// Runs one command line of words, without the program's name, as `output` says.
+pub(crate) fn run_words(words: &[String], output: &Output) -> Result<(), Failure> {
+    let line = std::iter::once("lehr").chain(words.iter().map(String::as_str));
+    let cli = Cli::try_parse_from(line).map_err(Failure::usage)?;
+    run(cli.verb, output)
+}
+
+fn run(verb: Verb, output: &Output) -> Result<(), Failure> {
+    match verb {
+        Verb::Laws(args) => verb::laws::run(args, output),
+        Verb::Quickstart(args) => verb::quickstart::run(&args, output),
+        Verb::Import(args) => verb::import::run(args, output),
+        Verb::Inspect(args) => verb::inspect::run(args, output),
+        Verb::Fit(args) => verb::fit::run(args, output),
+        Verb::Validate(args) => verb::validate::run(args, output),
+        Verb::Compare(args) => verb::compare::run(args, output),
+        Verb::Forecast(args) => verb::forecast::run(args, output),
+        Verb::Recommend(args) => verb::recommend::run(args, output),
+        Verb::Transfer(args) => verb::transfer::run(args, output),
+        Verb::Report(args) => verb::report::run(*args, output),
+        Verb::Watch(args) => verb::watch::run(*args, output),
+        #[cfg(feature = "serve")]
+        Verb::Serve(args) => verb::serve::run(*args, output),
+        #[cfg(not(feature = "serve"))]
+        Verb::Serve(NotBuiltIn { words: _ }) => {
+            Err(Failure::usage("serve is not built into this lehr: the feature `serve` is off")
+                .hint("cargo build --release --features serve"))
+        }
+        #[cfg(feature = "train")]
+        Verb::Train(args) => verb::train::run(*args, output),
+        #[cfg(feature = "train")]
+        Verb::Sweep(args) => verb::sweep::run(*args, output),
+        #[cfg(feature = "train")]
+        Verb::Reproduce(args) => verb::reproduce::run(args, output),
+        #[cfg(not(feature = "train"))]
+        Verb::Train(NotBuiltIn { words: _ }) => Err(Failure::usage(
+            "train, sweep and reproduce are not built into this lehr: the feature `train` is off",
+        )
+        .hint("cargo build --release --features train")),
+        Verb::Schedule(args) => verb::schedule::run(args, output),
+        Verb::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "lehr", &mut script);
+            output.data(&String::from_utf8_lossy(&script))
+        }
+    }
+}
+
+/// What clap answers itself: help and the version on stdout, errors on stderr (as a document with `--json`).
+fn answered_by_clap(answer: &clap::Error, json: bool) -> u8 {
+    if answer.use_stderr() {
+        if json {
+            let text = answer.render().to_string();
+            // The document holds what is wrong; the usage below it is for people.
+            let (message, _) = text.split_once("\n\n").unwrap_or((text.as_str(), ""));
+            let message = message.trim().trim_start_matches("error: ");
+            let failure = Failure::usage(message).hint("`lehr VERB --help` lists what can be given");
+            return failure::report(&failure, true);
+        }
+        // Nothing can be said about a stderr that cannot be written.
+        drop(answer.print());
+        return 2;
+    }
+    match answer.print().and_then(|()| std::io::stdout().flush()) {
+        Ok(()) => 0,
+        Err(error) => failure::report(&Failure::from(error), json),
+    }
+}
+
+/// Runs one command line and gives its exit code. `words` begins with the program's name; `program` and the words after it are
+/// how a sweep starts this command again for its workers.
+///
+/// Ctrl-C is caught from here on for the rest of the process.
+pub fn command(words: &[OsString], program: Program) -> u8 {
+    Program::remember(program);
+    interrupt::watch();
+    // Also where the line cannot be read: whoever asks for documents gets one.
+    let asked_for_json = words.iter().skip(1).take_while(|word| *word != "--").any(|word| word == "--json");
+    let cli = match Cli::try_parse_from(words) {
+        Ok(cli) => cli,
+        Err(answer) => return answered_by_clap(&answer, asked_for_json),
+    };
+    let output = Output::new(cli.json, cli.accept_caveats);
+    match run(cli.verb, &output) {
+        Ok(()) => 0,
+        Err(failure) => {
+            output.notes(failure.notes());
+            failure::report(&failure, output.json)
+        }
+    }
+}

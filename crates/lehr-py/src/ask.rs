@@ -1,0 +1,126 @@
+//! Asks a question on a thread of its own, while this one listens for Ctrl-C and shows progress.
+
+use crate::failure::{internal, raise};
+use lehr_app::{Desk, Event, Failure, Files, Observer};
+use pyo3::prelude::*;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Time between two looks at signals and progress: a quarter of what a person takes for "at once".
+const LOOK: Duration = Duration::from_millis(50);
+
+/// How far something is, for the Python side.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Stage {
+    /// What is done: `reading`, `fitting`, …; empty: nothing.
+    what: String,
+    done: usize,
+    of: usize,
+    runs: usize,
+}
+
+/// Remembers the last stage, and that the work is to stop.
+#[derive(Default)]
+struct Listener {
+    stop: AtomicBool,
+    stage: Mutex<Stage>,
+}
+
+impl Observer for Listener {
+    fn hear(&self, event: Event<'_>) {
+        let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        *stage = match event {
+            Event::Reading { files, of_files, runs } => {
+                Stage { what: "reading".to_owned(), done: files, of: of_files, runs }
+            }
+            Event::Begun(what) => Stage { what: what.to_owned(), ..Stage::default() },
+            Event::Done => Stage::default(),
+            _ => return,
+        };
+    }
+
+    fn cancelled(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without words".to_owned())
+}
+
+/// Asks on a desk that reads the disk; `progress(what, done, of, runs)` hears of stages, `None` as `what` of the end.
+pub fn ask<T: Send + 'static>(
+    py: Python<'_>,
+    progress: Option<&Bound<'_, PyAny>>,
+    question: impl FnOnce(&Desk) -> Result<T, Failure> + Send + 'static,
+) -> PyResult<T> {
+    ask_of(py, Files::Disk, None, progress, question)
+}
+
+/// Asks on a desk with these files and threads.
+///
+/// The interpreter's lock is released. A signal ends the wait at once; the work then stops at its next look at the desk's
+/// observer. A panic becomes an exception.
+pub fn ask_of<T: Send + 'static>(
+    py: Python<'_>,
+    files: Files,
+    threads: Option<usize>,
+    progress: Option<&Bound<'_, PyAny>>,
+    question: impl FnOnce(&Desk) -> Result<T, Failure> + Send + 'static,
+) -> PyResult<T> {
+    let listener = Arc::new(Listener::default());
+    let mut desk = Desk::new(files).observed(Arc::<Listener>::clone(&listener));
+    if let Some(threads) = threads {
+        desk = desk.threads(threads).map_err(|failure| raise(py, &failure))?;
+    }
+    let (answered, answer) = mpsc::channel();
+    let worker = std::thread::Builder::new().name("lehr".to_owned()).spawn(move || {
+        let result = catch_unwind(AssertUnwindSafe(|| question(&desk)));
+        // Nobody may be waiting any more.
+        drop(answered.send(result.map_err(|panic| words(panic.as_ref()))));
+    })?;
+    // It ends by itself: with its answer, or where it next asks whether to stop.
+    drop(worker);
+    let answer = Mutex::new(answer);
+    let mut shown = Stage::default();
+    let result = loop {
+        let next = py.detach(|| answer.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(LOOK));
+        match next {
+            Ok(result) => break Ok(result),
+            Err(RecvTimeoutError::Disconnected) => {
+                break Ok(Err("the thread ended without an answer".to_owned()));
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        let looked = py.check_signals().and_then(|()| {
+            let stage = listener.stage.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            match progress {
+                Some(progress) if stage != shown => {
+                    shown = stage;
+                    progress.call1((&shown.what, shown.done, shown.of, shown.runs)).map(drop)
+                }
+                _ => Ok(()),
+            }
+        });
+        if let Err(error) = looked {
+            listener.stop.store(true, Ordering::Relaxed);
+            break Err(error);
+        }
+    };
+    if let Some(progress) = progress
+        && shown != Stage::default()
+    {
+        progress.call1((py.None(), 0, 0, 0))?;
+    }
+    match result? {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(failure)) => Err(raise(py, &failure)),
+        Err(panic) => Err(internal(py, &panic)),
+    }
+}

@@ -1,0 +1,284 @@
+//! Keyword arguments → requests. Names and defaults are those of the command's flags.
+
+use crate::options::Options;
+use lehr::features::{FeatureDefinition, Momentum};
+use lehr::fit::{Criterion, FitOptions, Residual};
+use lehr::forecast::Setting;
+use lehr::recommend::RecommendOptions;
+use lehr::validate::LeaveOut;
+use lehr::{LossKind, Params, Schedule, Shape, Steps, Tokens};
+use lehr_app::export::ExportRequest;
+use lehr_app::target::{Annealing, Plan};
+use lehr_app::validate::Splitting;
+use lehr_app::{Failure, Reading};
+use lehr_io::{MapOverrides, ReadOptions, SplitChoice};
+use std::path::PathBuf;
+
+const RATE: &str = "a rate above 0 such as 3e-4";
+const FINAL_RATE: &str = "a rate of at least 0 such as 3e-5";
+
+/// What one loss stands for: `instant`, `mean:50`, `ema:0.9`.
+fn loss_kind(text: &str) -> Result<LossKind, Failure> {
+    let expected = "instant, mean:UPDATES (at least 1) or ema:DECAY (between 0 and 1)";
+    let wrong = || {
+        Failure::usage(format_args!("[[loss_kind]] is '{text}'; expected {expected}")).finding(text, expected)
+    };
+    match text.split_once(':') {
+        None if text == "instant" => Ok(LossKind::Instant),
+        Some(("mean", updates)) => match lehr::units::parse_count(updates) {
+            Ok(updates) if updates > 0 => Ok(LossKind::IntervalMean(Steps(updates))),
+            _ => Err(wrong()),
+        },
+        Some(("ema", decay)) => {
+            let decay = decay.parse().ok().filter(|decay| *decay > 0.0 && *decay < 1.0);
+            Ok(LossKind::Ema(decay.ok_or_else(wrong)?))
+        }
+        _ => Err(wrong()),
+    }
+}
+
+/// Which logs to read, and how.
+pub fn reading(paths: Vec<PathBuf>, options: &mut Options) -> Result<Reading, Failure> {
+    let mut map = MapOverrides::default();
+    for (role, column) in options.texts_by_name("map")? {
+        map.add(&format!("{role}={column}"))?;
+    }
+    let split = match options.word("split", &["train", "val", "validation"])?.as_deref() {
+        None => SplitChoice::Auto,
+        Some("train") => SplitChoice::Train,
+        Some(_) => SplitChoice::Validation,
+    };
+    let stated = options.text("stated_schedule")?;
+    let schedule = stated.map(|text| schedule("stated_schedule", &text)).transpose()?;
+    let kind = options.text("loss_kind")?;
+    Ok(Reading {
+        paths,
+        manifest: options.text("manifest")?.map(PathBuf::from),
+        options: ReadOptions {
+            map,
+            runs: options.texts("run")?,
+            split,
+            warmup: options.count("warmup", 0)?,
+            params: options.count("params", 1)?,
+            params_column: options.text("params_column")?,
+            tokens_per_step: options.count("tokens_per_step", 1)?,
+            samples_per_step: options.count("samples_per_step", 1)?,
+            schedule,
+            lr_scale: options.number("lr_scale", RATE, |rate| rate > 0.0)?,
+            loss_kind: kind.as_deref().map(loss_kind).transpose()?,
+            drop_nan: options.flag("drop_nan")?,
+            stitch: options.flag("stitch")?,
+            max_points: None,
+            manifest: None,
+        },
+        held: None,
+    })
+}
+
+/// A schedule from its text.
+pub fn schedule(name: &str, text: &str) -> Result<Schedule, Failure> {
+    text.parse().map_err(|error| {
+        Failure::usage(format_args!("[[{name}]] '{text}': {error}"))
+            .hint("for example 'wsd:peak=1e-3,total=50k,warmup=300,ratio=0.2'")
+    })
+}
+
+/// How to fit.
+pub fn fit_options(options: &mut Options) -> Result<FitOptions, Failure> {
+    let published = options.flag("published")?;
+    let mut fit = if published {
+        FitOptions {
+            definition: Some(FeatureDefinition { momentum: Momentum::LoggedRows, ..Default::default() }),
+            ..FitOptions::published()
+        }
+    } else {
+        FitOptions::default()
+    };
+    // The published objective brings its own residual, points and warm-up, as on the command line.
+    let residual = options.word("residual", &["log", "raw"])?;
+    let points = if options.has("points") { Some(points(options)?) } else { None };
+    let skip = options.number("skip_warmup", "a number of at least 0", |factor| factor >= 0.0)?;
+    if !published {
+        if residual.as_deref() == Some("raw") {
+            fit.residual = Residual::Raw;
+        }
+        fit.points_per_curve = points.unwrap_or(fit.points_per_curve);
+        fit.warmup_factor = skip.unwrap_or(fit.warmup_factor);
+    }
+    if let Some(delta) = options.number("huber", "a number of at least 0", |delta| delta >= 0.0)? {
+        fit.criterion = if delta == 0.0 { Criterion::Squares } else { Criterion::Huber { delta } };
+    }
+    fit.fixed = options.numbers_by_name("fix")?;
+    fit.freed = options.texts("free")?;
+    fit.bounds = options.pairs_by_name("bound")?;
+    if let Some((name, (lower, upper))) = fit.bounds.iter().find(|(_, (lower, upper))| lower >= upper) {
+        return Err(Failure::usage(format_args!("[[bound]] {name}: {lower} is not below {upper}")));
+    }
+    fit.priors = options.pairs_by_name("prior")?;
+    if let Some((name, (_, sd))) = fit.priors.iter().find(|(_, (_, sd))| *sd <= 0.0) {
+        return Err(Failure::usage(format_args!(
+            "[[prior]] {name}: the standard deviation {sd} is not above 0"
+        )));
+    }
+    fit.keep = options.texts("keep")?;
+    fit.first_update = options.count("first_update", 0)?.unwrap_or(fit.first_update);
+    if let Some(starts) = options.count("starts", 1)? {
+        fit.starts = usize::try_from(starts).map_err(Failure::usage)?;
+    }
+    fit.max_iterations = options.count("max_iterations", 0)?.unwrap_or(fit.max_iterations);
+    fit.seed = options.count("seed", 0)?.unwrap_or(fit.seed);
+    fit.level = level(options)?.unwrap_or(fit.level);
+    if options.has("momentum") {
+        let momentum = match options.clone().word("momentum", &["logged"]) {
+            Ok(_) => options.word("momentum", &["logged"]).map(|_| Momentum::LoggedRows)?,
+            Err(_) => {
+                let stride = options.count("momentum", 1)?.unwrap_or(1);
+                Momentum::Dense { stride: stride.try_into().map_err(Failure::usage)?, warmup: false }
+            }
+        };
+        fit.definition = Some(FeatureDefinition { momentum, ..Default::default() });
+    }
+    Ok(fit)
+}
+
+/// Points a curve: `all`, or at least 2.
+fn points(options: &mut Options) -> Result<Option<usize>, Failure> {
+    match options.clone().word("points", &["all"]) {
+        Ok(_) => options.word("points", &["all"]).map(|_| None),
+        Err(_) => match options.count("points", 2)? {
+            Some(points) => usize::try_from(points).map(Some).map_err(Failure::usage),
+            None => Ok(None),
+        },
+    }
+}
+
+/// Level of intervals.
+pub fn level(options: &mut Options) -> Result<Option<f64>, Failure> {
+    options.number("level", "a number between 0 and 1", |level| level > 0.0 && level < 1.0)
+}
+
+/// Threads of a computation.
+pub fn threads(options: &mut Options) -> Result<Option<usize>, Failure> {
+    options.count("threads", 1)?.map(|threads| usize::try_from(threads).map_err(Failure::usage)).transpose()
+}
+
+/// How runs are split; one left out at a time by default.
+pub fn splitting(options: &mut Options) -> Result<Splitting, Failure> {
+    let (train, test) = (options.texts("train")?, options.texts("test")?);
+    let left = options.word("leave_out", &["run", "schedule", "peak-lr", "peak_lr", "horizon", "size"])?;
+    match (&train[..], &test[..], left.as_deref()) {
+        ([], [], left) => Ok(Splitting::LeaveOut(match left {
+            Some("schedule") => LeaveOut::Schedule,
+            Some("peak-lr" | "peak_lr") => LeaveOut::PeakRate,
+            Some("horizon") => LeaveOut::Horizon,
+            Some("size") => LeaveOut::Size,
+            _ => LeaveOut::Run,
+        })),
+        ([], _, _) => {
+            Err(Failure::usage("[[test]] is given without [[train]]").hint("name the runs to fit, too"))
+        }
+        (_, _, Some(_)) => {
+            Err(Failure::usage("[[train]] and [[leave_out]] are both given").hint("give one of them"))
+        }
+        _ => Ok(Splitting::Named { train, test }),
+    }
+}
+
+/// What the target run is besides its schedule.
+pub fn setting(options: &mut Options) -> Result<Setting, Failure> {
+    Ok(Setting {
+        params: options.count("params", 1)?.map(Params),
+        tokens_per_step: options.count("tokens_per_step", 1)?.map(Tokens),
+        arch: options.word("arch", &["dense", "moe"])?,
+    })
+}
+
+/// A rate above 0 that must be given.
+pub fn peak_lr(options: &mut Options) -> Result<f64, Failure> {
+    options.number("peak_lr", RATE, |rate| rate > 0.0)?.ok_or_else(|| {
+        Failure::usage("[[peak_lr]] is needed").hint("state the peak learning rate, such as 3e-4")
+    })
+}
+
+/// A horizon that must be given.
+pub fn steps(options: &mut Options) -> Result<u64, Failure> {
+    options.count("steps", 1)?.ok_or_else(|| {
+        Failure::usage("[[steps]] is needed").hint("state the horizon in updates, such as 50_000")
+    })
+}
+
+fn shape(options: &mut Options) -> Result<Shape, Failure> {
+    match options.text("shape")? {
+        None => Ok(Shape::Linear),
+        Some(text) => text.parse().map_err(Failure::usage),
+    }
+}
+
+fn final_lr(options: &mut Options) -> Result<f64, Failure> {
+    Ok(options.number("final_lr", FINAL_RATE, |rate| rate >= 0.0)?.unwrap_or(0.0))
+}
+
+/// The plan of a run that is to be forecast.
+pub fn plan(options: &mut Options) -> Result<Plan, Failure> {
+    if let Some(text) = options.text("schedule")? {
+        for other in ["peak_lr", "steps", "ratio", "cosine", "warmup", "shape", "final_lr"] {
+            if options.has(other) {
+                return Err(Failure::usage(format_args!("a schedule and [[{other}]] are both given"))
+                    .hint("the schedule says it all: give one of them"));
+            }
+        }
+        return schedule("schedule", &text).map(Plan::Schedule);
+    }
+    let (peak_lr, total) = (peak_lr(options)?, steps(options)?);
+    let ratio = options.number("ratio", "a share between 0 and 1", |ratio| (0.0..=1.0).contains(&ratio))?;
+    let shape = shape(options)?;
+    let annealing = match (options.flag("cosine")?, ratio) {
+        (true, None) => Annealing::WholeCosine,
+        (true, Some(_)) => {
+            return Err(Failure::usage("[[cosine]] and [[ratio]] are both given").hint("give one of them"));
+        }
+        (false, ratio) => Annealing::Share(ratio.unwrap_or(0.2), shape),
+    };
+    Ok(Plan::Wsd {
+        peak_lr,
+        total,
+        warmup: options.count("warmup", 0)?,
+        annealing,
+        final_lr: final_lr(options)?,
+    })
+}
+
+/// What a recommendation is for: peak rate, horizon, warm-up, shape, final rate.
+pub fn target(options: &mut Options) -> Result<(f64, u64, Option<u64>, Shape, f64), Failure> {
+    let (peak_lr, total) = (peak_lr(options)?, steps(options)?);
+    Ok((peak_lr, total, options.count("warmup", 0)?, shape(options)?, final_lr(options)?))
+}
+
+/// Limits of the search for a ratio.
+pub fn search(options: &mut Options) -> Result<RecommendOptions, Failure> {
+    let expected = "two ratios (lower, upper) within 0 … 1";
+    let range = options.pair("ratio_range", expected)?.unwrap_or((0.0, 1.0));
+    if !(range.0 >= 0.0 && range.0 <= range.1 && range.1 <= 1.0) {
+        return Err(Failure::usage(format_args!("[[ratio_range]] is {range:?}; expected {expected}")));
+    }
+    // Taken here for the search and left for the export.
+    let from_step = options.clone().count("from_step", 0)?;
+    let tolerance = options.number("tolerance", "a number of mnat", |_| true)?.unwrap_or(2.0);
+    Ok(RecommendOptions {
+        range,
+        max_anneal_steps: options.count("max_anneal_steps", 0)?,
+        from_step,
+        tolerance: tolerance * 1e-3,
+        ..RecommendOptions::default()
+    })
+}
+
+/// Which trainer's configuration to write.
+pub fn export(options: &mut Options) -> Result<Option<ExportRequest>, Failure> {
+    let from_step = options.count("from_step", 0)?;
+    match options.text("export")? {
+        Some(target) => Ok(Some(ExportRequest { target, from_step })),
+        None if from_step.is_some() => Err(Failure::usage("[[from_step]] is given without [[export]]")),
+        None => Ok(None),
+    }
+}
