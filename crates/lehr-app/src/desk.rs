@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use crate::files::Files;
 use crate::observer::{Event, Observer, Silent};
+use lehr::law::LawRegistry;
 use std::sync::Arc;
 
 /// What a desk refuses to work on, so that a stranger's request cannot exhaust a server.
@@ -27,6 +28,7 @@ pub struct Desk {
     observer: Arc<dyn Observer>,
     pool: Option<Arc<rayon::ThreadPool>>,
     limits: Limits,
+    laws: LawRegistry,
 }
 
 impl std::fmt::Debug for Desk {
@@ -42,7 +44,13 @@ impl Desk {
     /// A desk that reads these files, tells nobody of progress and uses the threads of its caller.
     #[must_use]
     pub fn new(files: Files) -> Self {
-        Self { files, observer: Arc::new(Silent), pool: None, limits: Limits::default() }
+        Self {
+            files,
+            observer: Arc::new(Silent),
+            pool: None,
+            limits: Limits::default(),
+            laws: LawRegistry::built_in(),
+        }
     }
 
     /// The same with somebody who hears of progress and may stop the work.
@@ -70,6 +78,19 @@ impl Desk {
     pub fn limited(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
+    }
+
+    /// The same with laws besides those of the crate, by which the fits that it reads are resolved.
+    #[must_use]
+    pub fn knowing(mut self, laws: LawRegistry) -> Self {
+        self.laws = laws;
+        self
+    }
+
+    /// The laws it knows.
+    #[must_use]
+    pub fn laws(&self) -> &LawRegistry {
+        &self.laws
     }
 
     /// What may be read.

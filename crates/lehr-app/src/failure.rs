@@ -235,10 +235,10 @@ impl From<FitError> for Failure {
                 Some("state it with [[tokens_per_step]] or in the manifest, or fit chinchilla-steps")
             }
             FitError::AllUnsound(_) => Some("look at the runs with `lehr inspect`"),
-            FitError::NoCurves => None,
+            FitError::NoCurves | FitError::Option(_) => None,
         };
         let failure = match error {
-            FitError::Plan(_) => Self::usage(error),
+            FitError::Plan(_) | FitError::Option(_) => Self::usage(error),
             _ => Self::new(error),
         };
         match hint {

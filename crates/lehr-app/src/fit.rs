@@ -7,13 +7,16 @@ use crate::failure::Failure;
 use crate::reading::{Reading, Runs};
 use crate::stoppable::Stoppable;
 use lehr::features::Momentum;
-use lehr::fit::{FIT_FORMAT, Fit, FitOptions, fit_point, profile, resample};
+use lehr::fit::{FIT_FORMAT, Fit, FitError, FitOptions, Fitter, profile, resample};
 use lehr::{Curve, Law};
 use serde::Serialize;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Most points a run that are held while runs are read for a fit, unless it needs every row.
 const HELD: usize = 1000;
+/// Values that a profile holds a coefficient at.
+const PROFILE_VALUES: usize = 24;
 
 /// How many points of a run to hold: all, where the fit is over all rows or the momentum over logged rows.
 #[must_use]
@@ -90,35 +93,30 @@ impl Desk {
         curves: Vec<Curve>,
         request: &FitRequest,
     ) -> Result<Answer<FitAnswer>, Failure> {
-        let options = &request.options;
-        let law = &Stoppable::new(law, self.shared_observer());
-        let fit = self.work("fitting", || Ok(lehr::fit::fit(law, &curves, options)?))?;
-        let point = if request.profile || request.bootstrap.is_some() {
-            Some(self.work("refitting", || Ok(fit_point(law, &curves, options)?))?)
+        let law = Arc::new(Stoppable::new(law, self.shared_observer()));
+        let fitter = Fitter::new(law).options(request.options.clone()).map_err(FitError::from)?;
+        let fitted = self.work("fitting", || Ok(fitter.fit(&curves)?))?;
+        let profiles = if request.profile {
+            self.work("profiling", || Ok(fitted.profile(PROFILE_VALUES)))?
         } else {
-            None
+            Vec::new()
         };
-        let profiles = match &point {
-            Some(point) if request.profile => {
-                self.work("profiling", || Ok(profile::profiles(law, point, options, 24)))?
-            }
-            _ => Vec::new(),
+        let bootstrap = match request.bootstrap {
+            Some(count) => Some(self.work("resampling", || Ok(fitted.bootstrap(count)))?),
+            None => None,
         };
-        let bootstrap = match (&point, request.bootstrap) {
-            (Some(point), Some(count)) => Some(self.work("resampling", || {
-                Ok(resample::bootstrap(law, &curves, point, options, count.max(2)))
-            })?),
-            _ => None,
-        };
+        let fit = fitted.into_fit();
+        // Not with the observer in it, who may be gone when the fit is used.
+        let fit = if fit.own_law.is_some() { fit.resolve(self.laws())? } else { fit };
         Ok(Answer::plain(FitAnswer { fit, profiles, bootstrap, curves }))
     }
 
     /// Reads a fit that [`FitAnswer`]'s document or [`to_file`] wrote.
     ///
     /// # Errors
-    /// [`Failure`] for a file that is no fit, or one of another format.
+    /// [`Failure`] for a file that is no fit, one of another format, or one of a law that the desk does not know.
     pub fn read_fit(&self, path: &Path) -> Result<Fit, Failure> {
-        parse_fit(&path.display().to_string(), &self.files().text(path)?)
+        Ok(parse_fit(&path.display().to_string(), &self.files().text(path)?)?.resolve(self.laws())?)
     }
 }
 

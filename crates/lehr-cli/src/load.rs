@@ -69,29 +69,12 @@ pub enum SplitArg {
     Val,
 }
 
-/// A whole number, with k, M, B or T behind it if one likes.
+/// A whole number, with k, M, B or T behind it if one likes: [`lehr::units::parse_count`], the grammar of schedules and files.
 ///
 /// # Errors
 /// A sentence that clap shows, for anything else.
 pub fn count(text: &str) -> Result<u64, String> {
-    let trimmed = text.trim().replace('_', "");
-    let (number, unit) = match trimmed.char_indices().last() {
-        Some((at, 'k' | 'K')) => (&trimmed[..at], 1e3),
-        Some((at, 'm' | 'M')) => (&trimmed[..at], 1e6),
-        Some((at, 'b' | 'B' | 'g' | 'G')) => (&trimmed[..at], 1e9),
-        Some((at, 't' | 'T')) => (&trimmed[..at], 1e12),
-        _ => (trimmed.as_str(), 1.0),
-    };
-    let value = number
-        .trim()
-        .parse::<f64>()
-        .map_err(|_| format!("'{text}' is not a number such as 25000, 1.3B or 400M"))?;
-    let value = (value * unit * 1e3).round() / 1e3;
-    if value >= 0.0 && value.fract() == 0.0 && value < 1e18 {
-        Ok(value as u64)
-    } else {
-        Err(format!("'{text}' is not a whole number of at least 0"))
-    }
+    lehr::units::parse_count(text).map_err(|error| error.to_string())
 }
 
 /// A whole number of at least 1.

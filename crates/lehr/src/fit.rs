@@ -3,6 +3,7 @@
 mod caveats;
 pub mod dataset;
 pub mod differences;
+mod fitter;
 pub mod horizon;
 pub mod identifiability;
 mod made;
@@ -19,11 +20,12 @@ mod usual;
 
 pub use dataset::{Dataset, PreparedRun};
 pub use differences::DifferenceError;
+pub use fitter::{Fitted, Fitter};
 pub use identifiability::{Identifiability, Undetermined};
 pub use made::{Input, Made};
 pub use metrics::Metrics;
 pub use objective::{Objective, Plan, PlanError, Scratch};
-pub use options::{Criterion, FitOptions, Residual, Weighting};
+pub use options::{Criterion, FitOptions, OptionError, Residual, Weighting};
 pub use resample::{Refit, Uncertainty};
 pub use solver::{Outcome, Stop};
 pub use sound::{LeftOut, Unsound, left_out};
@@ -31,12 +33,14 @@ pub use sound::{LeftOut, Unsound, left_out};
 use crate::caveat::Caveat;
 use crate::curve::{Arch, Curve, ParamCount, Split};
 use crate::features::FeatureDefinition;
-use crate::law::{self, Law, Role, Scale};
+use crate::forecast::ForecastError;
+use crate::law::{self, Law, LawRegistry, OwnLaw, Role, Scale};
 use crate::schedule::Schedule;
 use crate::units::{Params, Tokens};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Version of the serialised form of [`Fit`].
 pub const FIT_FORMAT: u32 = 2;
@@ -71,6 +75,9 @@ pub struct Fit {
     /// How its file was made; `None` for a fit that was not written to one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made: Option<Made>,
+    /// The law, where it is none of the crate's; its file holds the name alone ([`Fit::resolve`]).
+    #[serde(skip)]
+    pub own_law: Option<OwnLaw>,
 }
 
 /// One fitted coefficient.
@@ -158,6 +165,9 @@ pub enum FitError {
     /// No curve was given.
     #[error("no curve to fit")]
     NoCurves,
+    /// An option is outside its range.
+    #[error(transparent)]
+    Option(#[from] OptionError),
     /// Two curves share a name.
     #[error("two curves are named '{0}'; names must be unique")]
     DuplicateName(String),
@@ -237,6 +247,7 @@ const MOST_RUNS_OF_STARTS: usize = 400;
 /// # Errors
 /// [`FitError`], one variant a reason.
 pub fn fit_point(law: &dyn Law, curves: &[Curve], options: &FitOptions) -> Result<PointFit, FitError> {
+    options.check()?;
     if curves.is_empty() {
         return Err(FitError::NoCurves);
     }
@@ -414,22 +425,27 @@ fn predicted_along(
     (run, predicted)
 }
 
-/// Fits the law and its uncertainty.
+/// Fits the law and its uncertainty. A [`Fitter`] keeps what further questions need, and takes laws from outside.
 ///
 /// # Errors
 /// [`FitError`], one variant a reason. A poor fit is no error: it is an answer with caveats.
 pub fn fit(law: &dyn Law, curves: &[Curve], options: &FitOptions) -> Result<Fit, FitError> {
+    with_point(law, curves, options).map(|(fit, ..)| fit)
+}
+
+/// The fit, its optimum and the runs that were fitted.
+fn with_point(
+    law: &dyn Law,
+    curves: &[Curve],
+    options: &FitOptions,
+) -> Result<(Fit, PointFit, Vec<Curve>), FitError> {
+    options.check()?;
     let left_out = left_out(curves, options);
-    let kept: Vec<Curve>;
-    let curves = if left_out.is_empty() {
-        curves
-    } else {
-        kept = sound::kept(curves, &left_out);
-        if kept.is_empty() {
-            return Err(FitError::AllUnsound(left_out.len()));
-        }
-        &kept
-    };
+    let kept = sound::kept(curves, &left_out);
+    if kept.is_empty() && !curves.is_empty() {
+        return Err(FitError::AllUnsound(left_out.len()));
+    }
+    let curves = kept.as_slice();
     let point = fit_point(law, curves, options)?;
     let options = &point.options;
     let definition = point.data.definition;
@@ -478,16 +494,33 @@ pub fn fit(law: &dyn Law, curves: &[Curve], options: &FitOptions) -> Result<Fit,
         uncertainty,
         caveats: Vec::new(),
         made: None,
+        own_law: None,
     };
     fit.caveats = caveats::caveats(law, &fit, &point, curves);
-    Ok(fit)
+    Ok((fit, point, kept))
 }
 
 impl Fit {
-    /// The law that was fitted; `None` if this version does not know it.
+    /// The law that was fitted: the one it holds, or the crate's of that name; `None` if neither is there.
     #[must_use]
-    pub fn law(&self) -> Option<&'static dyn Law> {
-        law::by_name(&self.law)
+    pub fn law(&self) -> Option<&dyn Law> {
+        match &self.own_law {
+            Some(own) => Some(own.0.as_ref()),
+            None => law::by_name(&self.law).map(|law| law as &dyn Law),
+        }
+    }
+
+    /// The same with its law looked up by name, for a fit that was read from a file.
+    ///
+    /// # Errors
+    /// [`ForecastError::UnknownLaw`] for a law that the registry does not have.
+    pub fn resolve(mut self, registry: &LawRegistry) -> Result<Self, ForecastError> {
+        if law::by_name(&self.law).is_none() {
+            let own =
+                registry.own_by_name(&self.law).ok_or_else(|| ForecastError::UnknownLaw(self.law.clone()))?;
+            self.own_law = Some(OwnLaw(Arc::clone(own)));
+        }
+        Ok(self)
     }
 
     /// θ in the law's order.

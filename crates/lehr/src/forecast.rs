@@ -106,7 +106,7 @@ pub enum ForecastError {
 #[derive(Debug)]
 pub(crate) struct Ready<'a> {
     pub fit: &'a Fit,
-    pub law: &'static dyn Law,
+    pub law: &'a dyn Law,
     pub theta: Vec<f64>,
     pub params: Option<Params>,
 }

@@ -10,6 +10,7 @@ mod memoryless;
 mod modes;
 mod multi_power;
 mod noise_relaxation;
+mod registry;
 mod relaxation;
 mod terms;
 
@@ -22,6 +23,7 @@ pub use fsl::Fsl;
 pub use memoryless::Memoryless;
 pub use multi_power::{MultiPower, exact_gain};
 pub use noise_relaxation::NoiseRelaxation;
+pub use registry::{LawRegistry, OwnLaw, RegisterError};
 
 use crate::features::{FeatureDefinition, RunFeatures};
 use serde::{Deserialize, Serialize};
@@ -194,9 +196,19 @@ pub fn all() -> Vec<&'static dyn Law> {
     ]
 }
 
-/// The law of that name or alias, case-insensitively.
+/// The law of the crate with that name or alias, case-insensitively. Laws from outside: [`LawRegistry`].
 #[must_use]
 pub fn by_name(name: &str) -> Option<&'static dyn Law> {
-    let wanted = name.to_ascii_lowercase().replace('_', "-");
-    all().into_iter().find(|law| law.name() == wanted || law.aliases().contains(&wanted.as_str()))
+    let wanted = plain(name);
+    all().into_iter().find(|law| answers_to(*law, &wanted))
+}
+
+/// A name as laws are looked up: in lower case, with hyphens.
+fn plain(name: &str) -> String {
+    name.to_ascii_lowercase().replace('_', "-")
+}
+
+/// Whether the law has this name or alias, given as [`plain`] gives it.
+fn answers_to(law: &dyn Law, wanted: &str) -> bool {
+    law.name() == wanted || law.aliases().contains(&wanted)
 }

@@ -132,7 +132,55 @@ impl Default for FitOptions {
     }
 }
 
+/// An option that no fit can be made with.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("the option {name} is {value}; expected {expected}")]
+pub struct OptionError {
+    /// Name of the option: the field of [`FitOptions`].
+    pub name: &'static str,
+    /// The value given.
+    pub value: f64,
+    /// What was expected.
+    pub expected: &'static str,
+}
+
 impl FitOptions {
+    /// Whether a fit can be made with these options. What names coefficients is checked against the law
+    /// ([`Plan`](super::Plan)).
+    ///
+    /// # Errors
+    /// [`OptionError`] for the first option that is not a number of its range.
+    pub fn check(&self) -> Result<(), OptionError> {
+        let refuse = |name, value, expected| Err(OptionError { name, value, expected });
+        if !(self.level > 0.0 && self.level < 1.0) {
+            return refuse("level", self.level, "a number between 0 and 1, such as 0.9");
+        }
+        if let Criterion::Huber { delta } = self.criterion
+            && !(delta > 0.0 && delta.is_finite())
+        {
+            return refuse("delta", delta, "a positive number, such as 0.001");
+        }
+        if !(self.warmup_factor >= 0.0 && self.warmup_factor.is_finite()) {
+            return refuse("warmup_factor", self.warmup_factor, "a number of at least 0, such as 1.3");
+        }
+        if !(self.first_share >= 0.0 && self.first_share < 1.0) {
+            return refuse("first_share", self.first_share, "a share of at least 0 and below 1");
+        }
+        if !(self.prior_weight >= 0.0 && self.prior_weight.is_finite()) {
+            return refuse("prior_weight", self.prior_weight, "a number of at least 0, such as 0.015");
+        }
+        if self.starts == 0 {
+            return refuse("starts", 0.0, "at least 1");
+        }
+        if self.max_iterations == 0 {
+            return refuse("max_iterations", 0.0, "at least 1");
+        }
+        if self.points_per_curve == Some(0) {
+            return refuse("points_per_curve", 0.0, "at least 1");
+        }
+        Ok(())
+    }
+
     /// The objective of the starting paper's code: Huber on raw residuals, summed over all logged points.
     #[must_use]
     pub fn published() -> Self {
