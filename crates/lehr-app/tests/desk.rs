@@ -160,3 +160,35 @@ fn what_is_no_fit_is_refused_by_name_and_line() {
     let error = Desk::new(Files::Disk).read_fit(Path::new(".")).expect_err("a directory");
     assert!(error.message().contains("this is a directory"), "{error}");
 }
+
+/// Final loss, lower and upper end that `lehr forecast … --at 20000` gave when the fit was made.
+const KEPT: [f64; 3] = [3.188_760_382_179_588_7, 3.179_538_165_384_678, 3.198_009_347_916_7];
+
+/// A fit of the present format is kept: later versions must read it and forecast the same, or raise the format.
+#[test]
+fn a_committed_fit_of_this_format_is_read_and_forecasts_what_it_did() {
+    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/fits/format-2.json"));
+    let desk = Desk::new(Files::Disk);
+    let fit = desk.read_fit(path).expect("a fit of this format");
+    assert_eq!((fit.format, fit.law.as_str()), (lehr::fit::FIT_FORMAT, "noise-relaxation"));
+    let schedule =
+        "wsd:peak=0.002,total=20000,warmup=500,ratio=0.2,shape=linear,final=0".parse().expect("a schedule");
+    let found =
+        lehr::forecast::forecast(&fit, &schedule, &Setting::default(), &[20_000]).expect("a forecast");
+    let ends = [found.r#final.value, found.r#final.lower, found.r#final.upper];
+    for (found, kept) in ends.iter().zip(KEPT) {
+        // Other processors may round the last digits otherwise.
+        assert!((found / kept - 1.0).abs() < 1e-12, "{ends:?} for {KEPT:?}");
+    }
+    // The format before, and a law that nobody has.
+    let text = std::fs::read_to_string(path).expect("the fixture");
+    let former = text.replacen("\"format\": 2", "\"format\": 1", 1);
+    let error = fit::parse_fit("old.json", &former).expect_err("the former format");
+    assert_eq!(error.message(), "old.json: a fit of format 1; this version reads format 2");
+    assert_eq!(error.remedy(), Some("fit again with this version"));
+    let place = tempfile::tempdir().expect("a folder");
+    let other = place.path().join("other.json");
+    std::fs::write(&other, text.replacen("\"noise-relaxation\"", "\"nobodys\"", 1)).expect("written");
+    let error = desk.read_fit(&other).expect_err("an unknown law");
+    assert!(error.message().contains("law 'nobodys', which this version does not know"), "{error}");
+}
