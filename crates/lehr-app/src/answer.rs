@@ -24,7 +24,7 @@ impl<T> Answer<T> {
     /// Whether a caveat blocks the use of the answer before a person has looked at it.
     #[must_use]
     pub fn blocked(&self) -> bool {
-        self.caveats.iter().any(|caveat| caveat.blocking)
+        self.caveats.iter().any(Caveat::blocking)
     }
 
     /// The same caveats and notes around another value.

@@ -143,7 +143,7 @@ impl Desk {
         }
         let mut caveats = recommend.caveats.clone();
         add_caveats(&mut caveats, forecast.caveats.iter().cloned());
-        caveats.sort_by_key(|caveat| !caveat.blocking);
+        lehr::caveat::sort(&mut caveats);
         let value = ExploreAnswer {
             ratio: anneal as f64 / total as f64,
             start_step: total - anneal,

@@ -67,9 +67,16 @@ impl Failure {
         Self::of(FailureKind::Request, message)
     }
 
-    /// An answer was given, with a blocking caveat.
-    pub fn caveat(message: impl std::fmt::Display) -> Self {
-        Self::of(FailureKind::Caveat, message).hint("add [[accept_caveats]] to use the answer all the same")
+    /// An answer was given, with blocking caveats of these kinds. The caveats themselves are said with the answer.
+    #[must_use]
+    pub fn caveats(codes: &[&str]) -> Self {
+        let plural = if codes.len() == 1 { "" } else { "s" };
+        let named: Vec<String> = codes.iter().map(|code| format!("'{code}'")).collect();
+        Self::of(
+            FailureKind::Caveat,
+            format_args!("the answer carries the blocking caveat{plural} {}", named.join(", ")),
+        )
+        .hint(format_args!("[[accept]] {} uses the answer all the same", codes.join(",")))
     }
 
     /// A condition holds that the caller wanted to be told of.

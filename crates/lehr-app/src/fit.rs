@@ -59,7 +59,7 @@ pub struct FitAnswer {
 }
 
 impl Document for FitAnswer {
-    const SCHEMA: &'static str = "lehr.fit/2";
+    const SCHEMA: &'static str = "lehr.fit/3";
 }
 
 impl Desk {

@@ -27,6 +27,7 @@ pub mod export;
 pub mod failure;
 pub mod files;
 pub mod fit;
+pub mod fit_cache;
 pub mod follow;
 pub mod forecast;
 pub mod import;

@@ -4,8 +4,8 @@ use crate::desk::Desk;
 use crate::failure::Failure;
 use crate::files::Files;
 use crate::reading::Reading;
-use lehr::Caveat;
 use lehr::fit::{Fit, Input};
+use lehr::{Caveat, CaveatKind};
 use lehr_io::{Note, Source};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
@@ -17,8 +17,6 @@ const CHUNK: usize = 1 << 16;
 /// Bytes that are hashed at most to see whether files have changed; beyond, their lengths alone are compared, so that an answer is not
 /// kept waiting.
 const MOST_HASHED: u64 = 256 << 20;
-/// Names that a message holds.
-const SHOWN: usize = 3;
 
 fn sha256(source: &Source) -> std::io::Result<(u64, String)> {
     let mut reader = source.open()?;
@@ -85,18 +83,13 @@ impl Desk {
             })
             .map(|input| input.path.as_str())
             .collect();
-        let names = changed.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
-        let more = if changed.len() > SHOWN { ", …" } else { "" };
         (!changed.is_empty()).then(|| {
-            Caveat::note(
-                "inputs-changed",
-                format!(
-                    "{} of the {} files of which the fit was made have changed since {}: {names}{more}; fit again to use what is new",
-                    changed.len(),
-                    made.inputs.len(),
-                    made.date
-                ),
-            )
+            CaveatKind::InputsChanged {
+                files: changed.iter().map(|name| (*name).to_owned()).collect(),
+                of: made.inputs.len() as u64,
+                since: made.date.clone(),
+            }
+            .into()
         })
     }
 }

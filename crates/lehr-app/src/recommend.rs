@@ -15,7 +15,7 @@ use lehr::recommend::{
     BestShape, FreeSchedule, RatioLoss, RecommendOptions, Recommendation, Rule, Target,
     optimise_free_schedule, optimise_shape, recommend_ratio,
 };
-use lehr::{Caveat, Shape, Steps};
+use lehr::{Caveat, CaveatKind, Shape, Steps};
 use lehr_io::export::Export;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -191,10 +191,7 @@ impl Desk {
         let mut caveats = found.caveats.clone();
         caveats.extend(self.changed_inputs(fit));
         if free_schedule.is_some() || shape.is_some() {
-            caveats.push(Caveat::note(
-                "free-shape",
-                "the best shape and the free schedule are where the law is trusted furthest from its data: try them on a small run before a large one",
-            ));
+            caveats.push(CaveatKind::FreeShape.into());
         }
         let value = RecommendAnswer {
             ratio: found.ratio,

@@ -285,7 +285,7 @@ impl Desk {
         let mut caveats = recommend.caveats.clone();
         add_caveats(&mut caveats, forecast.caveats.iter().cloned());
         add_caveats(&mut caveats, fit.caveats.iter().cloned());
-        caveats.sort_by_key(|caveat| !caveat.blocking);
+        lehr::caveat::sort(&mut caveats);
         let value = ReportAnswer {
             target: ReportTarget {
                 peak_lr,

@@ -19,7 +19,7 @@ use crate::observer::Event;
 use crate::reading::Reading;
 use crate::sweep::{Execution, Place, SweepExportRequest, SweepRequest, SweepStatusAnswer, WorkerProgram};
 use crate::writing::{write_drawing, write_file};
-use lehr::Caveat;
+use lehr::{Caveat, CaveatKind};
 use lehr_io::Note;
 use lehr_train::sweep::{Folder, State};
 use serde::Serialize;
@@ -263,10 +263,7 @@ impl Desk {
             validation::validate(self, &dir, plan, sweep, &curves, &execution, &mut found)?;
         }
         if size == Some(Size::Tiny) {
-            caveats.push(Caveat::note(
-                "tiny",
-                "size tiny shows what comes out: models of a few thousand parameters, trained for a few updates, say nothing about language models",
-            ));
+            caveats.push(CaveatKind::Tiny.into());
         }
         caveats.append(&mut found.caveats);
         commands.append(&mut found.commands);
@@ -337,7 +334,7 @@ impl Desk {
         ];
         let left_out = written.left_out.iter();
         let caveats = left_out
-            .map(|run| Caveat::note("run-left-out", format!("{} is left out: {}", run.id, run.why)))
+            .map(|run| CaveatKind::RunLeftOut { run: run.id.clone(), why: run.why.clone() }.into())
             .collect();
         let trained = Trained {
             sweep: folder.display().to_string(),

@@ -13,7 +13,7 @@ use crate::files::file_source;
 use crate::observer::Event;
 use crate::store::Replacement;
 use crate::writing::{check_target, write_file};
-use lehr::{Caveat, Schedule};
+use lehr::{Caveat, CaveatKind, Schedule};
 use lehr_io::Note;
 use lehr_io::run_store::POINTS;
 use lehr_train::config_file::{ModelChoice, at_line};
@@ -405,16 +405,15 @@ impl Desk {
         keep(&request.store, &mut session, request.replace)?;
         let mut caveats = corpus.caveats(outline.updates);
         if let Some(divergence) = &diverged {
-            caveats.push(Caveat::blocking(
-                "diverged",
-                format!(
-                    "the run diverged at update {} of {}: its {} is not finite or more than thrice that of guessing; the {} points before are in the store",
-                    divergence.update,
-                    outline.updates,
-                    divergence.quantity,
-                    records.len()
-                ),
-            ));
+            caveats.push(
+                CaveatKind::TrainingDiverged {
+                    update: divergence.update,
+                    of: outline.updates,
+                    quantity: divergence.quantity.to_string(),
+                    points: records.len() as u64,
+                }
+                .into(),
+            );
         }
         session.remove()?;
         let value = TrainAnswer {

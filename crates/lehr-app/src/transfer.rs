@@ -9,7 +9,7 @@ use crate::pictures::{self, Picture};
 use crate::reading::{Reading, Runs};
 use lehr::batch::{Collapse, CriticalBatch, collapse, critical_batch};
 use lehr::fit::Fit;
-use lehr::measured::{MeasuredOptimum, branch_noise, measured_optima, twin_noise};
+use lehr::measured::{MeasuredOptimum, branch_noise, measured_optima, misfit_caveats, twin_noise};
 use lehr::recommend::{RecommendOptions, Target, recommend_ratio};
 use lehr::transfer::{Limit, Optimum, PowerLaw, Stability, check_architecture, power_law, stability};
 use lehr::{Caveat, Curve, Shape, Steps};
@@ -206,7 +206,7 @@ fn transfer(curves: &[Curve], request: &TransferRequest) -> Result<TransferAnswe
         ));
     }
     let first = &sources[0];
-    let mut caveats = Vec::new();
+    let mut caveats = misfit_caveats(&measured, twin_noise(curves));
     let mut prediction = None;
     if let Some(target) = &request.target {
         let arch = request.arch.clone().unwrap_or_else(|| first.optima[0].arch.clone());

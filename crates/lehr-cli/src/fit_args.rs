@@ -8,6 +8,9 @@ use lehr::features::{FeatureDefinition, Momentum};
 use lehr::fit::{Criterion, FitOptions, Residual, Weighting};
 use lehr_app::Desk;
 
+/// The law that is fitted where none is named.
+pub const LAW: &str = "noise-relaxation";
+
 /// How to fit.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Fitting")]

@@ -7,6 +7,7 @@ mod clock;
 mod export;
 mod failure;
 mod fit_args;
+mod fit_or_logs;
 mod interrupt;
 mod load;
 mod output;
@@ -19,7 +20,7 @@ mod watch;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use failure::Failure;
-use output::Output;
+use output::{Accepted, Output};
 pub use program::Program;
 use std::ffi::OsString;
 use std::io::Write;
@@ -31,7 +32,13 @@ struct Cli {
     /// Print one JSON document instead of tables.
     #[arg(long, global = true)]
     json: bool,
-    /// Exit with 0 although the answer carries a blocking caveat.
+    /// Say everything: all caveats, notes, coefficients and runs.
+    #[arg(short, long, global = true)]
+    verbose: bool,
+    /// Exit with 0 although the answer carries a blocking caveat of this kind (docs/caveats.md lists them); may be repeated.
+    #[arg(long, global = true, value_name = "KIND", value_delimiter = ',', value_parser = caveat_kind)]
+    accept: Vec<String>,
+    /// Exit with 0 whatever blocking caveats the answer carries.
     #[arg(long, global = true)]
     accept_caveats: bool,
     #[command(subcommand)]
@@ -85,6 +92,25 @@ enum Verb {
 struct NotBuiltIn {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     words: Vec<String>,
+}
+
+/// A kind of caveat by its code.
+fn caveat_kind(text: &str) -> Result<String, String> {
+    let known = lehr::caveat::KINDS.iter().find(|entry| entry.code == text);
+    match known {
+        Some(entry) if entry.blocks == lehr::caveat::Blocks::Never => {
+            Err(format!("caveats of the kind '{text}' never block; there is nothing to accept"))
+        }
+        Some(_) => Ok(text.to_owned()),
+        None => {
+            let codes: Vec<&str> = lehr::caveat::KINDS
+                .iter()
+                .filter(|entry| entry.blocks != lehr::caveat::Blocks::Never)
+                .map(|entry| entry.code)
+                .collect();
+            Err(format!("no caveat that blocks has this name; there are: {}", codes.join(", ")))
+        }
+    }
 }
 
 /// Runs one command line of words, without the program's name, as `output` says.
@@ -169,7 +195,8 @@ pub fn command(words: &[OsString], program: Program) -> u8 {
         Ok(cli) => cli,
         Err(answer) => return answered_by_clap(&answer, asked_for_json),
     };
-    let output = Output::new(cli.json, cli.accept_caveats);
+    let accepted = Accepted { all: cli.accept_caveats, codes: cli.accept };
+    let output = Output::new(cli.json, cli.verbose, accepted);
     match run(cli.verb, &output) {
         Ok(()) => 0,
         Err(failure) => {

@@ -69,6 +69,29 @@ pub enum SplitArg {
     Val,
 }
 
+impl SplitArg {
+    /// The library's choice.
+    pub fn choice(given: Option<Self>) -> SplitChoice {
+        match given {
+            None => SplitChoice::Auto,
+            Some(Self::Train) => SplitChoice::Train,
+            Some(Self::Val) => SplitChoice::Validation,
+        }
+    }
+}
+
+/// Columns by role, from ROLE=COLUMN.
+pub fn read_map(texts: &[String]) -> Result<MapOverrides, Failure> {
+    let mut map = MapOverrides::default();
+    for text in texts {
+        map.add(text).map_err(|error| {
+            let hint = error.hint();
+            Failure::usage(error).hint(hint.unwrap_or_default())
+        })?;
+    }
+    Ok(map)
+}
+
 /// A whole number, with k, M, B or T behind it if one likes: [`lehr::units::parse_count`], the grammar of schedules and files.
 ///
 /// # Errors
@@ -134,21 +157,11 @@ impl LoadArgs {
 
     /// The library's request.
     pub fn reading(&self) -> Result<Reading, Failure> {
-        let mut map = MapOverrides::default();
-        for text in &self.map {
-            map.add(text).map_err(|error| {
-                let hint = error.hint();
-                Failure::usage(error).hint(hint.unwrap_or_default())
-            })?;
-        }
+        let map = read_map(&self.map)?;
         let options = ReadOptions {
             map,
             runs: self.run.clone(),
-            split: match self.split {
-                None => SplitChoice::Auto,
-                Some(SplitArg::Train) => SplitChoice::Train,
-                Some(SplitArg::Val) => SplitChoice::Validation,
-            },
+            split: SplitArg::choice(self.split),
             warmup: self.warmup,
             params: self.params,
             params_column: self.params_column.clone(),

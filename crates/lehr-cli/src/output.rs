@@ -17,8 +17,10 @@ use std::time::{Duration, Instant};
 
 pub use lehr_app::writing::{check_picture, check_target, write_file};
 
-/// Caveats and notes of one kind that are said one by one.
+/// Notes of one kind that are said one by one.
 const MOST_OF_A_KIND: usize = 3;
+/// Caveats that are said after an answer; the rest are counted.
+const MOST_CAVEATS: usize = 5;
 
 /// Where text goes: a stream of the process, or a buffer that keeps it.
 #[derive(Debug, Clone)]
@@ -63,19 +65,30 @@ impl Channel {
     }
 }
 
+/// Which blocking caveats do not end the command with exit code 3.
+#[derive(Debug, Clone, Default)]
+pub struct Accepted {
+    /// All of them.
+    pub all: bool,
+    /// Those of these codes.
+    pub codes: Vec<String>,
+}
+
 /// How the user wants to be answered.
 #[derive(Debug, Clone)]
 pub struct Output {
     /// One JSON document instead of tables.
     pub json: bool,
-    accept_caveats: bool,
+    /// Everything, instead of the answer and what is most important.
+    pub verbose: bool,
+    accepted: Accepted,
     out: Channel,
     err: Channel,
 }
 
 /// Writes a line to stderr.
 pub fn say(text: impl std::fmt::Display) {
-    Output::new(false, false).say(text);
+    Output::new(false, false, Accepted::default()).say(text);
 }
 
 /// An empty table in the house style: no vertical lines, one rule under the header.
@@ -87,21 +100,50 @@ pub fn table<I: IntoIterator<Item = S>, S: Into<String>>(header: I) -> comfy_tab
                 .header_separator(LineStyle::new('─', '─', '─', '─'))
                 .content_lines(ContentLineStyle::new(' ', ' ', ' ')),
         )
-        .set_content_arrangement(comfy_table::ContentArrangement::Disabled)
+        .set_content_arrangement(if std::io::stdout().is_terminal() {
+            comfy_table::ContentArrangement::Dynamic
+        } else {
+            comfy_table::ContentArrangement::Disabled
+        })
         .set_header(header.into_iter().map(Into::into).collect::<Vec<String>>());
     table
 }
 
+/// A share as a percentage without digits: `90 %`.
+pub fn percent(share: f64) -> String {
+    format!("{:.0} %", share * 100.0)
+}
+
+/// Two digits and a sign, without a negative zero.
+pub fn signed(value: f64) -> String {
+    let text = format!("{value:+.2}");
+    if text == "-0.00" { "+0.00".to_owned() } else { text }
+}
+
+/// A number of updates with its thousands apart: `50,000`.
+pub fn updates(count: u64) -> String {
+    let digits = count.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
 impl Output {
     /// As the global flags say.
-    pub fn new(json: bool, accept_caveats: bool) -> Self {
-        Self { json, accept_caveats, out: Channel::Stdout, err: Channel::Stderr }
+    pub fn new(json: bool, verbose: bool, accepted: Accepted) -> Self {
+        Self { json, verbose, accepted, out: Channel::Stdout, err: Channel::Stderr }
     }
 
     /// Keeps what is written instead of writing it; blocking caveats are accepted.
     pub fn kept() -> Self {
         let keep = || Channel::Kept(Arc::default());
-        Self { json: false, accept_caveats: true, out: keep(), err: keep() }
+        let accepted = Accepted { all: true, codes: Vec::new() };
+        Self { json: false, verbose: false, accepted, out: keep(), err: keep() }
     }
 
     /// What was kept of data and of what was said.
@@ -138,25 +180,25 @@ impl Output {
 
     /// Prints one JSON document, its name and version first.
     pub fn answer(&self, document: &impl Document) -> Result<(), Failure> {
-        let text = documents::text(document)?;
+        let text = worded(&documents::text(document)?, flag);
         failure::answered();
         self.data(&text)
     }
 
     /// Prints one JSON document on one line, as one of many.
     pub fn line(&self, document: &impl Document) -> Result<(), Failure> {
-        let text = documents::value(document)?.to_string();
+        let text = worded(&documents::value(document)?.to_string(), flag);
         failure::answered();
         self.data(&text)
     }
 
-    /// The picture drawn for the terminal, coloured only where stdout is one.
+    /// The picture drawn for the terminal, where stdout is one and details are wanted.
     pub fn drawing(&self, picture: &Picture) -> Option<String> {
         let style = lehr_report::TerminalStyle {
             colour: self.out.is_terminal() && std::env::var_os("NO_COLOR").is_none(),
             ..lehr_report::TerminalStyle::default()
         };
-        (!self.json).then(|| picture.terminal(&style))
+        (!self.json && self.verbose && self.out.is_terminal()).then(|| picture.terminal(&style))
     }
 
     /// Writes a picture into a file and says so.
@@ -171,6 +213,13 @@ impl Output {
         write_file(path, bytes)?;
         self.say(format_args!("wrote {}", path.display()));
         Ok(())
+    }
+
+    /// Says a note on stderr (not with `--json`).
+    pub fn note(&self, text: impl std::fmt::Display) {
+        if !self.json {
+            self.say(format_args!("note: {text}"));
+        }
     }
 
     /// Says notes on stderr (not with `--json`); of more than three of one kind, the first and how many more.
@@ -205,33 +254,64 @@ impl Output {
         self.caveats(&answer.caveats)
     }
 
-    /// Says the caveats on stderr (they are in the JSON document otherwise) and fails with exit code 3 when one of
-    /// them blocks and the user has not accepted that.
+    /// Says the caveats on stderr (they are in the JSON document otherwise), the most important first, and fails with exit
+    /// code 3 when one of them blocks and the user has not accepted that.
     pub fn caveats(&self, caveats: &[Caveat]) -> Result<(), Failure> {
-        if !self.json {
-            let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
-            for caveat in caveats {
-                let count = seen.entry(&caveat.code).or_default();
-                *count += 1;
-                if *count <= MOST_OF_A_KIND {
-                    let word = if caveat.blocking { "CAVEAT" } else { "caveat" };
-                    self.say(format_args!("{word}: {}", caveat.message));
-                }
-            }
-            for (code, count) in seen.into_iter().filter(|(_, count)| *count > MOST_OF_A_KIND) {
-                self.say(format_args!(
-                    "caveat: … and {} more of the kind '{code}' (--json has all)",
-                    count - MOST_OF_A_KIND
-                ));
-            }
+        let mut refused: Vec<&str> = caveats
+            .iter()
+            .filter(|caveat| caveat.blocking() && !self.accepted.all)
+            .map(Caveat::code)
+            .filter(|code| !self.accepted.codes.iter().any(|accepted| accepted == code))
+            .collect();
+        refused.sort_unstable();
+        refused.dedup();
+        self.say_caveats(caveats);
+        if refused.is_empty() { Ok(()) } else { Err(Failure::caveats(&refused)) }
+    }
+
+    /// Says caveats without judging them: each on a line, the most important first, five at most and the rest counted.
+    pub fn say_caveats(&self, caveats: &[Caveat]) {
+        if self.json {
+            return;
         }
-        match caveats.iter().find(|caveat| caveat.blocking) {
-            Some(caveat) if !self.accept_caveats => {
-                Err(Failure::caveat(format_args!("blocking caveat '{}': {}", caveat.code, caveat.message)))
-            }
-            _ => Ok(()),
+        let mut sorted = caveats.to_vec();
+        lehr::caveat::sort(&mut sorted);
+        let lines = caveat_lines(&sorted, self.verbose);
+        for line in lines {
+            self.say(line);
         }
     }
+}
+
+/// Lines that say sorted caveats: those of one kind after the first are counted with it, and of what is left five are shown.
+fn caveat_lines(caveats: &[Caveat], verbose: bool) -> Vec<String> {
+    let mut kinds: Vec<(&Caveat, usize)> = Vec::new();
+    for caveat in caveats {
+        match kinds.iter_mut().find(|(first, _)| !verbose && first.code() == caveat.code()) {
+            Some((_, more)) => *more += 1,
+            None => kinds.push((caveat, 0)),
+        }
+    }
+    let shown = if verbose { kinds.len() } else { kinds.len().min(MOST_CAVEATS) };
+    let mut lines: Vec<String> = kinds[..shown]
+        .iter()
+        .map(|(caveat, more)| {
+            let word = if caveat.blocking() { "CAVEAT" } else { "caveat" };
+            let mut line = format!("{word}: {caveat}");
+            if *more > 0 {
+                line.push_str(&format!(" (and {more} more of this kind)"));
+            }
+            if let Some(remedy) = caveat.remedy() {
+                line.push_str(&format!("; {remedy}"));
+            }
+            line
+        })
+        .collect();
+    let left = kinds.len() - shown;
+    if left > 0 {
+        lines.push(format!("caveat: … and {left} more, of less importance (-v shows all)"));
+    }
+    lines
 }
 
 /// Shows progress on stderr: a bar while files are read, a spinner while something is computed; after a second, on a

@@ -48,7 +48,7 @@ impl SettingArgs {
 #[command(next_help_heading = "Target")]
 pub struct LengthArgs {
     /// Horizon in updates (k M B are understood); with --running, default: as the job's log says.
-    #[arg(long, value_name = "UPDATES", value_parser = positive, conflicts_with_all = ["tokens", "compute"])]
+    #[arg(long, alias = "max-steps", value_name = "UPDATES", value_parser = positive, conflicts_with_all = ["tokens", "compute"])]
     pub steps: Option<u64>,
     /// Horizon in tokens (k M B T are understood); the batch is that of --tokens-per-step or of the runs fitted.
     #[arg(long, value_name = "TOKENS", value_parser = positive, conflicts_with = "compute")]
@@ -72,6 +72,18 @@ fn operations(text: &str) -> Result<f64, String> {
     match text.trim().parse::<f64>() {
         Ok(value) if value.is_finite() && value > 0.0 => Ok(value),
         _ => Err(format!("'{text}' is not a number of operations above 0 such as 1e21")),
+    }
+}
+
+/// A share between 0 and 1, or a percentage.
+pub fn share(text: &str) -> Result<f64, String> {
+    let (number, unit) = match text.trim().strip_suffix('%') {
+        Some(number) => (number, 100.0),
+        None => (text, 1.0),
+    };
+    match number.trim().parse::<f64>() {
+        Ok(value) if (0.0..=1.0).contains(&(value / unit)) => Ok(value / unit),
+        _ => Err(format!("'{text}' is not a share between 0 and 1 such as 0.3 or 30%")),
     }
 }
 

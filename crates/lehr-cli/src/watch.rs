@@ -69,7 +69,7 @@ impl Observer for Watch {
                 if !self.output.json {
                     self.output.say(estimate_table(estimate));
                     for caveat in caveats {
-                        self.output.say(format_args!("caveat: {}", caveat.message));
+                        self.output.say(format_args!("caveat: {caveat}"));
                     }
                 }
             }

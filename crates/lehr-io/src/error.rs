@@ -91,7 +91,7 @@ pub enum ReadError {
         /// What the file has.
         columns: Vec<String>,
     },
-    /// `--map` names a column that is not there.
+    /// `[[map]]` names a column that is not there.
     #[error("{file} has no column '{name}', which the mapping names for {role}; its columns are {}", quoted(.columns))]
     UnknownColumn {
         /// The file.
@@ -103,7 +103,7 @@ pub enum ReadError {
         /// What the file has.
         columns: Vec<String>,
     },
-    /// A `--map` that cannot be understood.
+    /// A `[[map]]` that cannot be understood.
     #[error("the mapping '{text}' cannot be understood: {why}")]
     Map {
         /// What was given.
@@ -395,7 +395,7 @@ impl ReadError {
             Self::NoHeader { .. } => "put a first line such as 'step,lr,loss' before the numbers".into(),
             Self::Unrecognised { .. } => "`lehr import --help` lists what is read".into(),
             Self::MissingColumn { role, .. } => {
-                format!("say which column it is: --map '{role}=NAME'", role = role.replace(' ', "_"))
+                format!("say which column it is: [[map]] '{role}=NAME'", role = role.replace(' ', "_"))
             }
             Self::UnknownColumn { .. } => "names are compared letter by letter".into(),
             Self::Map { .. } => {
@@ -404,32 +404,32 @@ impl ReadError {
             Self::Curve { error: CurveError::Outside { .. }, .. } => {
                 "the horizon that the log or its manifest states is shorter than the points; correct it".into()
             }
-            Self::NoPoint { .. } => "leave the run out with --run, or map another column with --map loss=NAME".into(),
+            Self::NoPoint { .. } => "leave the run out with [[run]], or map another column with [[map]] loss=NAME".into(),
             Self::Value { what, .. } if what.starts_with("run '") => {
                 "correct the manifest; docs/formats/manifest.md describes it".into()
             }
             Self::Broken { file, .. } if file.contains("manifest") => {
                 "correct the manifest; docs/formats/manifest.md describes it".into()
             }
-            Self::Value { .. } => "correct the value, or map another column with --map ROLE=COLUMN".into(),
+            Self::Value { .. } => "correct the value, or map another column with [[map]] ROLE=COLUMN".into(),
             Self::Ragged { .. } => "the file may be cut off or have been edited; restore the row or delete it".into(),
             Self::Curve { .. } => return None,
             Self::Broken { .. } => "the file may be cut off; restore it from where it was written".into(),
-            Self::Loss { .. } => "--drop-nan leaves these rows out; the run then carries a caveat".into(),
+            Self::Loss { .. } => "[[drop_nan]] leaves these rows out; the run then carries a caveat".into(),
             Self::MixedRuns { .. } => {
-                "name the column that tells runs apart with --map run=NAME, or keep the last row of each update with --stitch"
+                "name the column that tells runs apart with [[map]] run=NAME, or keep the last row of each update with [[stitch]]"
                     .into()
             }
             Self::NoRate { .. } => {
-                "map its column with --map lr=NAME, or say the schedule: --stated-schedule wsd:peak=…,total=…,warmup=…,ratio=… for all runs, a manifest (docs/formats/manifest.md) for each".into()
+                "map its column with [[map]] lr=NAME, or say the schedule: [[stated_schedule]] wsd:peak=…,total=…,warmup=…,ratio=… for all runs, a manifest (docs/formats/manifest.md) for each".into()
             }
-            Self::NoSplit { .. } => "leave --split out to take what there is".into(),
+            Self::NoSplit { .. } => "leave [[split]] out to take what there is".into(),
             Self::DuplicateRun { .. } => "load them apart, or rename one".into(),
             Self::NoRun { .. } => "name a log, a table, a directory of them, or a run store".into(),
-            Self::NoMatch { .. } => "--run takes names and patterns with * and ?".into(),
+            Self::NoMatch { .. } => "[[run]] takes names and patterns with * and ?".into(),
             Self::Refused { hint, .. } => hint.clone(),
             Self::Axis { option, .. } => {
-                format!("say how many with {option} N, or name a column of updates with --map step=NAME")
+                format!("say how many with {option} N, or name a column of updates with [[map]] step=NAME")
             }
             Self::Compressed { hint, .. } => (*hint).to_owned(),
             Self::Store { hint, .. } => (*hint).to_owned(),

@@ -1,6 +1,6 @@
 //! Spikes, divergence and noise of a loss curve.
 
-use lehr::Caveat;
+use lehr::{Caveat, CaveatKind};
 use serde::{Deserialize, Serialize};
 
 /// What a look at the points themselves says.
@@ -69,23 +69,10 @@ impl Health {
     pub fn caveats(&self, id: &str) -> Vec<Caveat> {
         let mut caveats = Vec::new();
         if !self.spikes.is_empty() {
-            let shown: Vec<String> = self.spikes.iter().take(5).map(u64::to_string).collect();
-            let more = if self.spikes.len() > 5 { ", …" } else { "" };
-            caveats.push(Caveat::note(
-                "spikes",
-                format!(
-                    "run '{id}': {} loss spike{} (update {}{more}); the points are kept",
-                    self.spikes.len(),
-                    if self.spikes.len() == 1 { "" } else { "s" },
-                    shown.join(", ")
-                ),
-            ));
+            caveats.push(CaveatKind::Spikes { run: id.to_owned(), updates: self.spikes.clone() }.into());
         }
-        if let Some(at) = self.diverged {
-            caveats.push(Caveat::note(
-                "diverged",
-                format!("run '{id}' diverged: after update {at} the loss rose by more than 10 % and stayed up; leave the run out or cut it there"),
-            ));
+        if let Some(update) = self.diverged {
+            caveats.push(CaveatKind::Diverged { run: id.to_owned(), update }.into());
         }
         caveats
     }

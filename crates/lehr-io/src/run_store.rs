@@ -412,7 +412,7 @@ fn already_there(store: &str, name: &str) -> ReadError {
     ReadError::Store {
         store: store.to_owned(),
         problem: format!("it has a run '{name}' already"),
-        hint: "--replace puts the new run in its place; --run GLOB leaves it out",
+        hint: "[[replace]] puts the new run in its place; [[run]] GLOB leaves it out",
     }
 }
 

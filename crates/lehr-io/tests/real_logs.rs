@@ -209,10 +209,10 @@ fn table(rate: impl Fn(u64) -> f64) -> String {
 fn a_last_rate_of_an_ended_scheduler_is_named_and_left_out() {
     let constant = |t: u64| if t == 2000 { 0.0 } else { rate(t).max(if t > 100 { 1e-3 } else { 0.0 }) };
     let run = one(&text(&[("trunk.csv", table(constant))]), &ReadOptions::default());
-    assert!(run.caveats.iter().any(|caveat| caveat.code == "stray-rates"), "{:?}", run.caveats);
+    assert!(run.caveats.iter().any(|caveat| caveat.code() == "stray-rates"), "{:?}", run.caveats);
     assert_eq!(run.curve.schedule().lr(2000), 1e-3);
     let whole = one(&text(&[("wsd.csv", table(rate))]), &ReadOptions::default());
-    assert!(!whole.caveats.iter().any(|caveat| caveat.code == "stray-rates"));
+    assert!(!whole.caveats.iter().any(|caveat| caveat.code() == "stray-rates"));
     assert_wsd(&whole);
 }
 

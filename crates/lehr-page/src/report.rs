@@ -41,6 +41,14 @@ impl ReportFormat {
     }
 }
 
+/// A caveat with what to do about it.
+pub(crate) fn advised(caveat: &lehr::Caveat) -> String {
+    match caveat.remedy() {
+        Some(remedy) => format!("{caveat}; {remedy}"),
+        None => caveat.to_string(),
+    }
+}
+
 /// A text with its options worded as flags.
 pub(crate) fn said(text: &str) -> String {
     worded(text, flag)

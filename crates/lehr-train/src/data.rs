@@ -29,7 +29,7 @@ use crate::language::{self, Language};
 use crate::run_config::{DataConfig, RunConfig};
 use cache::Coding;
 use input::{Input, Kind, broken};
-use lehr::Caveat;
+use lehr::{Caveat, CaveatKind};
 use std::path::PathBuf;
 use token_file::TokenFile;
 use tokeniser::Tokeniser;
@@ -263,14 +263,16 @@ impl Corpus {
     pub fn caveats(&self, updates: u64) -> Vec<Caveat> {
         let passes = self.passes(updates);
         let Some(sequences) = self.training_sequences().filter(|_| passes > 1.0) else { return Vec::new() };
-        vec![Caveat::note(
-            "data-repeat",
-            format!(
-                "{updates} updates of {} sequences are {passes:.2} passes over the {sequences} training sequences: from the \
-                 second pass on the training loss falls below that on fresh text; single-pass laws do not describe it",
-                self.rows,
-            ),
-        )]
+        vec![
+            CaveatKind::DataRepeat {
+                run: None,
+                updates,
+                rows: self.rows as u64,
+                passes,
+                sequences: sequences as u64,
+            }
+            .into(),
+        ]
     }
 
     fn check_len(&self, tokens: &[u32]) {

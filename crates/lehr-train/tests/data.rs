@@ -273,11 +273,11 @@ fn repeated_data_are_a_caveat_that_says_how_often() {
     assert_eq!(corpus.training_sequences().unwrap(), 996);
     assert!(corpus.caveats(249).is_empty());
     let caveats = corpus.caveats(498);
-    assert_eq!((caveats.len(), caveats[0].code.as_str(), caveats[0].blocking), (1, "data-repeat", false));
+    assert_eq!((caveats.len(), caveats[0].code(), caveats[0].blocking()), (1, "data-repeat", false));
     assert!(
-        caveats[0].message.contains("2.00 passes over the 996 training sequences"),
+        caveats[0].message().contains("2.00 passes over the 996 training sequences"),
         "{}",
-        caveats[0].message
+        caveats[0].message()
     );
 }
 

@@ -16,6 +16,7 @@ pub mod resample;
 pub mod solver;
 mod sound;
 pub mod starts;
+mod suspect;
 mod usual;
 
 pub use dataset::{Dataset, PreparedRun};
@@ -43,7 +44,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Version of the serialised form of [`Fit`].
-pub const FIT_FORMAT: u32 = 2;
+pub const FIT_FORMAT: u32 = 3;
 
 /// A fitted law: its coefficients, what they were fitted on, how well, and how sure.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -153,6 +154,10 @@ pub struct RunFit {
     pub annealing_share: f64,
     /// How the rate falls, in a word.
     pub fall: String,
+    /// Rate of its last update.
+    pub final_lr: f64,
+    /// Horizon of its schedule.
+    pub total: u64,
     /// Errors over all its points after the warm-up.
     pub metrics: Metrics,
     /// Signed relative error at the last point.
@@ -577,6 +582,8 @@ fn describe(curve: &Curve, metrics: Metrics, final_error: f64) -> RunFit {
             Schedule::Piecewise(_) => "piecewise".to_owned(),
             Schedule::Sampled(_) => "sampled".to_owned(),
         },
+        final_lr: rates[rates.len() - 1],
+        total: rates.len() as u64,
         metrics,
         final_error,
     }

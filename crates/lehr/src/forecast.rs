@@ -1,6 +1,6 @@
 //! Forecasts: the loss at every update under any schedule, with an interval and what to know about it.
 
-use crate::caveat::Caveat;
+use crate::caveat::{Caveat, CaveatKind};
 use crate::features::RunFeatures;
 use crate::fit::{Fit, resample};
 use crate::law::{Coefficient, Law};
@@ -79,7 +79,7 @@ pub enum ForecastError {
     #[error("the fit does not hold together: {0}; fit again")]
     Inconsistent(String),
     /// The runs fitted differ in size and none was given.
-    #[error("the runs fitted have {0} sizes: say which N to forecast with --params")]
+    #[error("the runs fitted have {0} sizes: say which N to forecast with [[params]]")]
     NoParams(usize),
     /// N is 0.
     #[error("a model of 0 parameters has no loss: give an N of at least 1")]
@@ -309,54 +309,70 @@ pub(crate) fn spread_of(fit: &Fit, values: impl Iterator<Item = f64>) -> f64 {
     }
 }
 
+/// What of a schedule no run fitted has: its shape, its final rate.
+pub(crate) fn unseen(fit: &Fit, schedule: &Schedule) -> Vec<CaveatKind> {
+    let mut out = Vec::new();
+    let Schedule::Wsd(wsd) = schedule else { return out };
+    let runs = &fit.runs;
+    if wsd.anneal.0 == 0 {
+        return out;
+    }
+    let any = |fall: &str| runs.iter().any(|run| run.fall == fall);
+    if !any(&wsd.shape.to_string()) && !any("piecewise") && !any("sampled") {
+        let fitted: BTreeSet<&str> = runs.iter().map(|run| run.fall.as_str()).collect();
+        out.push(CaveatKind::UnseenShape {
+            shape: wsd.shape.to_string(),
+            fitted: fitted.into_iter().map(str::to_owned).collect(),
+        });
+    }
+    let share = schedule.lr(schedule.total().0) / schedule.peak_lr();
+    let (lowest, highest) = runs
+        .iter()
+        .filter(|run| annealed(run))
+        .map(|run| run.final_lr / run.peak_lr)
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), share| (low.min(share), high.max(share)));
+    // A few percent of the peak rate change the last loss by less than its noise.
+    if lowest <= highest && !(lowest - SAME_FINAL..=highest + SAME_FINAL).contains(&share) {
+        out.push(CaveatKind::UnseenFinalRate { share, lowest, highest });
+    }
+    out
+}
+
+/// Final rates this close, as a share of the peak rate, are one.
+const SAME_FINAL: f64 = 0.05;
+
 /// Everything that sets this run apart from those fitted.
 pub(crate) fn caveats(ready: &Ready, schedule: &Schedule, setting: &Setting) -> Vec<Caveat> {
     let fit = ready.fit;
     let runs = &fit.runs;
-    let mut out: Vec<Caveat> = fit.caveats.iter().filter(|c| c.blocking).cloned().collect();
+    let anneals = schedule.lr(schedule.total().0) < 0.98 * schedule.peak_lr();
+    // What a fit says of annealing does not matter for a run that does not anneal.
+    let mut out: Vec<Caveat> = fit
+        .caveats
+        .iter()
+        .filter(|c| c.blocking() && (anneals || *c.kind() != CaveatKind::NoAnnealing))
+        .cloned()
+        .collect();
     out.extend(Reach::new(ready, schedule, setting).caveats(ready, schedule));
+    let mut say = |kind: CaveatKind| out.push(kind.into());
     if ready.params.is_none() && setting.params.is_some() {
-        out.push(Caveat::blocking(
-            "unseen-size",
-            "the runs fitted have no stated N: the forecast is for their size, not for the N given",
-        ));
+        say(CaveatKind::UnseenSize { factor: None, fitted: None });
     }
-    if let Schedule::Wsd(wsd) = schedule
-        && wsd.anneal.0 > 0
-        && !runs.iter().any(|run| run.fall == wsd.shape.to_string())
-        && !runs.iter().any(|run| run.fall == "piecewise" || run.fall == "sampled")
-    {
-        let seen: BTreeSet<&str> = runs.iter().map(|run| run.fall.as_str()).collect();
-        out.push(Caveat::note(
-            "unseen-shape",
-            format!(
-                "no run fitted anneals in the shape {} (there are: {})",
-                wsd.shape,
-                seen.into_iter().collect::<Vec<_>>().join(", ")
-            ),
-        ));
+    for kind in unseen(fit, schedule) {
+        say(kind);
     }
     if setting.tokens_per_step.is_none()
-        && let Some(assumed) = ready.assumed_batch()
+        && let Some(tokens) = ready.assumed_batch()
     {
-        out.push(Caveat::note(
-            "assumed-batch",
-            format!("the runs fitted differ in batch and none was given: the forecast is for the most frequent, {assumed} tokens an update"),
-        ));
+        say(CaveatKind::AssumedBatch { tokens });
     }
     if let Some(arch) = &setting.arch
         && let Some(run) = runs.iter().find(|run| run.arch.family() != arch)
     {
-        out.push(Caveat::blocking(
-            "other-architecture",
-            format!("the runs fitted are {}, the target is {arch}: laws and ratios carry over within one architecture, not across", run.arch.family()),
-        ));
+        say(CaveatKind::OtherArchitecture { found: run.arch.family().to_owned(), target: arch.clone() });
     }
     if fit.uncertainty.method == resample::Method::BlockBootstrap {
-        out.push(Caveat::note(
-            "interval-is-lower-bound",
-            "fewer than three runs: the interval is a block bootstrap of residuals, a lower bound (such intervals covered about a fifth of what they claim); three runs that differ in schedule give an honest one",
-        ));
+        say(CaveatKind::IntervalIsLowerBound);
     }
     out
 }

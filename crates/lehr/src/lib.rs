@@ -34,7 +34,7 @@ pub mod units;
 pub mod validate;
 mod vector_math;
 
-pub use caveat::Caveat;
+pub use caveat::{Caveat, CaveatKind};
 pub use curve::{Arch, BranchPoint, Curve, CurveError, LossKind, ParamCount, RunMeta, Split};
 pub use features::{FeatureDefinition, RunFeatures};
 pub use law::{Coefficient, Law};

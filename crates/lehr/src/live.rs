@@ -15,7 +15,7 @@ pub use alarm::{BandTest, FALSE_ALARMS, NoImprovement, no_improvement};
 pub use offset::{Carry, Offset, PARTS, Pair, parts_of};
 pub use starts::{AnnealRow, Ending, LongerBudget, StartLoss, StartOptions, Starts};
 
-use crate::caveat::Caveat;
+use crate::caveat::{Caveat, CaveatKind};
 use crate::curve::Curve;
 use crate::fit::{Fit, dataset, evaluate_along};
 use crate::forecast::{Estimate, Forecast, ForecastError, Reach, Ready, Setting, forecast};
@@ -26,8 +26,6 @@ use serde::{Deserialize, Serialize};
 
 /// A rate below this share of the largest one so far: the job has begun to anneal.
 const AT_PEAK: f64 = 0.98;
-/// Offset over half-width beyond which a forecast is blocked: the job is another kind of run than those fitted.
-const UNKNOWN: f64 = 2.0;
 
 /// Why there is no answer about a running job.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -307,35 +305,17 @@ impl<'a> Live<'a> {
         let standing = &self.standing;
         let mut out = Vec::new();
         if !standing.inside {
-            let times = standing.offset.value.abs() / self.half_width;
-            let message = format!(
-                "the job is {:+.1} mnat off the law, {times:.1} times the half-width of its interval: it differs from the runs fitted in something the law does not know (data, batch, model, evaluation set)",
-                1e3 * standing.residual
-            );
-            out.push(if times > UNKNOWN {
-                Caveat::blocking("job-unknown-to-law", message)
-            } else {
-                Caveat::note("job-unknown-to-law", message)
+            out.push(CaveatKind::JobUnknown {
+                off: standing.residual,
+                times: standing.offset.value.abs() / self.half_width,
             });
         }
         if standing.fitted {
-            out.push(Caveat::note(
-                "job-in-fit",
-                format!(
-                    "the fit was made with '{}' among its runs: that it agrees with the law is no evidence; fit without it",
-                    standing.id
-                ),
-            ));
+            out.push(CaveatKind::JobInFit { run: standing.id.clone() });
         }
         if standing.annealing {
-            out.push(Caveat::note(
-                "job-anneals",
-                format!(
-                    "the job's rate has already left its peak ({:.3e} of {:.3e}): what follows holds its present rate before it anneals further",
-                    standing.lr, standing.peak_lr
-                ),
-            ));
+            out.push(CaveatKind::JobAnneals { lr: standing.lr, peak_lr: standing.peak_lr });
         }
-        out
+        out.into_iter().map(Caveat::from).collect()
     }
 }

@@ -1,5 +1,6 @@
 //! The optimal annealing ratio measured from runs that differ in it alone: no law involved.
 
+use crate::caveat::{Caveat, CaveatKind};
 use crate::curve::Curve;
 use crate::fit::resample::quantile;
 use crate::fit::starts::normal;
@@ -55,6 +56,25 @@ impl MeasuredOptimum {
         let (first, last) = (self.points[0].0, self.points[self.points.len() - 1].0);
         value(&self.quadratic, ratio.clamp(first, last)) - self.loss
     }
+}
+
+/// A misfit of so many times the noise is no noise.
+const FAR_ABOVE_NOISE: f64 = 3.0;
+/// A misfit below this is none, whatever the noise, nats.
+const SMALL_MISFIT: f64 = 4e-3;
+
+/// Cells whose losses do not lie on one curve of the ratio: a misfit of thrice the noise of twins and of at least 4 mnat
+/// (that of real cells is 0.3–3 mnat).
+#[must_use]
+pub fn misfit_caveats(optima: &[MeasuredOptimum], twin_noise: Option<f64>) -> Vec<Caveat> {
+    optima
+        .iter()
+        .filter(|cell| cell.misfit > (FAR_ABOVE_NOISE * twin_noise.unwrap_or(0.0)).max(SMALL_MISFIT))
+        .map(|cell| {
+            let (peak_lr, total, misfit) = (cell.peak_lr, cell.total, cell.misfit);
+            CaveatKind::OptimumMisfit { peak_lr, total, misfit, noise: twin_noise }.into()
+        })
+        .collect()
 }
 
 /// The final loss of a run: the one its source states apart, else its last point if that is at the horizon.

@@ -1,10 +1,10 @@
 //! Recommendations: which share of the horizon to spend annealing, and what another share costs.
 
-use crate::caveat::Caveat;
+use crate::caveat::{Caveat, CaveatKind};
 use crate::features::RunFeatures;
 use crate::fit::resample::Method;
 use crate::fit::{Fit, differences};
-use crate::forecast::{Estimate, ForecastError, Reach, Ready, Setting, caveats, spread_of};
+use crate::forecast::{Estimate, ForecastError, Reach, Ready, Setting, caveats, spread_of, unseen};
 use crate::schedule::{Schedule, ScheduleError, Shape, WsdSpec};
 use crate::units::Steps;
 use rayon::prelude::*;
@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 mod band;
 mod free;
 mod joint;
+mod open;
+mod worth;
 
 pub use free::{FreeSchedule, optimise_free_schedule};
 pub use joint::{Budget, Joint, JointOptions, JointPoint, optimise_jointly};
@@ -80,6 +82,10 @@ pub struct Rule {
     pub regret: f64,
     /// Its interval.
     pub regret_interval: (f64, f64),
+    /// Updates beyond the horizon that it needs to end at the recommended loss; `None` where twice the horizon is not enough.
+    pub equal_updates: Option<u64>,
+    /// What of it no run fitted has: its shape, its final rate.
+    pub caveats: Vec<Caveat>,
 }
 
 /// The recommended ratio and what to know about it.
@@ -122,7 +128,7 @@ pub enum RecommendError {
     Schedule(#[from] ScheduleError),
     /// The limits leave no ratio.
     #[error(
-        "no annealing ratio is left between {lower} and {upper} (warm-up, --ratio-range and --max-anneal-steps together)"
+        "no annealing ratio is left between {lower} and {upper} (warm-up, [[ratio_range]] and [[max_anneal_steps]] together)"
     )]
     EmptyRange {
         /// Lower limit.
@@ -309,6 +315,7 @@ pub fn recommend_ratio(
     let rule_refits: Vec<Vec<f64>> =
         fit.uncertainty.refits.iter().map(|refit| rule_table.losses(&ready, &refit.theta)).collect();
     let best = rule_losses[0];
+    let schedule_of: Vec<&Schedule> = rule_schedules.iter().collect();
     let rules = named
         .iter()
         .enumerate()
@@ -324,6 +331,8 @@ pub fn recommend_ratio(
                     loss: rule_losses[i],
                     regret,
                     regret_interval: (regret - half, regret + half),
+                    equal_updates: worth::equal_updates(&ready, target, name, best),
+                    caveats: unseen(fit, schedule_of[i]).into_iter().map(Caveat::from).collect(),
                 },
             )
         })
@@ -348,22 +357,15 @@ pub fn recommend_ratio(
         reach.half_width(fit.uncertainty.half_width(fit.options.level).max(ready.refit_half_width(spread)));
     let mut caveats = caveats(&ready, &named[0].2, &target.setting);
     if fit.uncertainty.method == Method::BlockBootstrap {
-        caveats.push(Caveat::blocking(
-            "few-runs",
-            format!(
-                "the law was fitted on {} run(s): how annealing trades against descent is not known from fewer than three, and the ratio {ratio:.3} may be far off; add a run with another ratio or horizon",
-                fit.runs.len()
-            ),
-        ));
+        caveats.push(CaveatKind::FewRuns { runs: fit.runs.len() as u64, ratio }.into());
     }
     if ratio >= upper - 1e-9 || ratio <= lower + 1e-9 {
-        caveats.push(Caveat::note(
-            "ratio-at-limit",
-            format!(
-                "the best ratio {ratio:.3} is at the limit of what was allowed ({lower:.3} … {upper:.3})"
-            ),
-        ));
+        caveats.push(CaveatKind::RatioAtLimit { ratio, lowest: lower, highest: upper }.into());
     }
+    let cost = open::open_cost(&curve, best);
+    let open = open::caveats(fit, target, ratio, interval, cost, options.tolerance);
+    caveats.extend(open.into_iter().map(Caveat::from));
+    crate::caveat::sort(&mut caveats);
     let tokens = target.setting.tokens_per_step.or_else(|| ready.batch());
     Ok(Recommendation {
         ratio,

@@ -5,7 +5,7 @@ mod carry;
 
 pub use carry::{ArchitectureGap, Carried, Larger, architecture_gap, carry_over};
 
-use crate::caveat::Caveat;
+use crate::caveat::{Caveat, CaveatKind};
 use crate::fit::resample::student;
 use crate::measured::MeasuredOptimum;
 use crate::quantile::normal;
@@ -147,7 +147,7 @@ pub enum TransferError {
     OneLevel(&'static str),
     /// Dense optima do not speak of mixtures of experts, nor the other way round.
     #[error(
-        "the optima are of {found} models and the target is {target}: ratios were never shown to carry over between architectures; give --across-architectures to do it all the same"
+        "the optima are of {found} models and the target is {target}: ratios were never shown to carry over between architectures; give [[across_architectures]] to do it all the same"
     )]
     Architecture {
         /// Architecture of the optima.
@@ -476,13 +476,9 @@ pub fn check_architecture(
 ) -> Result<Option<Caveat>, TransferError> {
     match optima.iter().find(|o| o.arch != target) {
         None => Ok(None),
-        Some(other) if across => Ok(Some(Caveat::note(
-            "across-architectures",
-            format!(
-                "optima of {} models are used for a {target} target: no transfer between architectures has been shown",
-                other.arch
-            ),
-        ))),
+        Some(other) if across => Ok(Some(
+            CaveatKind::AcrossArchitectures { found: other.arch.clone(), target: target.to_owned() }.into(),
+        )),
         Some(other) => {
             Err(TransferError::Architecture { found: other.arch.clone(), target: target.to_owned() })
         }

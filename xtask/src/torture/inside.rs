@@ -129,7 +129,7 @@ fn breach(case: &InsideCase) -> Option<String> {
             let options = RecommendOptions { range: *range, grid: 21, ..RecommendOptions::default() };
             let recommended = recommend_ratio(fit, &target, &options).ok();
             if let Some(answer) = &recommended
-                && !answer.caveats.iter().any(|caveat| caveat.blocking)
+                && !answer.caveats.iter().any(lehr::Caveat::blocking)
                 && let Some(word) = no_number(answer)
             {
                 return Some(format!("recommend: {word}"));
@@ -137,7 +137,7 @@ fn breach(case: &InsideCase) -> Option<String> {
             let schedule = target.schedule(Steps(total / 5)).ok()?;
             let points = default_points(*total, 20);
             let answer = forecast(fit, &schedule, &target.setting, &points).ok()?;
-            let blocked = answer.caveats.iter().any(|caveat| caveat.blocking);
+            let blocked = answer.caveats.iter().any(lehr::Caveat::blocking);
             no_number(&answer).filter(|_| !blocked).map(|word| format!("forecast: {word}"))
         }
         InsideCase::Fit { law, runs } => {
@@ -150,7 +150,7 @@ fn breach(case: &InsideCase) -> Option<String> {
             let curves: Option<Vec<Curve>> = runs.iter().enumerate().map(curve).collect();
             let options = FitOptions { starts: 1, ..FitOptions::default() };
             let answer = fit(law, &curves?, &options).ok()?;
-            if answer.caveats.iter().any(|caveat| caveat.blocking) {
+            if answer.caveats.iter().any(lehr::Caveat::blocking) {
                 return None;
             }
             let judged = (&answer.coefficients, &answer.metrics, &answer.runs, &answer.caveats);

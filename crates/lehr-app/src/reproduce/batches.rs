@@ -8,7 +8,7 @@ use lehr::batch::{
 };
 use lehr::measured::final_loss;
 use lehr::schedule::Family;
-use lehr::{Caveat, Curve, Schedule};
+use lehr::{CaveatKind, Curve, Schedule};
 use lehr_report::{ComparisonEntry, ComparisonPicture};
 use lehr_train::sweep::{Folder, curves};
 use serde::Serialize;
@@ -146,7 +146,9 @@ pub fn analyse(curves: &[Curve], store: &str, sweep: Option<&Folder>) -> Result<
                     });
                 }
             }
-            Err(error) => caveats.push(Caveat::note("no-collapse", format!("{name}: {error}"))),
+            Err(error) => {
+                caveats.push(CaveatKind::NoCollapse { group: name.clone(), why: error.to_string() }.into())
+            }
         }
         match &critical {
             Ok(c) => {
@@ -165,7 +167,8 @@ pub fn analyse(curves: &[Curve], store: &str, sweep: Option<&Folder>) -> Result<
                 blocks.push(Block::Table(table));
                 summary.push(format!("{name}: {text}"));
             }
-            Err(error) => caveats.push(Caveat::note("no-critical-batch", format!("{name}: {error}"))),
+            Err(error) => caveats
+                .push(CaveatKind::NoCriticalBatch { group: name.clone(), why: error.to_string() }.into()),
         }
         let (mut scales, mut begin, mut end) = (Vec::new(), Vec::new(), Vec::new());
         if let Some(folder) = sweep {
@@ -213,15 +216,9 @@ pub fn analyse(curves: &[Curve], store: &str, sweep: Option<&Folder>) -> Result<
             critical: critical.ok(),
         });
     }
-    caveats.push(Caveat::note(
-        "one-peak-rate",
-        "all batch sizes of a group have the same peak rate; where the best rate grows with the batch, large batches are put at a disadvantage",
-    ));
+    caveats.push(CaveatKind::RatesNotTuned.into());
     if sweep.is_none() {
-        caveats.push(Caveat::note(
-            "no-gradient-noise",
-            "the gradient-noise scale needs the gradient norms that a sweep's journals hold; a run store has losses alone",
-        ));
+        caveats.push(CaveatKind::NoGradientNoise.into());
     }
     let file = "batches.svg".to_owned();
     let mut pictures: Vec<(String, crate::pictures::Picture)> = Vec::new();

@@ -149,7 +149,7 @@ pub fn markdown(
     if !caveats.is_empty() {
         text.push_str("\n## Before using it\n\n");
         for caveat in caveats {
-            let _ = writeln!(text, "- `{}`: {}", caveat.code, caveat.message);
+            let _ = writeln!(text, "- `{}`: {}", caveat.code(), caveat.message());
         }
     }
     let table = |text: &mut String, table: &Table| {

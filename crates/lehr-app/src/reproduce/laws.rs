@@ -8,7 +8,7 @@ use crate::pictures::Picture;
 use lehr::fit::{FitOptions, Metrics};
 use lehr::schedule::Family;
 use lehr::validate::{Contender, SplitOf, Validation, compare};
-use lehr::{Caveat, Curve, Schedule, Shape, law};
+use lehr::{Caveat, CaveatKind, Curve, Schedule, Shape, law};
 use lehr_report::{ComparisonEntry, ComparisonPicture};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -148,7 +148,7 @@ fn left_out(what: &str, entries: &[(String, Contender)], caveats: &mut Vec<Cavea
         .filter_map(|(name, c)| c.validation.as_ref().err().map(|error| format!("{name} ({error})")))
         .collect();
     if !reasons.is_empty() {
-        caveats.push(Caveat::note("law-left-out", format!("{what}: not fitted: {}", reasons.join("; "))));
+        caveats.push(CaveatKind::LawLeftOut { group: what.to_owned(), reasons }.into());
     }
 }
 
@@ -172,7 +172,7 @@ pub fn transfer(curves: &[Curve], store: &str) -> Result<Findings, Failure> {
             left_out(&what, &entries, &mut caveats);
             let good = fitted(&entries);
             let Some((best, first, _)) = good.first() else {
-                caveats.push(Caveat::note("split-left-out", format!("{what}: no law could be fitted")));
+                caveats.push(CaveatKind::SplitLeftOut { group: what.clone() }.into());
                 continue;
             };
             let error = |name: &str| {
@@ -304,14 +304,12 @@ pub fn shapes(curves: &[Curve], store: &str) -> Result<Findings, Failure> {
         let test: Vec<usize> =
             (0..runs.len()).filter(|&i| of[i].as_ref().is_some_and(|shape| *shape != linear)).collect();
         if straight.is_empty() || test.is_empty() {
-            caveats.push(Caveat::note(
-                "group-left-out",
-                format!(
-                    "{what}: {} runs of linear annealing and {} of other shapes; both are needed",
-                    straight.len(),
-                    test.len()
-                ),
-            ));
+            let why = format!(
+                "{} runs of linear annealing and {} of other shapes; both are needed",
+                straight.len(),
+                test.len()
+            );
+            caveats.push(CaveatKind::GroupLeftOut { group: what, why }.into());
             continue;
         }
         let named: BTreeMap<String, String> = runs
@@ -325,7 +323,9 @@ pub fn shapes(curves: &[Curve], store: &str) -> Result<Findings, Failure> {
         left_out(&what, &entries, &mut caveats);
         let good = fitted(&entries);
         let Some((best, first, _)) = good.first() else {
-            caveats.push(Caveat::note("group-left-out", format!("{what}: no law could be fitted")));
+            caveats.push(
+                CaveatKind::GroupLeftOut { group: what, why: "no law could be fitted".to_owned() }.into(),
+            );
             continue;
         };
         let found: Vec<(&str, &Validation, Vec<OnShape>)> =

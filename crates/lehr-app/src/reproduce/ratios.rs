@@ -10,7 +10,7 @@ use lehr::transfer::{
     ArchitectureGap, Carried, Larger, Optimum, PowerLaw, Stability, architecture_gap, carry_over, power_law,
     stability,
 };
-use lehr::{Caveat, Curve};
+use lehr::{CaveatKind, Curve};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -226,19 +226,10 @@ pub fn analyse(curves: &[Curve], store: &str) -> Result<Findings, Failure> {
     let (mut summary, mut blocks, mut caveats) = (Vec::new(), Vec::new(), Vec::new());
     let edges = measured.iter().filter(|cell| cell.at_edge).count();
     if edges > 0 {
-        caveats.push(Caveat::note(
-            "optimum-at-edge",
-            format!(
-                "{edges} of {} optima lie at the smallest or largest ratio measured: only that they lie there or beyond enters the laws",
-                measured.len()
-            ),
-        ));
+        caveats.push(CaveatKind::OptimumAtEdge { at_edge: edges as u64, of: measured.len() as u64 }.into());
     }
     if noise.is_none() {
-        caveats.push(Caveat::note(
-            "no-twins",
-            "no two runs differ in the seed alone: intervals of the optima come from the misfit of each cell's quadratic, and say nothing of other seeds",
-        ));
+        caveats.push(CaveatKind::NoTwins.into());
     }
     for group in &groups {
         group.write(&mut summary, &mut blocks);

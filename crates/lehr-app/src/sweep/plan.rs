@@ -5,7 +5,7 @@ use crate::answer::Answer;
 use crate::desk::Desk;
 use crate::documents::Document;
 use crate::failure::Failure;
-use lehr::{Caveat, Schedule};
+use lehr::{Caveat, CaveatKind, Schedule};
 use lehr_train::sweep::estimate::{Cost, JobCounts, Speed, Speeds};
 use lehr_train::sweep::folder::Settings;
 use lehr_train::sweep::plan::PlanFile;
@@ -191,7 +191,13 @@ fn look_at_data(graph: &Graph, plan: &PlanFile) -> Result<(String, Vec<Caveat>),
         let corpus = Corpus::for_run(&job.config).map_err(|error| in_plan(plan, error))?;
         name = name.or_else(|| Some(corpus.name().to_owned()));
         for caveat in corpus.caveats(job.last()) {
-            caveats.push(Caveat { message: format!("{}: {}", job.id, caveat.message), ..caveat });
+            caveats.push(match caveat.kind().clone() {
+                CaveatKind::DataRepeat { updates, rows, passes, sequences, .. } => {
+                    let run = Some(job.id.clone());
+                    CaveatKind::DataRepeat { run, updates, rows, passes, sequences }.into()
+                }
+                other => other.into(),
+            });
         }
     }
     let validations = |job: &&Job| match job.config.validate_every {
@@ -200,15 +206,15 @@ fn look_at_data(graph: &Graph, plan: &PlanFile) -> Result<(String, Vec<Caveat>),
     };
     let few: Vec<_> = graph.jobs.iter().filter(|job| validations(job) < FEWEST_VALIDATIONS).collect();
     if let Some(job) = few.first() {
-        caveats.push(Caveat::note(
-            "few-validations",
-            format!(
-                "{} runs validate fewer than {FEWEST_VALIDATIONS} times ('{}' {} times): other verbs will take their training losses; lower validate_every",
-                few.len(),
-                job.id,
-                validations(job)
-            ),
-        ));
+        caveats.push(
+            CaveatKind::FewValidations {
+                runs: few.len() as u64,
+                first: job.id.clone(),
+                validations: validations(job),
+                enough: FEWEST_VALIDATIONS,
+            }
+            .into(),
+        );
     }
     Ok((plan.plan.dataset.clone().or(name).unwrap_or_default(), caveats))
 }

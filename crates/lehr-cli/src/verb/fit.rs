@@ -5,10 +5,13 @@ use crate::failure::Failure;
 use crate::fit_args::FitArgs;
 use crate::load::LoadArgs;
 use crate::output::{Output, check_picture, check_target, table};
-use lehr::fit::{Fit, Made, resample};
+use lehr::fit::{Fit, Made};
+use lehr_app::failure::{flag, worded};
 use lehr_app::fit::{FitAnswer, FitRequest};
 use lehr_app::{laws, pictures, tables};
 use std::path::PathBuf;
+
+mod text;
 
 /// Fits a law of the loss curve.
 ///
@@ -67,7 +70,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
             inputs: output.desk().inputs(&request.reading, &answer.notes)?,
         };
         let kept = Fit { made: Some(made), ..fit.clone() };
-        output.write(path, tables::fit_contents(path, &kept)?.as_bytes())?;
+        output.write(path, worded(&tables::fit_contents(path, &kept)?, flag).as_bytes())?;
     }
     if let Some(path) = &args.plot {
         output.draw(path, pictures::residuals(fit, law, curves))?;
@@ -75,7 +78,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     if output.json {
         output.answer(&answer.value)?;
     } else {
-        output.data(&text(fit, law))?;
+        output.data(&text::text(&answer.value, law, output, args.output.as_deref()))?;
         if let Some(bootstrap) = bootstrap {
             let mut rows = table(["coefficient", "value", "block bootstrap (lower bound)"]);
             for (i, c) in fit.coefficients.iter().enumerate().filter(|(_, c)| c.free) {
@@ -103,7 +106,9 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
             output.data(&format!("\n{rows}"))?;
         }
     }
-    output.close(&answer)
+    // A fit is no answer yet: what blocks one is judged where it is asked for.
+    output.say_caveats(&answer.caveats);
+    Ok(())
 }
 
 /// The command as it was given, words with blanks or quotes in quotes.
@@ -138,106 +143,4 @@ pub fn between((low, high): (f64, f64)) -> String {
 /// A fraction as a percentage.
 pub fn percent(value: f64) -> String {
     format!("{:.3} %", value * 100.0)
-}
-
-fn text(fit: &Fit, law: &dyn lehr::Law) -> String {
-    let mut out = format!("{}   {}\n\n", law.name(), law.equation());
-    let level = (fit.options.level * 100.0).round();
-    let mut rows = table(["coefficient", "symbol", "value", &format!("{level} % interval"), "unit", ""]);
-    for (c, meta) in fit.coefficients.iter().zip(law.coefficients()) {
-        let undetermined = fit.identifiability.undetermined.iter().any(|u| u.name == c.name);
-        let mut remarks = Vec::new();
-        if !c.free {
-            remarks.push("held");
-        }
-        if c.prior {
-            remarks.push("prior");
-        }
-        if c.at_bound.is_some() {
-            remarks.push("at its bound");
-        }
-        if undetermined {
-            remarks.push("not determined by the data");
-        }
-        rows.add_row([
-            c.name.clone(),
-            meta.symbol.to_owned(),
-            short(c.value),
-            c.interval.map_or_else(String::new, between),
-            meta.unit.to_owned(),
-            remarks.join(", "),
-        ]);
-    }
-    out.push_str(&rows.to_string());
-    let m = &fit.metrics;
-    let s = &fit.solution;
-    out.push_str(&format!(
-        "\n\n{} runs, {} observations fitted, {} free coefficients; {} of {} starts agree; {} evaluations; condition {:.1e}\n",
-        fit.runs.len(),
-        s.observations,
-        fit.n_coefficients(),
-        s.starts_agreeing,
-        s.starts,
-        s.evaluations,
-        fit.identifiability.condition,
-    ));
-    out.push_str(&format!(
-        "errors, means over runs:  R² {:.5}   MAE {:.2} mnat   RMSE {:.2} mnat   MAPE {}   worst {}   final {}\n",
-        m.r2,
-        m.mae * 1e3,
-        m.rmse * 1e3,
-        percent(m.mape),
-        percent(m.worst),
-        percent(m.r#final)
-    ));
-    let u = &fit.uncertainty;
-    let how = match u.method {
-        resample::Method::LeaveOneGroupOut => {
-            "leaving out one group of runs at a time (a trunk goes with its branches)"
-        }
-        resample::Method::LeaveOneRunOut => "leaving out one run at a time",
-        resample::Method::LeaveFoldOut => {
-            "leaving out one fold of the runs at a time (a trunk goes with its branches)"
-        }
-        resample::Method::BlockBootstrap => {
-            "block bootstrap of residuals: a lower bound, give three runs or more"
-        }
-    };
-    out.push_str(&format!(
-        "uncertainty: {how}; {} refits; a run left out is missed by up to ±{} over its later half ({level} %)\n\n",
-        u.refits.len(),
-        percent(u.half_width(fit.options.level))
-    ));
-    let mut rows = table([
-        "run",
-        "N",
-        "peak",
-        "updates",
-        "annealed",
-        "R²",
-        "MAE mnat",
-        "MAPE",
-        "worst",
-        "final",
-        "left out: final",
-    ]);
-    for run in &fit.runs {
-        let held = u.held_out.iter().find(|h| h.id == run.id && u.method != resample::Method::BlockBootstrap);
-        rows.add_row([
-            run.id.clone(),
-            run.params.map_or_else(String::new, |n| format!("{:.3e}", n.0 as f64)),
-            format!("{:e}", run.peak_lr),
-            run.last_update.to_string(),
-            format!("{:.0} % {}", run.annealing_share * 100.0, run.fall),
-            format!("{:.5}", run.metrics.r2),
-            format!("{:.2}", run.metrics.mae * 1e3),
-            percent(run.metrics.mape),
-            percent(run.metrics.worst),
-            format!("{:+.3} %", run.final_error * 100.0),
-            held.map_or_else(String::new, |h| format!("{:+.3} %", h.final_error * 100.0)),
-        ]);
-    }
-    out.push_str(&rows.to_string());
-    out.push('\n');
-    out
 }

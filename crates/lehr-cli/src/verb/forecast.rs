@@ -1,31 +1,34 @@
 //! `lehr forecast`: the loss at every update under a schedule.
 
 use crate::failure::Failure;
+use crate::fit_or_logs::FitOrLogs;
 use crate::load::count;
-use crate::output::{Output, check_picture, check_target, table};
+use crate::output::{Output, check_picture, check_target};
 use crate::running::{self, RunningArgs, Wanted};
-use crate::target::{LengthArgs, SettingArgs, final_rate, rate, shape};
+use crate::target::{LengthArgs, SettingArgs, final_rate, rate, shape, share};
 use lehr::fit::Fit;
 use lehr::forecast::Setting;
 use lehr::{Schedule, Shape};
-use lehr_app::forecast::{ForecastAnswer, ForecastRequest};
+use lehr_app::forecast::ForecastRequest;
 use lehr_app::running::{Job, RunningForecastRequest};
 use lehr_app::tables;
 use lehr_app::target::{Annealing, Plan, updates};
 use std::path::PathBuf;
 
+mod text;
+
 /// Forecasts the loss of a run from its schedule.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
+  lehr forecast runs/ --peak-lr 1e-3 --steps 50k --ratio 0.3       fits the logs first
   lehr forecast fit.json --peak-lr 1e-3 --steps 50k --ratio 0.3
   lehr forecast fit.json --peak-lr 1e-3 --steps 50k --cosine --final-lr 1e-4 --plot forecast.svg
   lehr forecast fit.json --schedule 'wsd:peak=1e-3,total=50k,warmup=300,ratio=0.2' --at 30k,40k,50k --json
   lehr forecast fit.json --running job.csv --anneal-steps 5k
   lehr forecast fit.json --running job.csv --anneal-from 30k --steps 40k --plot job.svg")]
 pub struct Args {
-    /// The fit, from `lehr fit -o`.
-    #[arg(value_name = "FIT")]
-    fit: PathBuf,
+    #[command(flatten)]
+    from: FitOrLogs,
     #[command(flatten)]
     plan: PlanArgs,
     #[command(flatten)]
@@ -57,7 +60,7 @@ pub struct PlanArgs {
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["peak_lr", "steps", "tokens", "compute", "ratio", "cosine", "running", "anneal_steps", "anneal_from"])]
     schedule: Option<String>,
     /// Peak rate.
-    #[arg(long, value_name = "RATE", value_parser = rate, allow_hyphen_values = true, required_unless_present_any = ["schedule", "running"], conflicts_with = "running")]
+    #[arg(long, alias = "lr", value_name = "RATE", value_parser = rate, allow_hyphen_values = true, required_unless_present_any = ["schedule", "running"], conflicts_with = "running")]
     peak_lr: Option<f64>,
     #[command(flatten)]
     length: LengthArgs,
@@ -65,7 +68,7 @@ pub struct PlanArgs {
     #[arg(long, value_name = "UPDATES", value_parser = count)]
     warmup: Option<u64>,
     /// Annealing ratio: the share of the horizon spent annealing; default: 0.2.
-    #[arg(long, value_name = "SHARE", allow_negative_numbers = true, conflicts_with = "cosine")]
+    #[arg(long, aliases = ["decay", "cooldown", "warmdown"], value_name = "SHARE", value_parser = share, allow_negative_numbers = true, conflicts_with = "cosine")]
     ratio: Option<f64>,
     /// Updates spent annealing, in place of a ratio; with --running and no horizon: from now on.
     #[arg(long, value_name = "UPDATES", value_parser = count, conflicts_with_all = ["ratio", "cosine"])]
@@ -133,10 +136,11 @@ impl PlanArgs {
 /// Runs the verb.
 pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     let desk = output.desk();
-    let fit = desk.read_fit(&args.fit)?;
     check_target(args.output.as_deref())?;
     tables::check_format(args.output.as_deref())?;
     check_picture(args.plot.as_deref())?;
+    let fitted = args.from.fit(&desk, output)?;
+    let fit = fitted.value;
     let setting = args.setting.one()?;
     let total = args.plan.total(&fit, &setting)?;
     if let Some(reading) = args.running.job(args.plan.warmup)? {
@@ -180,38 +184,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     if output.json {
         output.answer(&answer.value)?;
     } else {
-        output.data(&text(&answer.value, !request.at.is_empty(), drawing))?;
+        output.data(&text::text(&answer.value, !request.at.is_empty(), output, drawing))?;
     }
     output.close(&answer)
-}
-
-fn text(forecast: &ForecastAnswer, every: bool, drawing: Option<String>) -> String {
-    let mut out = format!("{}\n\n", forecast.plan);
-    if !every && let Some(drawing) = drawing {
-        out.push_str(&drawing);
-        out.push('\n');
-    }
-    let mut rows = table(["update", "rate", "loss", &format!("{:.0} % interval", forecast.level * 100.0)]);
-    let n = forecast.update.len();
-    let shown: Vec<usize> =
-        if every || n <= 12 { (0..n).collect() } else { (1..=10).map(|i| (n - 1) * i / 10).collect() };
-    for i in shown {
-        let t = forecast.update[i];
-        rows.add_row([
-            t.to_string(),
-            format!("{:.3e}", forecast.plan.lr(t)),
-            format!("{:.4}", forecast.loss[i]),
-            format!("{:.4} … {:.4}", forecast.lower[i], forecast.upper[i]),
-        ]);
-    }
-    let f = forecast.last;
-    out.push_str(&format!(
-        "{rows}\n\nloss at update {}: {:.4} nats per token ({:.4} … {:.4}, {:.0} %)\n",
-        forecast.update[n - 1],
-        f.loss,
-        f.lower,
-        f.upper,
-        forecast.level * 100.0
-    ));
-    out
 }

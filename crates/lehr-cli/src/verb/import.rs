@@ -35,7 +35,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         return output.answer(&answer.value);
     }
     for caveat in &answer.caveats {
-        output.say(format_args!("caveat: {}", caveat.message));
+        output.say(format_args!("caveat: {caveat}"));
     }
     let kept = &answer.value;
     output.data(&format!(

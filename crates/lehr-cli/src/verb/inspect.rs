@@ -28,8 +28,8 @@ fn cells(run: &RunLine) -> [String; 14] {
             marks.push("diverged".to_owned());
         }
         for caveat in &run.caveats {
-            if !matches!(caveat.code.as_str(), "spikes" | "diverged") {
-                marks.push(caveat.code.clone());
+            if !matches!(caveat.code(), "spikes" | "diverged") {
+                marks.push(caveat.code().to_owned());
             }
         }
         marks.join(", ")

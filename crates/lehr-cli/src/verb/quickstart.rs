@@ -27,6 +27,9 @@ const FILES: [(&str, &[u8]); 3] = [
     ("README.md", include_bytes!("../../../../fixtures/atlas/README.md")),
 ];
 
+/// Lines of an answer that are shown; the report has all.
+const HEAD: usize = 5;
+
 /// One step: why, and the words of the command; `DIR/` stands for the folder.
 const STEPS: [(&str, &[&str]); 6] = [
     (
@@ -95,8 +98,7 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
             }
         })?;
         let (out, err) = kept.texts();
-        tell(&out)?;
-        tell(&err)?;
+        tell(&head(&out))?;
         // Writing to a String cannot fail.
         let _ = write!(report, "\n## {why}\n\n```console\n$ {command}\n{out}{err}```\n");
         for plot in words.iter().filter_map(|word| word.strip_suffix(".svg")) {
@@ -111,9 +113,24 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
         return output.answer(&QuickstartAnswer { folder: args.dir.clone(), report: file, steps });
     }
     output.data(&format!(
-        "\nThe runs, the fit, two pictures and report.md are in {}. With your own logs: lehr fit PATH… -o fit.json\n",
+        "\nThe runs, the fit, two pictures and report.md are in {}. With logs of your own, for the run that you plan:\n  \
+         lehr recommend runs/ --peak-lr 1e-3 --steps 50k\n",
         args.dir.display()
     ))
+}
+
+/// The answer that an output begins with: its first paragraph, as far as it is short.
+fn head(out: &str) -> String {
+    let lines: Vec<&str> = out.lines().map(str::trim_end).collect();
+    let first = lines.iter().position(|line| !line.is_empty()).unwrap_or(0);
+    let paragraph = lines[first..].iter().position(|line| line.is_empty()).unwrap_or(lines.len() - first);
+    let shown = paragraph.min(HEAD);
+    let mut text = lines[first..first + shown].join("\n");
+    let left = lines.len() - first - shown;
+    if left > 0 {
+        text.push_str(&format!("\n… {left} more lines in report.md"));
+    }
+    text
 }
 
 /// One question and the command that answers it.

@@ -2,22 +2,26 @@
 
 use crate::export::{ExportArgs, talk};
 use crate::failure::Failure;
+use crate::fit_or_logs::FitOrLogs;
 use crate::load::count;
 use crate::output::{Output, check_picture, check_target, table};
 use crate::running::{self, RunningArgs, StartArgs, Wanted};
 use crate::target::{LengthArgs, SettingArgs, final_rate, rate, shape};
 use lehr::recommend::RecommendOptions;
 use lehr::{Params, Shape, Steps};
-use lehr_app::recommend::{RecommendAnswer, RecommendRequest};
+use lehr_app::recommend::RecommendRequest;
 use lehr_app::recommend_rows::RowsRequest;
 use lehr_app::running::{Job, RunningRequest};
 use lehr_app::target::updates;
 use lehr_app::{export, tables};
 use std::path::{Path, PathBuf};
 
+mod text;
+
 /// Recommends the annealing ratio of a run.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
+  lehr recommend runs/ --peak-lr 1e-3 --steps 50k          fits the logs first
   lehr recommend fit.json --peak-lr 1e-3 --steps 50k
   lehr recommend fit.json --params 1.3B --peak-lr 6e-4 --steps 200k --shape 1-sqrt --max-anneal-steps 20k
   lehr recommend fit.json --peak-lr 1e-3 --steps 50k --optimise-shape --free-schedule --plot ratio.svg --json
@@ -25,12 +29,12 @@ use std::path::{Path, PathBuf};
   lehr recommend fit.json --params 300M,1B --peak-lr 3e-4,6e-4 --tokens 20B -o ratios.tex
   lehr recommend fit.json --running job.csv --steps 50k --anneal-steps 2k,5k,10k")]
 pub struct Args {
-    /// The fit, from `lehr fit -o`.
-    #[arg(value_name = "FIT")]
-    fit: PathBuf,
+    #[command(flatten)]
+    from: FitOrLogs,
     /// Peak rate; several, separated by commas, give a row each.
     #[arg(
         long,
+        alias = "lr",
         value_name = "RATE,…",
         value_parser = rate,
         value_delimiter = ',',
@@ -116,12 +120,13 @@ fn range(text: &str) -> Result<(f64, f64), Failure> {
 /// Runs the verb.
 pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     let desk = output.desk();
-    let fit = desk.read_fit(&args.fit)?;
     check_target(args.output.as_deref())?;
     tables::check_format(args.output.as_deref())?;
     args.export.check()?;
     check_picture(args.plot.as_deref())?;
     args.starts.check(&args.running)?;
+    let fitted = args.from.fit(&desk, output)?;
+    let fit = fitted.value;
     let setting = args.setting.setting();
     if let Some(reading) = args.running.job(args.warmup)? {
         let total = args.length.length().map(|length| updates(&fit, length, &setting)).transpose()?;
@@ -207,7 +212,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         output.answer(found)?;
         return output.close(&answer);
     }
-    let text = text(found, drawing);
+    let text = text::text(found, output, drawing);
     // With --export stdout carries the configuration alone.
     match &found.made {
         None => output.data(&text)?,
@@ -263,72 +268,4 @@ fn rows(request: &RowsRequest, file: Option<&Path>, output: &Output) -> Result<(
     }
     output.data(&format!("{table}\n"))?;
     output.close(&answer)
-}
-
-fn text(found: &RecommendAnswer, drawing: Option<String>) -> String {
-    let target = &found.target;
-    let percent = (found.level * 100.0).round();
-    let mut out = String::new();
-    if let Some(drawing) = drawing {
-        out.push_str(&drawing);
-        out.push('\n');
-    }
-    let mut rows = table(["", "", ""]);
-    rows.set_header(["recommended", "", ""]);
-    rows.add_row([
-        "annealing ratio".to_owned(),
-        format!("{:.3}", found.ratio),
-        format!("{:.3} … {:.3} ({percent} %)", found.interval.0, found.interval.1),
-    ]);
-    rows.add_row([
-        "plateau".to_owned(),
-        format!("{:.3} … {:.3}", found.plateau.0, found.plateau.1),
-        format!("within {:.1} mnat of the best", found.tolerance * 1e3),
-    ]);
-    rows.add_row([
-        "annealing starts after update".to_owned(),
-        found.start_step.to_string(),
-        format!("{} of {} updates, {}", found.anneal_steps, target.total, target.shape),
-    ]);
-    rows.add_row([
-        "loss at the end".to_owned(),
-        format!("{:.4}", found.loss),
-        format!("{:.4} … {:.4} nats per token ({percent} %)", found.loss_interval.0, found.loss_interval.1),
-    ]);
-    if let Some(tokens) = found.tokens {
-        rows.add_row(["tokens".to_owned(), format!("{:.3e}", tokens as f64), String::new()]);
-    }
-    out.push_str(&format!("{rows}\n\n"));
-    let mut rows = table(["rule", "loss", "costs mnat", &format!("{percent} % interval"), ""]);
-    let mut rules: Vec<_> = found.rules.iter().collect();
-    rules.sort_by(|a, b| a.1.regret.total_cmp(&b.1.regret));
-    for (name, rule) in rules {
-        rows.add_row([
-            name.clone(),
-            format!("{:.4}", rule.loss),
-            format!("{:+.2}", rule.regret * 1e3),
-            format!("{:+.2} … {:+.2}", rule.regret_interval.0 * 1e3, rule.regret_interval.1 * 1e3),
-            rule.schedule.clone(),
-        ]);
-    }
-    out.push_str(&format!("{rows}\n"));
-    if let Some(best) = &found.shape {
-        out.push_str(&format!(
-            "\nbest power of the shape: β = {:.2} at r = {:.3}, loss {:.4}: gains {:.2} ± {:.2} mnat over {}\n",
-            best.beta, best.ratio, best.loss, best.gain * 1e3, best.gain_sd * 1e3, target.shape
-        ));
-    }
-    if let Some(free) = &found.free_schedule {
-        out.push_str(&format!(
-            "\nbest non-increasing schedule: loss {:.4}, gains {:.2} ± {:.2} mnat over the best {} WSD\n  {}\n",
-            free.loss, free.gain * 1e3, free.gain_sd * 1e3, target.shape, free.schedule
-        ));
-    }
-    for m in &found.measured {
-        out.push_str(&format!(
-            "\nmeasured in this cell: r* = {:.3} ({:.3} … {:.3}); the recommendation costs {:.2} mnat there\n",
-            m.measured.ratio, m.measured.interval.0, m.measured.interval.1, m.regret * 1e3
-        ));
-    }
-    out
 }

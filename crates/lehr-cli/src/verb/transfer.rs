@@ -102,6 +102,17 @@ fn text(found: &TransferAnswer, level: f64, output: &Output) -> String {
         }
     }
     for s in &found.sources {
+        if s.regrets.is_empty() && s.laws.iter().all(Result::is_err) {
+            // Nothing to list: why no law could be fitted is said as notes.
+            for (law, variables) in s.laws.iter().zip(VARIABLES) {
+                if let Err(error) = law
+                    && !variables.contains(&"n8")
+                {
+                    output.say(format_args!("note: {error}"));
+                }
+            }
+            continue;
+        }
         out.push_str(&format!(
             "\noptima {}:\n",
             if s.source == "law" { "derived from the fit" } else { "measured" }
@@ -180,14 +191,21 @@ fn in_words(law: &PowerLaw) -> String {
         })
         .collect();
     format!(
-        "R = {:.3} [{:.3} … {:.3}] · {}   misfit of ln R {:.3}, {} optima{}, capped at 1",
+        "R = {:.3} [{:.3} … {:.3}] · {}   misfit of ln R {:.3}, {} {}{}, capped at 1",
         law.lambda,
         law.lambda_interval.0,
         law.lambda_interval.1,
         terms.join(" · "),
         law.rms,
         law.n,
-        if law.limits > 0 { format!(" and {} limits", law.limits) } else { String::new() }
+        if law.n == 1 { "optimum" } else { "optima" },
+        if law.limits == 1 {
+            " and 1 limit".to_owned()
+        } else if law.limits > 0 {
+            format!(" and {} limits", law.limits)
+        } else {
+            String::new()
+        }
     )
 }
 

@@ -1,16 +1,7 @@
 //! Every verb answers on the simulated runs, in text and in JSON.
 
-use crate::support::{Answer, RUNS, at, lehr, masked};
+use crate::support::{RUNS, at, lehr, masked};
 use serde_json::Value;
-
-/// The tables of an answer that begins with a drawing.
-fn after_drawing(answer: &Answer) -> String {
-    let lines: Vec<&str> = answer.out.lines().collect();
-    assert!(answer.out.contains('┤') && answer.out.contains('└'), "no drawing in {}", answer.out);
-    let end = lines.iter().rposition(|line| line.contains('└')).unwrap();
-    let rest = lines[end..].iter().position(|line| line.is_empty()).unwrap();
-    masked(&lines[end + rest + 1..].join("\n"))
-}
 
 fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
@@ -127,7 +118,7 @@ fn forecast_answers_with_an_interval() {
     let fit = at("fit.json");
     let words = ["forecast", &fit, "--peak-lr", "1e-3", "--steps", "40k", "--ratio", "0.2"];
     let answer = lehr(&words).expect(0);
-    insta::assert_snapshot!("forecast", after_drawing(&answer));
+    insta::assert_snapshot!("forecast", masked(&answer.out));
     assert!(answer.err.contains("extrapolates ×2.0 in updates"), "{}", answer.err);
     let document = lehr(&[&words[..], &["--json"]].concat()).expect(0).json();
     // The simulation itself, at a peak and a horizon that no run has: 3.1289 without noise.
@@ -155,10 +146,13 @@ fn recommend_prints_the_contract() {
     let fit = at("fit.json");
     let words = ["recommend", &fit, "--params", "18874368", "--peak-lr", "2e-3", "--steps", "20000"];
     let answer = lehr(&words).expect(0);
-    insta::assert_snapshot!("recommend", after_drawing(&answer));
+    insta::assert_snapshot!("recommend", masked(&answer.out));
     let document = lehr(&[&words[..], &["--json"]].concat()).expect(0).json();
     // The best ratio of the simulation without noise is 0.50 (fixtures/runs/README.md).
     near(&document["ratio"], 0.5, 0.05);
+    // The answer stands first, and it is short.
+    assert!(answer.out.starts_with("Anneal (decay) over the last "), "{}", answer.out);
+    assert!(answer.out.lines().count() <= 18, "{}", answer.out);
     for key in ["interval", "plateau"] {
         let (low, high) = (number(&document[key][0]), number(&document[key][1]));
         let ratio = number(&document["ratio"]);
@@ -264,4 +258,72 @@ fn pictures_are_written_in_the_format_of_their_name() {
     lehr(&[&["compare", RUNS][..], &split].concat()).expect(0);
     assert!(std::fs::read(transfer).unwrap().starts_with(b"<svg"));
     assert!(std::fs::read(compare).unwrap().starts_with(b"<svg"));
+}
+
+#[test]
+fn logs_in_place_of_a_fit_are_fitted_once_and_again_when_they_change() {
+    let (runs, cache) = (at("one-shot"), at("one-shot-cache"));
+    std::fs::create_dir_all(&runs).unwrap();
+    let table = std::fs::read_to_string(crate::support::root().join("fixtures/runs/curves.csv")).unwrap();
+    let few: Vec<&str> =
+        table.lines().filter(|line| line.starts_with("run_id") || line.contains("2e-3-T10000")).collect();
+    let file = std::path::Path::new(&runs).join("curves.csv");
+    std::fs::write(&file, few.join("\n") + "\n").unwrap();
+    let ask = |more: &[&str]| {
+        let words = [&["recommend", &runs, "--peak-lr", "2e-3", "--steps", "10k"][..], more].concat();
+        let output = crate::support::command().args(&words).env("LEHR_CACHE", &cache).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", text(output.stderr.clone()));
+        (text(output.stdout), text(output.stderr))
+    };
+    let (first, said) = ask(&[]);
+    assert!(said.contains("the fit is kept there"), "{said}");
+    let (again, said) = ask(&[]);
+    assert!(said.contains("kept from before"), "{said}");
+    assert_eq!(first, again);
+    // The same answer as from a fit file.
+    let fit = at("one-shot.json");
+    lehr(&["fit", &runs, "-o", &fit]).expect(0);
+    let apart = lehr(&["recommend", &fit, "--peak-lr", "2e-3", "--steps", "10k"]).expect(0);
+    assert_eq!(apart.out, first);
+    // One digit of one loss makes another fit.
+    let mut changed = few.join("\n") + "\n";
+    let at = changed.len() - 2;
+    let digit = if &changed[at..=at] == "1" { "2" } else { "1" };
+    changed.replace_range(at..=at, digit);
+    std::fs::write(&file, changed).unwrap();
+    assert!(ask(&[]).1.contains("the fit is kept there"));
+    assert!(ask(&["--no-cache"]).1.contains("fitted "), "nothing is read from the cache");
+    assert_eq!(std::fs::read_dir(std::path::Path::new(&cache).join("fits")).unwrap().count(), 2);
+}
+
+#[test]
+fn the_quick_start_is_short_and_ends_with_a_command_that_works() {
+    let dir = at("quick-start");
+    let answer = lehr(&["quickstart", "--dir", &dir]).expect(0);
+    let lines = answer.out.lines().count();
+    assert!(lines <= 60, "{lines} lines:\n{}", answer.out);
+    assert!(answer.out.contains("Anneal (decay) over the last "), "{}", answer.out);
+    let hint = answer.out.lines().rev().find(|line| line.contains("lehr recommend runs/")).unwrap();
+    let words: Vec<&str> =
+        hint.split_whitespace().skip(1).map(|word| if word == "runs/" { RUNS } else { word }).collect();
+    let output = crate::support::command()
+        .args(&words)
+        .arg("--accept-caveats")
+        .env("LEHR_CACHE", at("quick-start-cache"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn shares_in_percent_and_the_names_of_other_programs_are_taken() {
+    let fit = at("fit.json");
+    let plain = lehr(&["forecast", &fit, "--peak-lr", "1e-3", "--steps", "20k", "--ratio", "0.3"]).expect(0);
+    for words in [["--lr", "--max-steps", "--decay"], ["--peak-lr", "--steps", "--cooldown"]] {
+        let line = ["forecast", &fit, words[0], "1e-3", words[1], "20k", words[2], "30%"];
+        assert_eq!(lehr(&line).expect(0).out, plain.out);
+    }
+    let wrong = lehr(&["forecast", &fit, "--lr", "1e-3", "--steps", "20k", "--ratio", "30"]).expect(2);
+    assert!(wrong.err.contains("'30' is not a share between 0 and 1 such as 0.3 or 30%"), "{}", wrong.err);
 }

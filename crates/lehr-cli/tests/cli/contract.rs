@@ -209,7 +209,7 @@ fn the_fit_file_is_the_document_of_fit_without_its_schema() {
     let mut document = lehr(&["fit", RUNS, "--starts", "4", "--json"]).expect(0).json();
     document.as_object_mut().unwrap().shift_remove("schema");
     assert_eq!(file, document);
-    assert_eq!(file["format"], 2);
+    assert_eq!(file["format"], 3);
     let inputs = made["inputs"].as_array().unwrap();
     let curves = inputs.iter().find(|input| input["path"] == "fixtures/runs/curves.csv").unwrap();
     assert_eq!(curves["bytes"], std::fs::metadata(root().join("fixtures/runs/curves.csv")).unwrap().len());

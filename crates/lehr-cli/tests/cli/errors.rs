@@ -188,23 +188,33 @@ fn mistakes_in_transferring_and_in_schedules() {
 }
 
 #[test]
-fn blocking_caveats_exit_with_3_unless_accepted() {
-    let cases: [(&[&str], &str); 4] = [
-        (&["--run", "sim-peak2e-3-T20000-cosine", "--starts", "2"], "no-stable-run"),
+fn a_fit_is_written_and_its_answers_exit_with_3_unless_the_caveat_is_accepted() {
+    let cases: [(&[&str], &str); 3] = [
+        (&["--run", "sim-peak2e-3-T20000-cosine", "--starts", "2"], "whole-run-annealing"),
         (&["--run", "*constant", "--starts", "2"], "no-annealing"),
         (&["--max-iterations", "1", "--starts", "2"], "not-converged"),
-        (&["--law", "chinchilla-steps"], "not-identifiable"),
     ];
     for (words, code) in cases {
-        let words = [&["fit", "fixtures/runs"][..], words].concat();
-        let refused = lehr(&words).expect(3);
+        let fit = crate::support::at(&format!("{code}.json"));
+        let words = [&["fit", "fixtures/runs", "-o", &fit][..], words].concat();
+        lehr(&words).expect(0);
+        let ask = ["recommend", &fit, "--peak-lr", "2e-3", "--steps", "20k", "--warmup", "300"];
+        let refused = lehr(&ask).expect(3);
         assert!(refused.err.contains("CAVEAT: "), "{}", refused.err);
-        assert!(refused.err.contains("hint: add --accept-caveats"), "{}", refused.err);
-        assert!(refused.out.contains("coefficient"), "the answer is printed all the same");
-        let accepted = lehr(&[&words[..], &["--accept-caveats", "--json"]].concat()).expect(0).json();
+        assert!(refused.err.contains("hint: --accept "), "{}", refused.err);
+        assert!(refused.out.contains("Anneal (decay) over the last"), "the answer is printed all the same");
+        // What blocks is said once, and what it is called is named.
+        let accepted = lehr(&[&ask[..], &["--accept-caveats", "--json"]].concat()).expect(0).json();
         let found = accepted["caveats"].as_array().unwrap();
         assert!(found.iter().any(|c| c["code"] == code && c["blocking"] == true), "{code}: {found:?}");
+        let all: Vec<&str> =
+            found.iter().filter(|c| c["blocking"] == true).map(|c| c["code"].as_str().unwrap()).collect();
+        lehr(&[&ask[..], &["--accept", &all.join(",")]].concat()).expect(0);
+        if all.len() > 1 {
+            lehr(&[&ask[..], &["--accept", all[0]]].concat()).expect(3);
+        }
     }
+    lehr(&["fit", "fixtures/runs", "--accept", "spikes"]).expect(2);
 }
 
 #[test]

@@ -72,3 +72,16 @@ fn completions_come_out_for_every_shell() {
         assert!(script.contains("recommend"), "{shell}");
     }
 }
+
+#[test]
+fn the_page_of_caveats_is_what_the_program_knows() {
+    let path = root().join("docs/caveats.md");
+    let text = ::lehr::caveat::page(|text| lehr_app::failure::worded(text, lehr_app::failure::flag));
+    if std::env::var_os("LEHR_WRITE_REFERENCE").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    assert!(
+        std::fs::read_to_string(&path).unwrap() == text,
+        "docs/caveats.md is out of date; run LEHR_WRITE_REFERENCE=1 cargo test -p lehr-cli --test cli reference"
+    );
+}

@@ -6,7 +6,7 @@ use crate::error::ReadError;
 use crate::mapping::MapOverrides;
 use crate::source::Source;
 use crate::table::{Format, Want, for_each_row};
-use lehr::Caveat;
+use lehr::CaveatKind;
 
 /// Reads the files of DeepSpeed's CSV monitor.
 #[derive(Debug)]
@@ -56,12 +56,7 @@ impl Importer for CsvMonitor {
             log.put("step", (samples / batch) as f64);
             log.put(name, value);
         }
-        log.facts.caveats.push(Caveat::note(
-            "samples-as-steps",
-            format!(
-                "the log counts samples; {batch} a row, their greatest common divisor, is taken as the batch, so update = samples / {batch}"
-            ),
-        ));
+        log.facts.caveats.push(CaveatKind::GuessedBatch { samples: batch }.into());
         Ok(Box::new(log))
     }
 }

@@ -5,7 +5,7 @@ use crate::error::{Place, ReadError};
 use crate::mapping::{MapOverrides, Mapping, Role, is_wanted};
 use crate::rows::RawRun;
 use crate::table::{Cell, TableEnd, Visit, Want};
-use lehr::{Caveat, LossKind, Params, Steps, Tokens};
+use lehr::{Caveat, CaveatKind, LossKind, Params, Steps, Tokens};
 use std::collections::{BTreeMap, HashMap};
 
 /// What one logged training loss stands for.
@@ -23,6 +23,8 @@ pub enum LossRule {
 /// What a source knows besides its rows.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
+    /// Smallest and largest batch in samples, where it grew during the run.
+    pub batch_ramp: Option<(f64, f64)>,
     /// The run's name.
     pub name: Option<String>,
     /// Its configuration, flat: names joined with `/`.
@@ -209,6 +211,9 @@ impl Log for Sparse {
         let facts = &self.facts;
         raw.notes.extend(facts.notes.iter().cloned());
         raw.caveats.extend(facts.caveats.iter().cloned());
+        raw.caveats.extend(facts.batch_ramp.map(|(least, most)| {
+            Caveat::from(CaveatKind::BatchRamp { run: raw.id.clone(), least, most, tokens: false })
+        }));
         raw.refused.clone_from(&facts.refused);
         raw.rates_of_before = facts.rates_of_before;
         raw.train_kind = match facts.loss {
@@ -365,10 +370,7 @@ pub(super) fn range_of(log: &Sparse, name: &str) -> Option<(f64, f64)> {
 /// A caveat where the batch grew during the run.
 pub(super) fn flag_batch_ramp(log: &mut Sparse, name: &str) {
     if let Some((low, high)) = range_of(log, name).filter(|(low, high)| low < high) {
-        log.facts.caveats.push(Caveat::note(
-            "batch-ramp",
-            format!("the batch grows from {low} to {high} samples during the run; laws take it as constant"),
-        ));
+        log.facts.batch_ramp = Some((low, high));
     }
 }
 

@@ -7,7 +7,7 @@ use crate::mapping::{MapOverrides, Mapping, Role};
 use crate::rows::RawRun;
 use crate::source::Source;
 use crate::table::{self, Cell, Format, TableEnd, Visit, Want};
-use lehr::Caveat;
+use lehr::CaveatKind;
 use std::collections::BTreeSet;
 
 /// Reads CSV exports of W&B charts; those of one directory belong together (one for the loss, one for the rate).
@@ -178,13 +178,7 @@ impl Log for Export {
 
     fn describe(&self, _mapping: &Mapping, raw: &mut RawRun) -> Result<(), ReadError> {
         if self.rounded {
-            raw.caveats.push(Caveat::note(
-                "down-sampled",
-                format!(
-                    "run '{}': the chart's export holds averages over ranges of steps; the run's .wandb file holds every step",
-                    raw.id
-                ),
-            ));
+            raw.caveats.push(CaveatKind::DownSampled { run: raw.id.clone() }.into());
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use crate::note::Note;
 use crate::rows::{Points, RawRun};
 use crate::source::Source;
 use crate::stitch::stitch;
-use lehr::{Caveat, Curve, LossKind, ParamCount, Params, RunMeta, Split, Tokens};
+use lehr::{Caveat, CaveatKind, Curve, LossKind, ParamCount, Params, RunMeta, Split, Tokens};
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -110,16 +110,12 @@ pub(super) fn finish(
     }
     let health = Health::of(&points.step, &points.loss);
     work.caveats.extend(health.caveats(&raw.id));
-    for (before, after) in
-        crate::health::level_breaks(&points.step, &points.loss, health.noise.unwrap_or(0.0))
-    {
-        work.caveats.push(Caveat::note(
-            "level-break",
-            format!(
-                "run '{}': the level of the loss changes between updates {before} and {after} as no schedule does (another evaluation set, tokenizer, or scale of the loss); cut the log there or leave the run out",
-                raw.id
-            ),
-        ));
+    // A run that diverged changes its level, too; that is said once.
+    if health.diverged.is_none() {
+        let breaks = crate::health::level_breaks(&points.step, &points.loss, health.noise.unwrap_or(0.0));
+        work.caveats.extend(breaks.into_iter().map(|(before, after)| {
+            Caveat::from(CaveatKind::LevelBreak { run: raw.id.clone(), before, after })
+        }));
     }
     if let (Split::Unstated, Some(noise)) = (split, health.noise)
         && noise > SINGLE_BATCH
@@ -240,13 +236,7 @@ impl Finish<'_> {
         }
         let stated = given.is_some();
         let Some((scale, from)) = given.or_else(|| raw.base_lr.clone()) else {
-            self.caveats.push(Caveat::note(
-                "lr-multiplier",
-                format!(
-                    "run '{}': the log holds the rate as a multiple of its peak, not the rate itself; its peak is taken as 1, so it cannot be fitted together with runs whose rates are known (--lr-scale RATE says what 1 stands for)",
-                    raw.id
-                ),
-            ));
+            self.caveats.push(CaveatKind::LrMultiplier { run: raw.id.clone(), scale: None }.into());
             return;
         };
         let rates = raw.rates.iter_mut().map(|(_, lr)| lr);
@@ -258,13 +248,8 @@ impl Finish<'_> {
         if stated {
             return self.note("lr-scale", &raw.id, format!("logged rates are multiplied by {scale}"));
         }
-        self.caveats.push(Caveat::note(
-            "lr-multiplier",
-            format!(
-                "run '{}': the log holds multiples of the rate; {from} = {scale} of its configuration is taken for 1, and other groups of parameters may have other rates (--lr-scale RATE says otherwise)",
-                raw.id
-            ),
-        ));
+        self.caveats
+            .push(CaveatKind::LrMultiplier { run: raw.id.clone(), scale: Some((from, scale)) }.into());
     }
 
     /// Moving averages undone where rows are dense enough.
@@ -297,17 +282,17 @@ impl Finish<'_> {
     /// What the counts of samples or tokens say about the batch.
     fn pace(&mut self, raw: &RawRun, meta: &mut RunMeta) {
         let Some(pace) = raw.pace.filter(|pace| pace.low.is_finite()) else { return };
-        if pace.constant().is_none() && !self.caveats.iter().any(|caveat| caveat.code == "batch-ramp") {
-            self.caveats.push(Caveat::note(
-                "batch-ramp",
-                format!(
-                    "run '{}': an update takes between {} and {} {}; laws take the batch as constant",
-                    raw.id,
-                    pace.low,
-                    pace.high,
-                    if raw.pace_of_tokens { "tokens" } else { "samples" }
-                ),
-            ));
+        let said = |caveat: &Caveat| matches!(caveat.kind(), CaveatKind::BatchRamp { .. });
+        if pace.constant().is_none() && !self.caveats.iter().any(said) {
+            self.caveats.push(
+                CaveatKind::BatchRamp {
+                    run: raw.id.clone(),
+                    least: pace.low,
+                    most: pace.high,
+                    tokens: raw.pace_of_tokens,
+                }
+                .into(),
+            );
         }
         if let Some(tokens) = pace.constant().filter(|tokens| raw.pace_of_tokens && tokens.fract() == 0.0)
             && meta.tokens_per_step.is_none()
@@ -322,12 +307,7 @@ impl Finish<'_> {
         if loss.len() >= ENOUGH
             && loss.iter().all(|loss| (100.0 * loss - (100.0 * loss).round()).abs() < 1e-6)
         {
-            self.caveats.push(Caveat::blocking(
-                "rounded-losses",
-                format!(
-                    "run '{id}': every loss has at most two digits behind the point; schedules differ by less than that, so read a log that holds more"
-                ),
-            ));
+            self.caveats.push(CaveatKind::RoundedLosses { run: id.to_owned() }.into());
         }
     }
 
@@ -352,19 +332,15 @@ impl Finish<'_> {
             });
         }
         let tail = (0..points.len()).rev().take_while(|i| is_bad(i)).count();
-        self.caveats.push(Caveat::note(
-            "loss-left-out",
-            format!(
-                "run '{}': {count} rows without a usable loss left out, the first at update {}{}",
-                raw.id,
-                points.step[first],
-                if tail > 0 {
-                    format!("; the last {tail} rows are among them: the run diverged")
-                } else {
-                    String::new()
-                }
-            ),
-        ));
+        self.caveats.push(
+            CaveatKind::LossLeftOut {
+                run: raw.id.clone(),
+                rows: count as u64,
+                first: points.step[first],
+                tail: tail as u64,
+            }
+            .into(),
+        );
         *points = points.at(&good);
         Ok(())
     }
@@ -436,7 +412,7 @@ impl Finish<'_> {
                     "params-from-path",
                     self.source.directory(),
                     format!(
-                        "N = {params} taken from the directory's name '{part}' (--params N says otherwise)"
+                        "N = {params} taken from the directory's name '{part}' ([[params]] says otherwise)"
                     ),
                 ));
             }

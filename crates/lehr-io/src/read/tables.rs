@@ -10,7 +10,7 @@ use crate::name::stem;
 use crate::rows::{Pace, RawRun};
 use crate::source::Source;
 use crate::table::{self, Cell, Want};
-use lehr::{Caveat, Shape, Split};
+use lehr::{Shape, Split};
 use std::collections::BTreeMap;
 
 /// A table smaller than this is held whole; a larger one with a run column is read twice, so that each run can be
@@ -129,11 +129,9 @@ impl Axis {
         })
     }
 
-    fn caveat(&self, id: &str, column: &str) -> Caveat {
-        Caveat::note(
-            if self.what == "tokens" { "tokens-as-steps" } else { "samples-as-steps" },
-            format!("run '{id}': '{column}' counts {}; update = {} / {}", self.what, self.what, self.per),
-        )
+    fn note(&self, column: &str) -> (&'static str, String) {
+        let code = if self.what == "tokens" { "tokens-as-steps" } else { "samples-as-steps" };
+        (code, format!("'{column}' counts {}; update = {} / {}", self.what, self.what, self.per))
     }
 }
 
@@ -224,7 +222,7 @@ impl Table<'_> {
         }
         for mut raw in self.runs.drain(..) {
             if let Some(axis) = &axis {
-                raw.caveats.push(axis.caveat(&raw.id, &mapping.step));
+                raw.notes.push(axis.note(&mapping.step));
             }
             if let Some(line) = end.cut_off {
                 let what = if raw.lines { "line" } else { "record" };
@@ -242,12 +240,12 @@ impl Table<'_> {
             let mut known = RawRun::new(self.file, self.name, self.log.has_lines());
             self.log.describe(self.mapping, &mut known)?;
             let per = self.options.tokens_per_step.or(known.meta.tokens_per_step.map(|tokens| tokens.0));
-            Axis { what: "tokens", per: per.unwrap_or(0), option: "--tokens-per-step" }
+            Axis { what: "tokens", per: per.unwrap_or(0), option: "[[tokens_per_step]]" }
         } else if step == self.mapping.samples.as_ref() {
             Axis {
                 what: "samples",
                 per: self.options.samples_per_step.unwrap_or(0),
-                option: "--samples-per-step",
+                option: "[[samples_per_step]]",
             }
         } else {
             return Ok(None);

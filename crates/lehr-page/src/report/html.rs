@@ -1,8 +1,8 @@
 //! The report as one HTML file: no network, a policy that runs its own script alone.
 
 use super::figure::{WIDTHS, element};
-use super::said;
 use super::tables::{Named, tables};
+use super::{advised, said};
 use crate::escape::{base64, html, html_lines, json};
 use lehr_app::Failure;
 use lehr_app::report::ReportAnswer;
@@ -143,12 +143,12 @@ fn caveats(answer: &ReportAnswer) -> String {
         return "<p>Nothing sets this run apart from those fitted.</p>\n".to_owned();
     }
     let item = |caveat: &lehr::Caveat| {
-        let (class, word) = if caveat.blocking {
+        let (class, word) = if caveat.blocking() {
             (" class=\"blocking\"", "<strong>Look before you use it:</strong> ")
         } else {
             ("", "")
         };
-        format!("<li{class}>{word}{}</li>\n", html(&said(&caveat.message)))
+        format!("<li{class}>{word}{}</li>\n", html(&said(&advised(caveat))))
     };
     let mut out = String::from("<ul class=\"caveats\">\n");
     let shown = answer.caveats.len().min(MOST_CAVEATS);

@@ -1,7 +1,7 @@
 //! The report as Markdown.
 
-use super::said;
 use super::tables::tables;
+use super::{advised, said};
 use crate::escape::markdown as md;
 use lehr_app::Failure;
 use lehr_app::report::ReportAnswer;
@@ -46,8 +46,8 @@ pub fn text(answer: &ReportAnswer, folder: &str) -> Result<String, Failure> {
     if !answer.caveats.is_empty() {
         out += "## What to know first\n\n";
         for caveat in &answer.caveats {
-            let word = if caveat.blocking { "**Look before you use it:** " } else { "" };
-            let _ = writeln!(out, "- {word}{}", md(&said(&caveat.message)));
+            let word = if caveat.blocking() { "**Look before you use it:** " } else { "" };
+            let _ = writeln!(out, "- {word}{}", md(&said(&advised(caveat))));
         }
         out.push('\n');
     }

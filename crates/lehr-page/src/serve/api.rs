@@ -449,7 +449,7 @@ fn view(state: &State, query: &Query) -> Result<Made, Refused> {
         "level": answer.forecast.level,
         "recommended": { "ratio": found.ratio, "interval": found.interval, "plateau": found.plateau, "loss": found.loss, "tolerance": found.tolerance },
         "pins": answer.pins,
-        "caveats": answer.caveats.iter().map(|c| json!({ "code": c.code, "blocking": c.blocking, "message": said(&c.message) })).collect::<Vec<_>>(),
+        "caveats": answer.caveats.iter().map(|c| json!({ "code": c.code(), "blocking": c.blocking(), "message": said(&c.message()) })).collect::<Vec<_>>(),
         "figures": { "forecast": page_figure(&figure), "ratio": page_figure(&ratio) },
     });
     Ok(Made::json(&document))

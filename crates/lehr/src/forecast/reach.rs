@@ -1,9 +1,8 @@
 //! How far a forecast leaves the runs fitted: what that adds to its interval, and where it is refused.
 
 use super::{Ready, Setting};
-use crate::caveat::Caveat;
+use crate::caveat::{Caveat, CaveatKind};
 use crate::fit::RunFit;
-use crate::law::Law;
 use crate::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 
@@ -80,12 +79,7 @@ impl Widened {
 pub(crate) fn say_widened(half: f64, widened: &[Widened]) -> Option<Caveat> {
     let reasons: Vec<String> =
         widened.iter().map(|w| format!("±{:.2} % {}", 100.0 * w.adds, w.reason())).collect();
-    (!reasons.is_empty()).then(|| {
-        Caveat::note(
-            "interval-widened",
-            format!("the interval is ±{:.2} %, of which {}", 100.0 * half, reasons.join(" and ")),
-        )
-    })
+    (!reasons.is_empty()).then(|| CaveatKind::IntervalWidened { half_width: half, reasons }.into())
 }
 
 /// How far a target lies outside the runs fitted, as factors of at least 1.
@@ -210,132 +204,50 @@ impl Reach {
     /// What the distance means for the reader; refusals where it is too large.
     pub fn caveats(&self, ready: &Ready, schedule: &Schedule) -> Vec<Caveat> {
         let mut out = Vec::new();
-        let mut say = |blocks: bool, code: &str, message: String| {
-            out.push(if blocks { Caveat::blocking(code, message) } else { Caveat::note(code, message) });
-        };
         let horizon = &self.horizon;
         if horizon.factor > 1.05 {
-            let blocks = horizon.factor > limits::HORIZON;
-            say(
-                blocks,
-                "extrapolates-horizon",
-                format!(
-                    "extrapolates ×{:.1} in updates: the longest annealed run fitted has {}{}",
-                    horizon.factor,
-                    horizon.high,
-                    beyond(blocks, limits::HORIZON),
-                ),
-            );
+            out.push(CaveatKind::ExtrapolatesHorizon { factor: horizon.factor, longest: horizon.high });
         }
         let peak = &self.peak_lr;
         if peak.is_outside() {
-            let one_rate = peak.high <= peak.low * 1.001;
-            let blocks = peak.factor > limits::PEAK_LR;
-            let message = format!(
-                "extrapolates ×{:.2} in peak rate: {} lies outside the runs fitted ({} … {})",
-                peak.factor,
-                schedule.peak_lr(),
-                peak.low,
-                peak.high
-            );
-            if one_rate {
-                say(
-                    true,
-                    "unseen-peak-rate",
-                    format!(
-                        "{message}, which have one rate only; add one short run at another rate and fit again"
-                    ),
-                );
+            let (factor, peak_lr) = (peak.factor, schedule.peak_lr());
+            out.push(if peak.high <= peak.low * 1.001 {
+                CaveatKind::UnseenPeakRate { factor, peak_lr, fitted: peak.high }
             } else {
-                say(
-                    blocks,
-                    "extrapolates-peak-rate",
-                    format!("{message}{}", beyond(blocks, limits::PEAK_LR)),
-                );
-            }
+                CaveatKind::ExtrapolatesPeakRate { factor, peak_lr, lowest: peak.low, highest: peak.high }
+            });
         }
         let size = &self.size;
         if size.is_outside() {
-            let message = format!(
-                "extrapolates ×{:.1} in N: the runs fitted have {:.3e} … {:.3e}",
-                size.factor, size.low, size.high
-            );
-            if size.high <= size.low * 1.001 {
-                say(
-                    true,
-                    "unseen-size",
-                    format!(
-                        "{message}, one size only, which says nothing about another; the forecast is for that size"
-                    ),
-                );
+            out.push(if size.high <= size.low * 1.001 {
+                CaveatKind::UnseenSize { factor: Some(size.factor), fitted: Some(size.high) }
             } else {
-                let blocks = size.factor > limits::SIZE;
-                say(blocks, "extrapolates-size", format!("{message}{}", beyond(blocks, limits::SIZE)));
-            }
+                CaveatKind::ExtrapolatesSize { factor: size.factor, smallest: size.low, largest: size.high }
+            });
         }
-        self.batch_caveat(ready.law, &mut out);
-        self.unstable_rate(ready, schedule, &mut out);
-        out
-    }
-
-    fn batch_caveat(&self, law: &dyn Law, out: &mut Vec<Caveat>) {
         let batch = &self.batch;
-        if !batch.is_outside() {
-            return;
+        if batch.is_outside() {
+            out.push(CaveatKind::UnseenBatch {
+                factor: batch.factor,
+                smallest: batch.low,
+                largest: batch.high,
+                blind_law: (!ready.law.knows_batch()).then(|| ready.law.name().to_owned()),
+            });
         }
-        let message = format!(
-            "extrapolates ×{:.1} in batch: the runs fitted have {}",
-            batch.factor,
-            if self.one_batch {
-                format!("{} tokens an update", batch.high)
-            } else {
-                format!("{} … {} tokens an update", batch.low, batch.high)
-            }
-        );
-        let blocks = self.one_batch && batch.factor > limits::BATCH_FROM_ONE;
-        let message = if !law.knows_batch() {
-            format!(
-                "{message}; the {} law counts updates, and the noise level changes with the batch",
-                law.name()
-            )
-        } else if self.one_batch {
-            format!(
-                "{message}, one batch only: how the loss depends on it is assumed; a run at a batch a factor of 2 to 8 away would settle it{}",
-                beyond(blocks, limits::BATCH_FROM_ONE)
-            )
-        } else {
-            message
-        };
-        out.push(if blocks {
-            Caveat::blocking("unseen-batch", message)
-        } else {
-            Caveat::note("unseen-batch", message)
-        });
+        out.extend(self.unstable_rate(ready, schedule));
+        out.into_iter().map(Caveat::from).collect()
     }
 
     /// A rate at which runs diverged and none was stable.
-    fn unstable_rate(&self, ready: &Ready, schedule: &Schedule, out: &mut Vec<Caveat>) {
+    fn unstable_rate(&self, ready: &Ready, schedule: &Schedule) -> Option<CaveatKind> {
         let peak = schedule.peak_lr();
-        let broken = ready
+        let run = ready
             .fit
             .left_out
             .iter()
             .filter(|run| run.reason == crate::fit::Unsound::Diverged && run.peak_lr <= peak * limits::SAME)
-            .max_by(|a, b| a.peak_lr.total_cmp(&b.peak_lr));
-        if let Some(run) = broken
-            && self.peak_lr.high * limits::SAME < peak.min(run.peak_lr)
-        {
-            out.push(Caveat::blocking(
-                "unstable-peak-rate",
-                format!(
-                    "run '{}' diverged at the peak rate {} and no run fitted was stable at that rate or above: a law says nothing about divergence",
-                    run.id, run.peak_lr
-                ),
-            ));
-        }
+            .max_by(|a, b| a.peak_lr.total_cmp(&b.peak_lr))?;
+        (self.peak_lr.high * limits::SAME < peak.min(run.peak_lr))
+            .then(|| CaveatKind::UnstablePeakRate { run: run.id.clone(), peak_lr: run.peak_lr })
     }
-}
-
-fn beyond(blocks: bool, limit: f64) -> String {
-    if blocks { format!("; beyond ×{limit} no measurement supports a forecast") } else { String::new() }
 }

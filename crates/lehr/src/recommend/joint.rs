@@ -1,7 +1,7 @@
 //! Peak rate, batch and annealing ratio chosen together.
 
 use super::{RecommendError, RecommendOptions, Recommendation, Target, recommend_ratio};
-use crate::caveat::Caveat;
+use crate::caveat::{Caveat, CaveatKind};
 use crate::fit::{Fit, Uncertainty};
 use crate::units::{Steps, Tokens};
 use rayon::prelude::*;
@@ -156,10 +156,8 @@ pub fn optimise_jointly(fit: &Fit, target: &Target, options: &JointOptions) -> R
     let mut caveats = Vec::new();
     let mut edge = |what: &str, value: f64, low: f64, high: f64| {
         if high > low && (value <= low * (1.0 + 1e-9) || value >= high * (1.0 - 1e-9)) {
-            caveats.push(Caveat::note(
-                "at-range-limit",
-                format!("the best {what} {value} is at the limit of what was allowed ({low} … {high})"),
-            ));
+            let what = what.to_owned();
+            caveats.push(CaveatKind::RangeLimit { what, value, lowest: low, highest: high }.into());
         }
     };
     edge("peak rate", best.peak_lr, low, high);

@@ -2,10 +2,12 @@
 
 use crate::support::{Noise, named, random, runs, simulated, truth, wsd};
 use lehr::fit::{Fit, FitOptions, Unsound, fit};
-use lehr::{Arch, Curve, RunMeta, Schedule, Split, Steps};
+use lehr::forecast::Setting;
+use lehr::recommend::{RecommendOptions, Target, recommend_ratio};
+use lehr::{Arch, Caveat, Curve, RunMeta, Schedule, Shape, Split, Steps};
 
 fn blocking(fit: &Fit, code: &str) -> bool {
-    fit.caveats.iter().any(|c| c.blocking && c.code == code)
+    fit.caveats.iter().any(|c| c.blocking() && c.code() == code)
 }
 
 fn fit_all(curves: &[Curve], options: &FitOptions) -> Fit {
@@ -17,12 +19,23 @@ fn fitted(curves: &[Curve]) -> Fit {
 }
 
 #[test]
-fn a_single_cosine_blocks() {
+fn a_single_cosine_is_named_and_blocks_a_recommendation() {
     let cosine = Schedule::cosine(1e-3, Steps(6000), Steps(100), 1e-4).unwrap();
     let noise = Noise { point: 2e-4, ..Noise::default() };
     let curve = simulated(named("noise-relaxation"), &truth(), "cosine", cosine, 60, noise, &mut random(20));
     let fit = fitted(&[curve]);
-    assert!(blocking(&fit, "no-stable-run"), "{:?}", fit.caveats);
+    assert!(fit.caveats.iter().any(|c| c.code() == "no-stable-run"), "{:?}", fit.caveats);
+    let target = Target {
+        peak_lr: 1e-3,
+        total: Steps(6000),
+        warmup: Steps(100),
+        shape: Shape::Linear,
+        final_lr: 0.0,
+        setting: Setting::default(),
+    };
+    let found = recommend_ratio(&fit, &target, &RecommendOptions::default()).unwrap();
+    let codes: Vec<&str> = found.caveats.iter().filter(|c| c.blocking()).map(Caveat::code).collect();
+    assert!(codes.contains(&"whole-run-annealing") && codes.contains(&"few-runs"), "{codes:?}");
 }
 
 #[test]
@@ -52,10 +65,10 @@ fn losses_that_must_not_be_mixed_block() {
     assert!(blocking(&change(&|m| m.split = Split::Train), "mixed-splits"));
     assert!(blocking(&change(&|m| m.dataset = Some("another".to_owned())), "mixed-datasets"));
     assert!(blocking(&change(&|m| m.arch = Arch::Moe { experts: 8, top_k: 2 }), "mixed-architectures"));
-    assert!(!change(&|_| {}).caveats.iter().any(|c| c.code.starts_with("mixed-")));
+    assert!(!change(&|_| {}).caveats.iter().any(|c| c.code().starts_with("mixed-")));
     // What is not stated does not differ.
     let unstated = change(&|m| (m.split, m.dataset, m.tokens_per_step) = (Split::Unstated, None, None));
-    assert!(!unstated.caveats.iter().any(|c| c.code.starts_with("mixed-")), "{:?}", unstated.caveats);
+    assert!(!unstated.caveats.iter().any(|c| c.code().starts_with("mixed-")), "{:?}", unstated.caveats);
 }
 
 #[test]
@@ -73,7 +86,7 @@ fn a_diverged_run_is_left_out_and_named_unless_kept() {
         [(id.as_str(), Unsound::Diverged)]
     );
     assert!(fit.runs.iter().all(|run| run.id != id) && fit.metrics.mape < 1e-3, "{:?}", fit.metrics);
-    assert!(fit.caveats[0].code == "left-out" && fit.caveats[0].message.contains(&id));
+    assert!(fit.caveats[0].code() == "left-out" && fit.caveats[0].message().contains(&id));
     let options = FitOptions { starts: 4, keep: vec![id.clone()], ..FitOptions::default() };
     let kept = fit_all(&curves, &options);
     assert!(kept.left_out.is_empty() && kept.runs.iter().any(|run| run.id == id));
@@ -82,7 +95,7 @@ fn a_diverged_run_is_left_out_and_named_unless_kept() {
 #[test]
 fn good_runs_do_not_block() {
     let fit = fitted(&runs(Noise { point: 2e-4, run: 3e-4, wander: 0.0 }, 23));
-    assert!(fit.caveats.iter().all(|c| !c.blocking), "{:?}", fit.caveats);
+    assert!(fit.caveats.iter().all(|c| !c.blocking()), "{:?}", fit.caveats);
     let one = wsd(1e-3, 100 * 40, 0.2);
     assert_eq!(one.total().0, 4000);
 }

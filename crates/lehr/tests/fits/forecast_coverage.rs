@@ -89,13 +89,17 @@ fn a_target_far_outside_widens_says_why_and_is_refused_beyond_the_limits() {
         forecast(&fit, &wsd(peak, total, 0.2), &setting, &[total]).unwrap()
     };
     let blocked =
-        |f: &lehr::forecast::Forecast, code: &str| f.caveats.iter().any(|c| c.blocking && c.code == code);
+        |f: &lehr::forecast::Forecast, code: &str| f.caveats.iter().any(|c| c.blocking() && c.code() == code);
     let inside = ask(1e-3, 8000, 100_000);
-    assert!(inside.widened.is_empty() && inside.caveats.iter().all(|c| !c.blocking), "{:?}", inside.caveats);
+    assert!(
+        inside.widened.is_empty() && inside.caveats.iter().all(|c| !c.blocking()),
+        "{:?}",
+        inside.caveats
+    );
     let twice = ask(1e-3, 8000, 200_000);
     assert_eq!(twice.widened.iter().map(|w| w.axis).collect::<Vec<_>>(), [Axis::Batch]);
-    let said = twice.caveats.iter().find(|c| c.code == "interval-widened").unwrap();
-    assert!(said.message.contains("because the batch is 2.0 × the largest fitted"), "{}", said.message);
+    let said = twice.caveats.iter().find(|c| c.code() == "interval-widened").unwrap();
+    assert!(said.message().contains("because the batch is 2.0 × the largest fitted"), "{}", said.message());
     // 1.2 % a doubling, in quadrature with what there was.
     let half = |f: &lehr::forecast::Forecast| (f.r#final.upper / f.r#final.value).ln();
     assert!((half(&twice) - half(&inside).hypot(0.012)).abs() < 1e-3, "{} {}", half(&twice), half(&inside));
@@ -141,5 +145,5 @@ fn runs_of_three_batches_recover_the_exponents_of_the_batch() {
         value("beta_s"),
         value("beta_y")
     );
-    assert!(!fit.caveats.iter().any(|c| c.code == "mixed-batches"));
+    assert!(!fit.caveats.iter().any(|c| c.code() == "mixed-batches"));
 }

@@ -75,7 +75,7 @@ fn tolerance_and_limits_are_obeyed() {
     assert!(wide.plateau.1 - wide.plateau.0 > narrow.plateau.1 - narrow.plateau.0);
     let short = ask(RecommendOptions { max_anneal_steps: Some(500), ..RecommendOptions::default() });
     assert_eq!((short.anneal_steps, short.start_step), (500, 7500));
-    assert!(short.caveats.iter().any(|c| c.code == "ratio-at-limit"));
+    assert!(short.caveats.iter().any(|c| c.code() == "ratio-at-limit"));
     let late = ask(RecommendOptions { range: (0.7, 0.8), ..RecommendOptions::default() });
     assert!(late.ratio >= 0.7 && late.ratio <= 0.8 && late.plateau.0 >= 0.7 && late.plateau.1 <= 0.8);
     assert!(late.curve.iter().all(|p| p.ratio >= 0.699 && p.ratio <= 0.801));
@@ -198,6 +198,6 @@ fn at_fixed_tokens_the_batch_is_weighed_against_updates() {
     assert!((50_000..=200_000).contains(&batch) && found.best.total == 600_000_000 / batch);
     // The runs fitted have one batch: another is a guess, and said to be one.
     if batch != 100_000 {
-        assert!(found.recommendation.caveats.iter().any(|c| c.code == "unseen-batch"));
+        assert!(found.recommendation.caveats.iter().any(|c| c.code() == "unseen-batch"));
     }
 }

@@ -170,7 +170,7 @@ fn architectures_are_not_crossed_in_silence() {
     assert_eq!(check_architecture(&optima, "dense", false), Ok(None));
     assert!(matches!(check_architecture(&optima, "moe", false), Err(TransferError::Architecture { .. })));
     let caveat = check_architecture(&optima, "moe", true).unwrap().unwrap();
-    assert_eq!(caveat.code, "across-architectures");
+    assert_eq!(caveat.code(), "across-architectures");
 }
 
 #[test]

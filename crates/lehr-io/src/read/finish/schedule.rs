@@ -6,7 +6,7 @@ use crate::note::Note;
 use crate::rebuild::{self, Known, ScheduleOrigin};
 use crate::rows::RawRun;
 use lehr::schedule::{Family, RecogniseOptions, recognise};
-use lehr::{Caveat, Schedule, Steps};
+use lehr::{CaveatKind, Schedule, Steps};
 
 /// A warm-up assumed for a log that begins late is no longer than this share of the run.
 pub(in crate::read) const LONGEST_WARMUP: f64 = 0.2;
@@ -52,16 +52,15 @@ impl Finish<'_> {
                 rebuild::residual(&schedule, rates)
             };
             if let Some(worst) = residual.filter(|&worst| worst > MISFIT) {
-                let message = format!(
-                    "run '{}': the stated schedule and the logged rates differ by up to {:.1} % of the peak rate",
-                    raw.id,
-                    100.0 * worst
+                let run = raw.id.clone();
+                self.caveats.push(
+                    if worst > CONTRADICTION {
+                        CaveatKind::ScheduleContradictsLog { run, share: worst }
+                    } else {
+                        CaveatKind::ScheduleDiffersFromLog { run, share: worst }
+                    }
+                    .into(),
                 );
-                self.caveats.push(if worst > CONTRADICTION {
-                    Caveat::blocking("schedule-contradicts-log", message)
-                } else {
-                    Caveat::note("schedule-differs-from-log", message)
-                });
             }
             let origin =
                 ScheduleOrigin { known, family: rebuild::family(&schedule), residual, rows: rates.len() };
@@ -102,20 +101,10 @@ impl Finish<'_> {
 
     /// Says which rows no schedule fits.
     fn strays(&mut self, raw: &RawRun, rows: &[(u64, f64)]) {
-        let named: Vec<String> = rows.iter().map(|(step, lr)| format!("{lr} at update {step}")).collect();
-        self.caveats.push(Caveat::note(
-            "stray-rates",
-            format!(
-                "run '{}': {} logged rate{} that no schedule fits ({}) left out",
-                raw.id,
-                rows.len(),
-                if rows.len() == 1 { "" } else { "s" },
-                named.join(", ")
-            ),
-        ));
+        self.caveats.push(CaveatKind::StrayRates { run: raw.id.clone(), rows: rows.to_vec() }.into());
     }
 
-    /// The warm-up of a log that begins after it: stated, or assumed and said aloud.
+    /// The warm-up of a log that begins after it: stated, or assumed, with a note.
     fn assumed_warmup(
         &mut self,
         raw: &RawRun,
@@ -154,13 +143,7 @@ impl Finish<'_> {
             "assumed-warmup",
             about,
             format!(
-                "the log begins at update {warmup} with the rate {rate}; what lies before is assumed to be a linear warm-up of {warmup} updates (--warmup N says otherwise)"
-            ),
-        ));
-        self.caveats.push(Caveat::note(
-            "assumed-warmup",
-            format!(
-                "the logs of '{about}' begin after the warm-up; a linear warm-up of {warmup} updates is assumed (--warmup N says otherwise)"
+                "the log begins at update {warmup} with the rate {rate}; what lies before is assumed to be a linear warm-up of {warmup} updates ([[warmup]] says otherwise)"
             ),
         ));
         Ok(Some(warmup))

@@ -1,0 +1,104 @@
+//! What an answer is made from: a fit file, or logs that are fitted first.
+
+use crate::failure::Failure;
+use crate::load::{SplitArg, read_map};
+use crate::output::Output;
+use lehr::fit::{Fit, FitOptions};
+use lehr_app::fit::FitRequest;
+use lehr_app::fit_cache::FitCache;
+use lehr_app::{Answer, Desk, Reading, laws};
+use lehr_io::ReadOptions;
+use std::path::PathBuf;
+
+/// A fit, or the logs to fit.
+#[derive(Debug, Clone, clap::Args)]
+pub struct FitOrLogs {
+    /// The fit, from `lehr fit -o`; or logs and directories of them, which are fitted first (and the fit kept, see --no-cache).
+    #[arg(required = true, value_name = "FIT|PATH")]
+    paths: Vec<PathBuf>,
+    /// Of logs: takes only runs whose name fits a pattern with * and ? (repeat, or separate with commas).
+    #[arg(long, value_name = "GLOB", value_delimiter = ',', help_heading = "Logs in place of a fit")]
+    fit_run: Vec<String>,
+    /// Of logs: takes these losses; default: validation where a run has it.
+    #[arg(long, value_enum, help_heading = "Logs in place of a fit")]
+    fit_split: Option<SplitArg>,
+    /// Of logs: says which column holds what (`lehr fit --help`).
+    #[arg(long, value_name = "ROLE=COLUMN", value_delimiter = ',', help_heading = "Logs in place of a fit")]
+    fit_map: Vec<String>,
+    /// Of logs: the law to fit.
+    #[arg(long, value_name = "LAW", help_heading = "Logs in place of a fit")]
+    law: Option<String>,
+    /// Of logs: fits anew and keeps nothing.
+    #[arg(long, help_heading = "Logs in place of a fit")]
+    no_cache: bool,
+}
+
+/// Where fits of logs are kept: `$LEHR_CACHE`, else the user's folder for caches.
+fn cache() -> Option<FitCache> {
+    let home = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let folder = home("LEHR_CACHE").or_else(|| {
+        home("XDG_CACHE_HOME")
+            .or_else(|| home("LOCALAPPDATA"))
+            .or_else(|| home("HOME").map(|home| home.join(".cache")))
+            .map(|folder| folder.join("lehr"))
+    })?;
+    // Another build of the program may fit otherwise, under the same version.
+    let program = std::env::current_exe().and_then(std::fs::metadata).ok()?;
+    let changed = program.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+    let program = format!("{} {} {}", env!("CARGO_PKG_VERSION"), program.len(), changed.as_nanos());
+    Some(FitCache { folder: folder.join("fits"), program })
+}
+
+impl FitOrLogs {
+    /// The fit, read or made, with the notes of its making.
+    pub fn fit(&self, desk: &Desk, output: &Output) -> Result<Answer<Fit>, Failure> {
+        if desk.names_a_fit(&self.paths)? {
+            let options = [
+                ("fit_run", !self.fit_run.is_empty()),
+                ("fit_split", self.fit_split.is_some()),
+                ("fit_map", !self.fit_map.is_empty()),
+                ("law", self.law.is_some()),
+            ];
+            if let Some((name, _)) = options.iter().find(|(_, given)| *given) {
+                return Err(Failure::usage(format_args!(
+                    "[[{name}]] is for logs, and {} is a fit",
+                    self.paths[0].display()
+                )));
+            }
+            return desk.read_fit(&self.paths[0]).map(Answer::plain);
+        }
+        let options = ReadOptions {
+            map: read_map(&self.fit_map)?,
+            runs: self.fit_run.clone(),
+            split: SplitArg::choice(self.fit_split),
+            ..ReadOptions::default()
+        };
+        let law = laws::named(self.law.as_deref().unwrap_or(crate::fit_args::LAW))?;
+        let request = FitRequest {
+            reading: Reading { options, ..Reading::of(self.paths.clone()) },
+            law,
+            options: FitOptions::default(),
+            profile: false,
+            bootstrap: None,
+        };
+        let cache = if self.no_cache { None } else { cache() };
+        let fitted = desk.fit_of_logs(&request, cache.as_ref())?;
+        let fit = &fitted.value;
+        output.note(format_args!(
+            "fitted {} run{} (the {} law, {:.1} mnat off on average; `lehr fit` shows more)",
+            fit.runs.len(),
+            if fit.runs.len() == 1 { "" } else { "s" },
+            fit.law,
+            1e3 * fit.metrics.mae
+        ));
+        // What was done with the logs is the same for every question about them.
+        if output.verbose {
+            output.notes(&fitted.notes);
+        } else {
+            output.notes(
+                &fitted.notes.iter().filter(|note| note.code == "kept-fit").cloned().collect::<Vec<_>>(),
+            );
+        }
+        Ok(fitted)
+    }
+}

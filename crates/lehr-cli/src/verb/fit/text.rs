@@ -1,0 +1,174 @@
+//! A fit in words: what it is good for first, the coefficients where they were asked for.
+
+use super::{between, percent, short};
+use crate::output::{Output, table};
+use lehr::fit::{Fit, RunFit, resample};
+use lehr_app::fit::FitAnswer;
+use std::path::Path;
+
+/// Runs that are shown where `-v` was not given.
+const RUNS: usize = 5;
+
+/// What a person repeats of a fit.
+fn headline(fit: &Fit, written: Option<&Path>) -> String {
+    let m = &fit.metrics;
+    let runs = fit.runs.len();
+    let mut out = format!(
+        "The {} law describes {runs} run{} to {:.1} mnat (10⁻³ nats per token) on average; the worst point is off by {}.\n",
+        fit.law,
+        if runs == 1 { "" } else { "s" },
+        m.mae * 1e3,
+        percent(m.worst),
+    );
+    let u = &fit.uncertainty;
+    if u.method == resample::Method::BlockBootstrap {
+        out.push_str("How far it misses a run that it has not seen is not known: that takes three runs.\n");
+    } else {
+        out.push_str(&format!(
+            "A run that it has not seen is missed by up to {} over its later half ({:.0} %, from {} refits with runs left out).\n",
+            percent(u.half_width(fit.options.level)),
+            fit.options.level * 100.0,
+            u.refits.len(),
+        ));
+    }
+    if let Some(path) = written {
+        // The question that a fit is made for, with numbers that these runs can answer.
+        if let Some(run) = fit.runs.iter().max_by_key(|run| run.last_update) {
+            out.push_str(&format!(
+                "Next: lehr recommend {} --peak-lr {} --steps {}\n",
+                path.display(),
+                run.peak_lr,
+                run.total
+            ));
+        }
+    }
+    out
+}
+
+/// The runs, the worst first.
+fn runs(fit: &Fit, all: bool) -> String {
+    let u = &fit.uncertainty;
+    let mut sorted: Vec<&RunFit> = fit.runs.iter().collect();
+    if !all {
+        sorted.sort_by(|a, b| b.metrics.mae.total_cmp(&a.metrics.mae));
+    }
+    let shown = if all { sorted.len() } else { sorted.len().min(RUNS) };
+    let mut header = vec!["run", "updates", "annealed", "MAE mnat", "last", "last, left out"];
+    if all {
+        header.splice(1..1, ["N", "peak"]);
+        header.splice(6..6, ["R²", "MAPE", "worst"]);
+    }
+    let mut rows = table(header);
+    for run in &sorted[..shown] {
+        let held = u.held_out.iter().find(|h| h.id == run.id && u.method != resample::Method::BlockBootstrap);
+        let mut cells = vec![
+            run.id.clone(),
+            run.last_update.to_string(),
+            format!("{:.0} % {}", run.annealing_share * 100.0, run.fall),
+            format!("{:.2}", run.metrics.mae * 1e3),
+            format!("{:+.3} %", run.final_error * 100.0),
+            held.map_or_else(String::new, |h| format!("{:+.3} %", h.final_error * 100.0)),
+        ];
+        if all {
+            let n = run.params.map_or_else(String::new, |n| format!("{:.3e}", n.0 as f64));
+            cells.splice(1..1, [n, format!("{:e}", run.peak_lr)]);
+            cells.splice(
+                6..6,
+                [format!("{:.5}", run.metrics.r2), percent(run.metrics.mape), percent(run.metrics.worst)],
+            );
+        }
+        rows.add_row(cells);
+    }
+    let mut out = format!("{rows}\n");
+    if shown < sorted.len() {
+        out.push_str(&format!(
+            "the {shown} runs furthest from the law, of {}; -v shows all, and the coefficients\n",
+            sorted.len()
+        ));
+    }
+    out
+}
+
+/// The coefficients and how the solver fared.
+fn details(fit: &Fit, law: &dyn lehr::Law) -> String {
+    let mut out = format!("{}   {}\n\n", law.name(), law.equation());
+    let level = (fit.options.level * 100.0).round();
+    let mut rows = table(["coefficient", "symbol", "value", &format!("{level} % interval"), "unit", ""]);
+    for (c, meta) in fit.coefficients.iter().zip(law.coefficients()) {
+        let undetermined = fit.identifiability.undetermined.iter().find(|u| u.name == c.name);
+        let mut remarks = Vec::new();
+        if !c.free {
+            remarks.push("held".to_owned());
+        }
+        if c.prior {
+            remarks.push("prior".to_owned());
+        }
+        if c.at_bound.is_some() {
+            remarks.push("at its bound".to_owned());
+        }
+        if let Some(item) = undetermined {
+            let traded = if item.traded_with.is_empty() {
+                String::new()
+            } else {
+                format!("; moves with {}", item.traded_with.join(", "))
+            };
+            remarks.push(format!("not determined by the data{traded}"));
+        }
+        rows.add_row([
+            c.name.clone(),
+            meta.symbol.to_owned(),
+            short(c.value),
+            c.interval.map_or_else(String::new, between),
+            meta.unit.to_owned(),
+            remarks.join(", "),
+        ]);
+    }
+    out.push_str(&rows.to_string());
+    let m = &fit.metrics;
+    let s = &fit.solution;
+    out.push_str(&format!(
+        "\n\n{} observations fitted, {} free coefficients; {} of {} starts agree; {} evaluations; condition {:.1e}\n",
+        s.observations,
+        fit.n_coefficients(),
+        s.starts_agreeing,
+        s.starts,
+        s.evaluations,
+        fit.identifiability.condition,
+    ));
+    out.push_str(&format!(
+        "errors, means over runs: R² {:.5}, MAE {:.2} mnat, RMSE {:.2} mnat, MAPE {}, worst {}, last {}\n",
+        m.r2,
+        m.mae * 1e3,
+        m.rmse * 1e3,
+        percent(m.mape),
+        percent(m.worst),
+        percent(m.r#final)
+    ));
+    let how = match fit.uncertainty.method {
+        resample::Method::LeaveOneGroupOut => {
+            "leaving out one group of runs at a time (a stable run goes with its branches)"
+        }
+        resample::Method::LeaveOneRunOut => "leaving out one run at a time",
+        resample::Method::LeaveFoldOut => {
+            "leaving out one fold of the runs at a time (a stable run goes with its branches)"
+        }
+        resample::Method::BlockBootstrap => {
+            "block bootstrap of residuals: a lower bound, give three runs or more"
+        }
+    };
+    out.push_str(&format!("uncertainty: {how}; {} refits\n", fit.uncertainty.refits.len()));
+    out
+}
+
+/// Everything that is printed.
+pub fn text(answer: &FitAnswer, law: &dyn lehr::Law, output: &Output, written: Option<&Path>) -> String {
+    let fit = &answer.fit;
+    let mut out = headline(fit, written);
+    out.push('\n');
+    out.push_str(&runs(fit, output.verbose));
+    if output.verbose {
+        out.push('\n');
+        out.push_str(&details(fit, law));
+    }
+    out
+}
