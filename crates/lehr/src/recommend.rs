@@ -312,6 +312,9 @@ pub fn recommend_ratio(
     let rule_schedules: Vec<Schedule> = named.iter().map(|(.., s)| s.clone()).collect();
     let rule_table = Table::new(&ready, target, &rule_schedules);
     let rule_losses = rule_table.losses(&ready, &ready.theta);
+    if let Some(loss) = rule_losses.iter().find(|l| !(l.is_finite() && **l > 0.0)) {
+        return Err(ForecastError::NotFinite { value: *loss, update: total }.into());
+    }
     let rule_refits: Vec<Vec<f64>> =
         fit.uncertainty.refits.iter().map(|refit| rule_table.losses(&ready, &refit.theta)).collect();
     let best = rule_losses[0];

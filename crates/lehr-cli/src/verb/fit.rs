@@ -140,6 +140,11 @@ pub fn between((low, high): (f64, f64)) -> String {
     format!("{} … {}", short(low), short(high))
 }
 
+/// R² with five digits; a dash where the losses have no spread to explain.
+pub fn r2_text(value: Option<f64>) -> String {
+    value.map_or_else(|| "–".to_owned(), |value| format!("{value:.5}"))
+}
+
 /// A fraction as a percentage.
 pub fn percent(value: f64) -> String {
     format!("{:.3} %", value * 100.0)

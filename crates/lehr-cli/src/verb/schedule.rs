@@ -109,7 +109,8 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
                     .hint("end the name in .csv (the rate of every update) or .json (the description)"));
             }
         };
-        return write_file(path, text.as_bytes());
+        write_file(path, text.as_bytes())?;
+        return if output.json { output.answer(&answer.value) } else { Ok(()) };
     }
     if output.json {
         let rates = args.rates.then(|| schedule.rates());

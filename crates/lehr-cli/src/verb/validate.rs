@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::fit_args::FitArgs;
 use crate::load::LoadArgs;
 use crate::output::{Output, check_target, table};
-use crate::verb::fit::percent;
+use crate::verb::fit::{percent, r2_text};
 use lehr::validate::{LeaveOut, Validation};
 use lehr_app::validate::{Splitting, ValidateRequest};
 use lehr_app::{laws, tables};
@@ -127,7 +127,7 @@ fn text(validation: &Validation, splits: usize) -> String {
     for (name, m) in [("fitted", &validation.train), ("held out", &validation.test)] {
         rows.add_row([
             name.to_owned(),
-            format!("{:.5}", m.r2),
+            r2_text(m.r2),
             format!("{:.2}", m.mae * 1e3),
             format!("{:.2}", m.rmse * 1e3),
             percent(m.mape),

@@ -1,14 +1,13 @@
 //! How far a prediction is from a measured curve.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 /// Errors of one curve, or their means over curves.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
-    /// Coefficient of determination, 1 − Σ(L̂−L)²/Σ(L−L̄)²; NaN (`null` in JSON) for a curve of one point, which has no
-    /// spread to explain.
-    #[serde(deserialize_with = "number_or_nan")]
-    pub r2: f64,
+    /// Coefficient of determination, 1 − Σ(L̂−L)²/Σ(L−L̄)²; `None` (`null` in JSON) where the losses have no spread to
+    /// explain, as those of a single point.
+    pub r2: Option<f64>,
     /// Mean |L̂ − L|, nats.
     pub mae: f64,
     /// Root of the mean (L̂ − L)², nats.
@@ -19,11 +18,6 @@ pub struct Metrics {
     pub worst: f64,
     /// |L̂ − L|/L at the last point, a fraction.
     pub r#final: f64,
-}
-
-/// JSON knows no NaN: it is written as `null`.
-fn number_or_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    Ok(Option::<f64>::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
 impl Metrics {
@@ -44,7 +38,7 @@ impl Metrics {
             last = error / m;
         }
         Self {
-            r2: if spread > 0.0 { 1.0 - squares / spread } else { f64::NAN },
+            r2: Some(1.0 - squares / spread).filter(|r2| spread > 0.0 && r2.is_finite()),
             mae: absolute / n,
             rmse: (squares / n).sqrt(),
             mape: relative / n,
@@ -61,9 +55,9 @@ impl Metrics {
         }
         let n = curves.len() as f64;
         let mean = |f: fn(&Self) -> f64| curves.iter().map(f).sum::<f64>() / n;
-        let r2: Vec<f64> = curves.iter().map(|m| m.r2).filter(|r| r.is_finite()).collect();
+        let r2: Vec<f64> = curves.iter().filter_map(|m| m.r2).collect();
         Some(Self {
-            r2: if r2.is_empty() { f64::NAN } else { r2.iter().sum::<f64>() / r2.len() as f64 },
+            r2: (!r2.is_empty()).then(|| r2.iter().sum::<f64>() / r2.len() as f64),
             mae: mean(|m| m.mae),
             rmse: mean(|m| m.rmse),
             mape: mean(|m| m.mape),

@@ -324,7 +324,7 @@ fn attempt(
     }
     let found = Recognised {
         family: schedule.family(),
-        exact: residual.max <= 1.05 * tol / peak + 1e-12,
+        exact: residual.max <= (tol / peak).max(1e-12) * (1.0 + 1e-6),
         residual,
         tolerance: tol / peak,
         offset: place.offset,

@@ -1,6 +1,6 @@
 //! A fit in words: what it is good for first, the coefficients where they were asked for.
 
-use super::{between, percent, short};
+use super::{between, percent, r2_text, short};
 use crate::output::{Output, table};
 use lehr::fit::{Fit, RunFit, resample};
 use lehr_app::fit::FitAnswer;
@@ -74,7 +74,7 @@ fn runs(fit: &Fit, all: bool) -> String {
             cells.splice(1..1, [n, format!("{:e}", run.peak_lr)]);
             cells.splice(
                 6..6,
-                [format!("{:.5}", run.metrics.r2), percent(run.metrics.mape), percent(run.metrics.worst)],
+                [r2_text(run.metrics.r2), percent(run.metrics.mape), percent(run.metrics.worst)],
             );
         }
         rows.add_row(cells);
@@ -136,8 +136,8 @@ fn details(fit: &Fit, law: &dyn lehr::Law) -> String {
         fit.identifiability.condition,
     ));
     out.push_str(&format!(
-        "errors, means over runs: R² {:.5}, MAE {:.2} mnat, RMSE {:.2} mnat, MAPE {}, worst {}, last {}\n",
-        m.r2,
+        "errors, means over runs: R² {}, MAE {:.2} mnat, RMSE {:.2} mnat, MAPE {}, worst {}, last {}\n",
+        r2_text(m.r2),
         m.mae * 1e3,
         m.rmse * 1e3,
         percent(m.mape),

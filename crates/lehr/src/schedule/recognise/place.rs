@@ -52,8 +52,8 @@ impl Place {
 
     /// The rows at the scheduler's updates (0 where it has not begun), and the first update that a row shows.
     ///
-    /// A row of step 0 with a rate of 0 stands before any update and is left out unless it is the only one. Rows
-    /// behind the horizon are left out where the offset alone puts them there.
+    /// A row of step 0 with a rate of 0 stands before any update and is left out unless it is the only one. A row
+    /// of the update after the horizon is left out where the offset alone puts it there.
     pub(super) fn rows(
         self,
         rows: &[(u64, f64)],
@@ -61,7 +61,8 @@ impl Place {
     ) -> Result<(Vec<Row>, Steps), RecogniseError> {
         let mut placed = Vec::with_capacity(rows.len());
         let mut known_from = None;
-        let ahead = self.offset.max(0).unsigned_abs();
+        // A log may hold the rate of the update after its last; no trainer logs further ahead.
+        let ahead = self.offset.clamp(0, 1).unsigned_abs();
         for &(step, y) in rows {
             let Some(update) = self.update(step) else {
                 if step == 0 && self.offset == 0 && y == 0.0 {
