@@ -30,8 +30,14 @@ pub struct NativeAnswer {
 
 /// Caveats as a JSON list, worded for Python.
 pub fn caveats(caveats: &[Caveat]) -> Result<String, Failure> {
-    let said: Vec<Caveat> =
-        caveats.iter().map(|c| Caveat { message: in_python(&c.message), ..c.clone() }).collect();
+    let mut said = serde_json::to_value(caveats)?;
+    for caveat in said.as_array_mut().into_iter().flatten() {
+        for key in ["message", "remedy"] {
+            if let Some(serde_json::Value::String(text)) = caveat.get_mut(key) {
+                *text = in_python(text);
+            }
+        }
+    }
     Ok(serde_json::to_string(&said)?)
 }
 
