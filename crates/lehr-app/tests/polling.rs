@@ -1,11 +1,5 @@
 //! What it costs to follow many logs: `cargo test --workspace --test polling -- --ignored --nocapture`.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a measurement: a broken expectation must stop it, the table is its output"
-)]
-
 use lehr_app::Files;
 use lehr_app::follow::Follower;
 use std::fs::OpenOptions;

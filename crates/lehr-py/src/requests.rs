@@ -131,10 +131,7 @@ pub fn fit_options(options: &mut Options) -> Result<FitOptions, Failure> {
     if options.has("momentum") {
         let momentum = match options.clone().word("momentum", &["logged"]) {
             Ok(_) => options.word("momentum", &["logged"]).map(|_| Momentum::LoggedRows)?,
-            Err(_) => {
-                let stride = options.count("momentum", 1)?.unwrap_or(1);
-                Momentum::Dense { stride: stride.try_into().map_err(Failure::usage)?, warmup: false }
-            }
+            Err(_) => Momentum::Dense { stride: options.count("momentum", 1)?.unwrap_or(1), warmup: false },
         };
         fit.definition = Some(FeatureDefinition { momentum, ..Default::default() });
     }

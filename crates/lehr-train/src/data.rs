@@ -263,16 +263,7 @@ impl Corpus {
     pub fn caveats(&self, updates: u64) -> Vec<Caveat> {
         let passes = self.passes(updates);
         let Some(sequences) = self.training_sequences().filter(|_| passes > 1.0) else { return Vec::new() };
-        vec![
-            CaveatKind::DataRepeat {
-                run: None,
-                updates,
-                rows: self.rows as u64,
-                passes,
-                sequences: sequences as u64,
-            }
-            .into(),
-        ]
+        vec![CaveatKind::DataRepeat { run: None, updates, rows: self.rows as u64, passes, sequences }.into()]
     }
 
     fn check_len(&self, tokens: &[u32]) {

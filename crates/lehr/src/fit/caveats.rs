@@ -19,7 +19,7 @@ pub(super) fn caveats(law: &dyn Law, fit: &Fit, point: &PointFit, curves: &[Curv
         });
     }
     if fit.solution.stop == Stop::IterationLimit {
-        out.push(CaveatKind::NotConverged { iterations: fit.options.max_iterations as u64 });
+        out.push(CaveatKind::NotConverged { iterations: fit.options.max_iterations });
     }
     // Starts fall into the valleys of the objective as they like; a best solution that two of them found is one.
     if fit.solution.starts >= 8 && fit.solution.starts_agreeing < 2 {

@@ -69,7 +69,7 @@ fn size_with_rate(runs: &[RunFit]) -> Option<CaveatKind> {
     let sizes = distinct(&mut pairs.iter().map(|pair| pair.0).collect());
     let rates = distinct(&mut pairs.iter().map(|pair| pair.1).collect());
     (sizes > 1 && rates > 1 && pairs.len() == sizes.max(rates))
-        .then(|| CaveatKind::SizeWithPeakRate { sizes: sizes as u64 })
+        .then_some(CaveatKind::SizeWithPeakRate { sizes: sizes as u64 })
 }
 
 #[cfg(test)]
