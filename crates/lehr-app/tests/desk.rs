@@ -167,7 +167,7 @@ const KEPT: [f64; 3] = [3.188_760_382_179_588_7, 3.179_538_165_384_678, 3.198_00
 /// A fit of the present format is kept: later versions must read it and forecast the same, or raise the format.
 #[test]
 fn a_committed_fit_of_this_format_is_read_and_forecasts_what_it_did() {
-    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/fits/format-2.json"));
+    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/fits/format-3.json"));
     let desk = Desk::new(Files::Disk);
     let fit = desk.read_fit(path).expect("a fit of this format");
     assert_eq!((fit.format, fit.law.as_str()), (lehr::fit::FIT_FORMAT, "noise-relaxation"));
@@ -182,9 +182,9 @@ fn a_committed_fit_of_this_format_is_read_and_forecasts_what_it_did() {
     }
     // The format before, and a law that nobody has.
     let text = std::fs::read_to_string(path).expect("the fixture");
-    let former = text.replacen("\"format\": 2", "\"format\": 1", 1);
+    let former = text.replacen("\"format\": 3", "\"format\": 2", 1);
     let error = fit::parse_fit("old.json", &former).expect_err("the former format");
-    assert_eq!(error.message(), "old.json: a fit of format 1; this version reads format 2");
+    assert_eq!(error.message(), "old.json: a fit of format 2; this version reads format 3");
     assert_eq!(error.remedy(), Some("fit again with this version"));
     let place = tempfile::tempdir().expect("a folder");
     let other = place.path().join("other.json");
