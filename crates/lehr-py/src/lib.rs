@@ -1,7 +1,7 @@
 //! The Python package's extension: answers of `lehr-app`, asked from Python.
 //!
-//! Nothing is computed here. A question comes in as keyword arguments ([`options`]), is asked on a thread of its own with the
-//! interpreter's lock released ([`ask`]), and its answer goes out as the JSON document that the command prints, so that numbers
+//! Nothing is computed here. A question comes in as keyword arguments (`options`), is asked on a thread of its own with the
+//! interpreter's lock released (`ask`), and its answer goes out as the JSON document that the command prints, so that numbers
 //! are the same to the last bit. The Python layer (`python/lehr`) makes objects of it.
 
 mod answer;

@@ -121,7 +121,7 @@ impl Guard {
     /// Whether a request is answered.
     ///
     /// # Errors
-    /// [`Refusal`] with the status.
+    /// A refusal with the status.
     pub fn check(&self, method: &Method, headers: &HeaderMap, query: Option<&str>) -> Result<(), Refusal> {
         let one = |name: header::HeaderName| {
             let mut values = headers.get_all(name).iter();
