@@ -3,6 +3,7 @@
 use crate::failure::{in_python, raise};
 use lehr::Caveat;
 use lehr_app::documents::{self, Document};
+use lehr_app::failure::{keyword, worded};
 use lehr_app::pictures::Drawing;
 use lehr_app::{Answer, Failure, laws, writing};
 use lehr_io::Note;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 /// An answer: JSON texts, and a picture that is drawn when it is asked for.
 #[pyclass(frozen, module = "lehr._lehr")]
 pub struct NativeAnswer {
-    /// The document, as the command prints it with `--json`.
+    /// The document, as the command prints it with `--json`, options worded as keyword arguments.
     #[pyo3(get)]
     json: String,
     /// A list of caveats.
@@ -55,7 +56,7 @@ impl NativeAnswer {
     /// [`Failure`] for a value that JSON cannot hold.
     pub fn of<D: Document>(answer: &Answer<D>, picture: Option<Drawing>) -> Result<Self, Failure> {
         Ok(Self {
-            json: documents::text(&answer.value)?,
+            json: worded(&documents::text(&answer.value)?, keyword),
             caveats: caveats(&answer.caveats)?,
             notes: notes(&answer.notes)?,
             picture: picture.map(Arc::new),

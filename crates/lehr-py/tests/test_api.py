@@ -113,7 +113,7 @@ def test_pickles_and_copies_are_equal(runs, fit):
 def test_fits_are_saved_and_loaded(fit, tmp_path):
     fit.save(tmp_path / "fit.json")
     assert lehr.Fit.load(tmp_path / "fit.json") == fit
-    (tmp_path / "bad.json").write_text('{"format": 2,\n "law": 3}')
+    (tmp_path / "bad.json").write_text('{"format": 3,\n "law": 3}')
     with pytest.raises(lehr.ReadError, match="not a fit"):
         lehr.Fit.load(tmp_path / "bad.json")
     with pytest.raises(lehr.ReadError):
