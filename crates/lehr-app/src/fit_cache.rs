@@ -48,6 +48,14 @@ impl Desk {
     /// [`Failure`] if the path is not there.
     pub fn names_a_fit(&self, paths: &[PathBuf]) -> Result<bool, Failure> {
         let [path] = paths else { return Ok(false) };
+        self.is_a_fit(path)
+    }
+
+    /// Whether a path is a fit file: its name ends in `.json` and it holds a fit.
+    ///
+    /// # Errors
+    /// [`Failure`] if the path is not there.
+    pub(crate) fn is_a_fit(&self, path: &Path) -> Result<bool, Failure> {
         if !path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json")) {
             return Ok(false);
         }

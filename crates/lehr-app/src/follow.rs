@@ -132,6 +132,22 @@ impl Follower {
         Ok(changed)
     }
 
+    /// When a file was written last; of a folder, or of a file that is none on the disk, the latest file below it.
+    #[must_use]
+    pub fn written(&self, name: &str) -> Option<SystemTime> {
+        match self.files.get(name) {
+            Some(file) => file.modified,
+            None => {
+                let below = |other: &str| other.strip_prefix(name).is_some_and(|rest| rest.starts_with('/'));
+                self.files
+                    .iter()
+                    .filter(|(other, _)| below(other))
+                    .filter_map(|(_, file)| file.modified)
+                    .max()
+            }
+        }
+    }
+
     /// The sources as far as they were followed.
     ///
     /// # Errors

@@ -33,6 +33,7 @@ pub mod forecast;
 pub mod import;
 pub mod inspect;
 pub mod laws;
+pub mod measured_runs;
 pub mod observer;
 pub mod out_file;
 pub mod pictures;
@@ -56,6 +57,7 @@ pub mod train;
 pub mod transfer;
 pub mod validate;
 pub mod watch;
+pub mod watch_metrics;
 pub mod watch_score;
 pub mod writing;
 

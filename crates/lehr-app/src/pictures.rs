@@ -1,9 +1,9 @@
 //! Answers → pictures: fills the report crate's pictures.
 
+use crate::measured_runs::{self, MeasuredRun};
 use lehr::fit::Fit;
 use lehr::fit::dataset::prepare;
 use lehr::forecast::Forecast;
-use lehr::measured::MeasuredOptimum;
 use lehr::recommend::{Recommendation, Target};
 use lehr::transfer::{Optimum, PowerLaw};
 use lehr::validate::Contender;
@@ -150,7 +150,7 @@ pub fn recommendation(
     fit: &Fit,
     target: &Target,
     found: &Recommendation,
-    measured: &[MeasuredOptimum],
+    measured: &[MeasuredRun],
 ) -> Picture {
     recommendation_at(fit, target, found, measured, None)
 }
@@ -161,24 +161,29 @@ pub fn recommendation_at(
     fit: &Fit,
     target: &Target,
     found: &Recommendation,
-    measured: &[MeasuredOptimum],
+    measured: &[MeasuredRun],
     chosen: Option<(f64, f64)>,
 ) -> Picture {
     let band = found.band();
-    let moved = measured.iter().find_map(|cell| moved_by(cell.loss, found)).map_or_else(String::new, |by| {
-        format!(
+    let lowest = measured.iter().map(|run| run.loss).min_by(f64::total_cmp);
+    let by = lowest.and_then(|lowest| moved_by(lowest, found)).unwrap_or_default();
+    let moved = match by {
+        0.0 => String::new(),
+        by => format!(
             "; measured runs moved by {:+.1} mnat, as their lowest loss lies outside the forecast's interval",
             1e3 * by
-        )
-    });
+        ),
+    };
     let measured = measured
         .iter()
-        .flat_map(|cell| {
-            cell.points.iter().map(move |&(ratio, loss)| MeasuredLoss {
-                name: "measured".to_owned(),
-                ratio,
-                loss: loss + moved_by(cell.loss, found).unwrap_or_default(),
-            })
+        .filter(|run| run.on_curve || run.ratio.is_none())
+        .map(|run| MeasuredLoss {
+            name: match run.ratio {
+                Some(_) => "measured".to_owned(),
+                None => format!("{}, measured", measured_runs::name(&run.schedule)),
+            },
+            ratio: run.place(),
+            loss: run.loss + by,
         })
         .collect();
     let rules = found

@@ -121,12 +121,23 @@ impl Desk {
             },
         );
         self.observer().hear(Event::Done);
-        let mut summary = result?;
+        let mut summary =
+            result.map_err(|error| self.a_fit_is_no_log(reading).unwrap_or_else(|| error.into()))?;
         let mut all: Vec<Note> = mapping_notes(&summary).collect();
         all.append(&mut notes);
         all.append(&mut summary.notes);
         summary.notes = all;
         Ok(summary)
+    }
+
+    /// What to say where a fit was given in place of logs; `None` where none was.
+    fn a_fit_is_no_log(&self, reading: &Reading) -> Option<Failure> {
+        let path = reading.paths.iter().find(|path| self.is_a_fit(path).unwrap_or(false))?;
+        let path = path.display();
+        Some(
+            Failure::new(format_args!("{path}: this is a fit, and logs are expected here"))
+                .hint(format_args!("name the logs that it was made of; `lehr recommend {path}` and `lehr forecast {path}` ask the fit")),
+        )
     }
 
     /// Reads all runs.

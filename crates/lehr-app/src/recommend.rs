@@ -5,12 +5,13 @@ use crate::desk::Desk;
 use crate::documents::Document;
 use crate::export::{self, ExportAnswer, ExportRequest};
 use crate::failure::Failure;
+use crate::measured_runs::{self, MeasuredRun, MeasuredRuns};
 use crate::pictures::{self, Picture};
 use crate::reading::Reading;
 use crate::target::warmup;
 use lehr::fit::Fit;
 use lehr::forecast::Setting;
-use lehr::measured::{MeasuredOptimum, measured_optima};
+use lehr::measured::MeasuredOptimum;
 use lehr::recommend::{
     BestShape, FreeSchedule, RatioLoss, RecommendOptions, Recommendation, Rule, Target,
     optimise_free_schedule, optimise_shape, recommend_ratio,
@@ -58,9 +59,50 @@ pub struct MeasuredRegret {
     pub regret: f64,
 }
 
+/// The run that was asked about, everything but the annealing ratio, and the fit that answered.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Asked {
+    /// Peak rate.
+    pub peak_lr: f64,
+    /// Horizon in updates.
+    pub steps: u64,
+    /// Warm-up updates.
+    pub warmup: u64,
+    /// How the rate falls.
+    pub shape: String,
+    /// Final rate.
+    pub final_lr: f64,
+    /// N, where it was stated.
+    pub params: Option<u64>,
+    /// Batch in tokens, where it was stated.
+    pub tokens_per_step: Option<u64>,
+    /// The law.
+    pub law: String,
+    /// Runs that it was fitted on.
+    pub runs_fitted: usize,
+}
+
+impl Asked {
+    fn of(fit: &Fit, target: &Target) -> Self {
+        Self {
+            peak_lr: target.peak_lr,
+            steps: target.total.0,
+            warmup: target.warmup.0,
+            shape: target.shape.to_string(),
+            final_lr: target.final_lr,
+            params: target.setting.params.map(|n| n.0),
+            tokens_per_step: target.setting.tokens_per_step.map(|tokens| tokens.0),
+            law: fit.law.clone(),
+            runs_fitted: fit.runs.len(),
+        }
+    }
+}
+
 /// A recommendation.
 #[derive(Debug, Clone, Serialize)]
 pub struct RecommendAnswer {
+    /// What was asked.
+    pub asked: Asked,
     /// Annealing ratio.
     pub ratio: f64,
     /// Its interval.
@@ -98,6 +140,9 @@ pub struct RecommendAnswer {
     /// Measured optima of the target's cell.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub measured: Vec<MeasuredRegret>,
+    /// Measured runs of the target, beside their forecasts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub measured_runs: Vec<MeasuredRun>,
     /// The trainer's configuration, if asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub export: Option<ExportAnswer>,
@@ -127,8 +172,7 @@ impl RecommendAnswer {
     /// Loss against ratio, drawn.
     #[must_use]
     pub fn picture(&self, fit: &Fit) -> Picture {
-        let measured: Vec<MeasuredOptimum> = self.measured.iter().map(|m| m.measured.clone()).collect();
-        pictures::recommendation(fit, &self.target, &self.found, &measured)
+        pictures::recommendation(fit, &self.target, &self.found, &self.measured_runs)
     }
 }
 
@@ -168,17 +212,14 @@ impl Desk {
             None
         };
         let measured = match &request.measured {
-            None => Vec::new(),
+            None => MeasuredRuns::default(),
             Some(reading) => {
                 let runs = self.runs(reading)?;
                 notes.extend(runs.notes);
-                measured_optima(&runs.curves)
-                    .into_iter()
-                    .filter(|m| (m.peak_lr / request.peak_lr - 1.0).abs() < 1e-3 && m.total == request.total)
-                    .map(|m| MeasuredRegret { regret: m.regret(found.ratio), measured: m })
-                    .collect()
+                self.work("forecasting", || Ok(measured_runs::beside(fit, &target, &found, &runs.curves)))?
             }
         };
+        notes.extend(measured.notes);
         let best = target.schedule(Steps(found.anneal_steps)).map_err(Failure::usage)?;
         let made = request.export.as_ref().map(|export| export.make(&best)).transpose()?;
         let export = match &made {
@@ -194,6 +235,7 @@ impl Desk {
             caveats.push(CaveatKind::FreeShape.into());
         }
         let value = RecommendAnswer {
+            asked: Asked::of(fit, &target),
             ratio: found.ratio,
             interval: found.interval,
             plateau: found.plateau,
@@ -210,7 +252,8 @@ impl Desk {
             caveats: caveats.clone(),
             shape,
             free_schedule,
-            measured,
+            measured: measured.optima,
+            measured_runs: measured.runs,
             export,
             target,
             found,

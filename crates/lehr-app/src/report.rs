@@ -260,12 +260,9 @@ impl Desk {
         })?;
         notes.extend(recommended.notes);
         let mut recommend = recommended.value;
-        let measured: Vec<_> = lehr::measured::measured_optima(&curves)
-            .into_iter()
-            .filter(|m| (m.peak_lr / peak_lr - 1.0).abs() < 1e-3 && m.total == total)
-            .map(|m| crate::recommend::MeasuredRegret { regret: m.regret(recommend.ratio), measured: m })
-            .collect();
-        recommend.measured = measured;
+        let measured = crate::measured_runs::beside(&fit, &recommend.target, &recommend.found, &curves);
+        recommend.measured = measured.optima;
+        recommend.measured_runs = measured.runs;
         let target = recommend.target.clone();
         let schedule = target.schedule(Steps(recommend.found.anneal_steps)).map_err(Failure::usage)?;
         let forecast = self.forecast(&ForecastRequest {

@@ -7,12 +7,15 @@ use crate::failure::Failure;
 use crate::follow::Follower;
 use crate::reading::Reading;
 use lehr::fit::{Fit, FitOptions, Unsound, left_out};
-use lehr::forecast::{Estimate, Setting};
-use lehr::live::{BandTest, Ending, Live, LiveError, NoImprovement, Standing, StartOptions, no_improvement};
-use lehr::{Caveat, Curve, Law};
+use lehr::forecast::{Estimate, Forecast, Setting};
+use lehr::live::{
+    BandTest, Ending, Live, LiveError, NoImprovement, Standing, StartLoss, StartOptions, no_improvement,
+};
+use lehr::{Caveat, CaveatKind, Curve, Law, Schedule};
 use lehr_io::{LoadedRun, Note, ReadError};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime};
 
 /// Points a run that are held.
 const HELD: usize = 2_000;
@@ -42,6 +45,8 @@ pub struct WatchRequest {
     pub setting: Setting,
     /// How a start is searched.
     pub start: StartOptions,
+    /// A job that has not ended and of which no file was written for this long is stalled.
+    pub stalled_after: Duration,
 }
 
 /// What can happen to a job.
@@ -57,6 +62,10 @@ pub enum EventKind {
     NoImprovement,
     /// A loss stands far above its neighbours.
     Spike,
+    /// The loss jumps to another level between two rows, for which no schedule is the reason.
+    LevelBreak,
+    /// Nothing was written to the log for too long.
+    Stalled,
     /// The best start of the annealing has come.
     AnnealNow,
     /// The horizon is reached.
@@ -65,8 +74,16 @@ pub enum EventKind {
 
 impl EventKind {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Diverged, Self::LeavesBand, Self::NoImprovement, Self::Spike, Self::AnnealNow, Self::Finished];
+    pub const ALL: [Self; 8] = [
+        Self::Diverged,
+        Self::LeavesBand,
+        Self::NoImprovement,
+        Self::Spike,
+        Self::LevelBreak,
+        Self::Stalled,
+        Self::AnnealNow,
+        Self::Finished,
+    ];
 
     /// Its name: `leaves-band`.
     #[must_use]
@@ -76,6 +93,8 @@ impl EventKind {
             Self::LeavesBand => "leaves-band",
             Self::NoImprovement => "no-improvement",
             Self::Spike => "spike",
+            Self::LevelBreak => "level-break",
+            Self::Stalled => "stalled",
             Self::AnnealNow => "anneal-now",
             Self::Finished => "finished",
         }
@@ -136,8 +155,23 @@ pub struct JobStatus {
     pub no_improvement: Option<NoImprovement>,
     /// Updates of spikes.
     pub spikes: Vec<u64>,
+    /// The updates between which the loss jumps to another level.
+    pub level_break: Option<(u64, u64)>,
+    /// Seconds since the log was written last, where that is too long.
+    pub stalled: Option<u64>,
+    /// Loss at the horizon against the start of the annealing.
+    pub starts: Vec<StartLoss>,
     /// Why there is no forecast.
     pub problem: Option<String>,
+}
+
+/// What a picture of a job is made of.
+#[derive(Debug, Clone)]
+pub struct JobView {
+    /// Its losses.
+    pub curve: Curve,
+    /// Its plan, or that with the best start, and the forecast under it, where there is one.
+    pub plan: Option<(Schedule, Forecast)>,
 }
 
 /// What a look at the jobs shows.
@@ -155,6 +189,12 @@ pub struct WatchAnswer {
     pub events: Vec<WatchEvent>,
     /// What to beware of.
     pub caveats: Vec<Caveat>,
+    /// What pictures of the jobs are made of, in the order of the jobs.
+    #[serde(skip)]
+    pub views: Vec<JobView>,
+    /// The fit.
+    #[serde(skip)]
+    pub fit: Option<Fit>,
 }
 
 impl Document for WatchAnswer {
@@ -220,11 +260,11 @@ impl Watch {
         self.follower.bytes_read()
     }
 
-    /// Looks at the jobs as they were polled last.
+    /// Looks at the jobs as they were polled last; `now` decides who is stalled.
     ///
     /// # Errors
     /// [`Failure`] for logs that cannot be read. A job without a forecast is no failure: it says why.
-    pub fn look(&mut self, desk: &Desk) -> Result<Answer<WatchAnswer>, Failure> {
+    pub fn look(&mut self, desk: &Desk, now: SystemTime) -> Result<Answer<WatchAnswer>, Failure> {
         let (jobs, notes, mut caveats) = self.read(desk)?;
         let given = self.request.fit.is_some();
         let problem = if given { None } else { self.refit(desk, &jobs)? };
@@ -232,15 +272,17 @@ impl Watch {
         let mut statuses = Vec::with_capacity(jobs.len());
         for job in &jobs {
             desk.check_cancelled()?;
-            statuses.push(desk.work("forecasting", || {
-                let (status, more) = status(&self.request, fit, job, problem.as_deref());
-                Ok((status, more))
-            })?);
+            statuses
+                .push(desk.work("forecasting", || Ok(status(&self.request, fit, job, problem.as_deref())))?);
         }
+        let mut views = Vec::with_capacity(jobs.len());
         let mut events = Vec::new();
         let mut found = Vec::new();
-        for (status, more) in statuses {
+        for ((mut status, more, plan), job) in statuses.into_iter().zip(&jobs) {
             add_caveats(&mut caveats, more);
+            status.stalled =
+                self.silent(&job.run.file, now).filter(|_| !status.finished).map(|t| t.as_secs());
+            views.push(JobView { curve: job.curve.clone(), plan });
             let now: BTreeMap<EventKind, String> = happened(&status).into_iter().collect();
             let said = self.said.entry(status.id.clone()).or_default();
             for (kind, message) in &now {
@@ -260,8 +302,16 @@ impl Watch {
             jobs: found,
             events,
             caveats: caveats.clone(),
+            views,
+            fit: fit.cloned(),
         };
         Ok(Answer { value, caveats, notes })
+    }
+
+    /// How long ago the files of a job were written, where that is longer than it may be.
+    fn silent(&self, file: &str, now: SystemTime) -> Option<Duration> {
+        let written = self.follower.written(file)?;
+        now.duration_since(written).ok().filter(|time| *time >= self.request.stalled_after)
     }
 
     fn read(&self, desk: &Desk) -> Result<(Vec<Job>, Vec<Note>, Vec<Caveat>), Failure> {
@@ -339,6 +389,12 @@ fn bare(job: &Job, total: Option<u64>) -> JobStatus {
         diverged: job.run.health.diverged.or(diverged),
         no_improvement: no_improvement(curve),
         spikes: job.run.health.spikes.clone(),
+        level_break: job.run.caveats.iter().find_map(|caveat| match caveat.kind() {
+            CaveatKind::LevelBreak { before, after, .. } => Some((*before, *after)),
+            _ => None,
+        }),
+        stalled: None,
+        starts: Vec::new(),
         problem: None,
     }
 }
@@ -348,20 +404,20 @@ fn status(
     fit: Option<&Fit>,
     job: &Job,
     problem: Option<&str>,
-) -> (JobStatus, Vec<Caveat>) {
+) -> (JobStatus, Vec<Caveat>, Option<(Schedule, Forecast)>) {
     let planned = job.curve.schedule().total().0;
     let (last, _) = job.curve.last();
     let total = request.total.or((planned > last).then_some(planned));
     let mut status = bare(job, total);
     let Some(fit) = fit else {
         status.problem = problem.map(str::to_owned);
-        return (status, Vec::new());
+        return (status, Vec::new(), None);
     };
-    let mut caveats = Vec::new();
-    if let Err(error) = judge(request, fit, job, total, &mut status, &mut caveats) {
+    let (mut caveats, mut plan) = (Vec::new(), None);
+    if let Err(error) = judge(request, fit, job, total, &mut status, &mut caveats, &mut plan) {
         status.problem = Some(error.to_string());
     }
-    (status, caveats)
+    (status, caveats, plan)
 }
 
 /// Adds what a fit says.
@@ -372,6 +428,7 @@ fn judge(
     total: Option<u64>,
     status: &mut JobStatus,
     caveats: &mut Vec<Caveat>,
+    drawn: &mut Option<(Schedule, Forecast)>,
 ) -> Result<(), LiveError> {
     let live = Live::new(fit, &job.curve, &request.setting)?;
     let (last, start) = (status.update, &request.start);
@@ -388,9 +445,10 @@ fn judge(
     if let Some(total) = total {
         let planned = job.curve.schedule();
         if planned.total().0 == total && request.total.is_none() {
-            let found = live.forecast(planned, &[total])?;
+            let found = live.forecast(planned, &points(last, total))?;
             status.forecast = Some(found.forecast.r#final);
-            caveats.extend(found.forecast.caveats);
+            caveats.extend(found.forecast.caveats.iter().cloned());
+            *drawn = Some((planned.clone(), found.forecast));
         } else {
             let starts = live.starts(total, start)?;
             let plan = live.continued(total, starts.anneal, start.shape, start.final_lr)?;
@@ -398,6 +456,9 @@ fn judge(
             status.forecast = Some(starts.loss);
             status.start = Some(starts.start);
             status.cost_of_now = Some(starts.cost_of_now);
+            status.starts = starts.curve;
+            let found = live.forecast(&plan, &points(last, total))?;
+            *drawn = Some((plan, found.forecast));
         }
     }
     let end = last.saturating_add(length);
@@ -405,6 +466,16 @@ fn judge(
     let loss = live.forecast(&plan, &[end])?.forecast.r#final;
     status.anneal_now = Some(Ending { start: last, end, loss });
     Ok(())
+}
+
+/// Updates of a forecast from now on, as a picture wants them.
+fn points(last: u64, total: u64) -> Vec<u64> {
+    const POINTS: u64 = 60;
+    let mut points: Vec<u64> =
+        (0..=POINTS).map(|i| last + (total.saturating_sub(last)) * i / POINTS).filter(|&t| t > 0).collect();
+    points.push(total);
+    points.dedup();
+    points
 }
 
 /// What has happened to a job, in words.
@@ -432,6 +503,15 @@ fn happened(status: &JobStatus) -> Vec<(EventKind, String)> {
     }
     if let Some(update) = status.spikes.last() {
         out.push((EventKind::Spike, format!("a spike at update {update}")));
+    }
+    if let Some((before, after)) = status.level_break {
+        out.push((
+            EventKind::LevelBreak,
+            format!("the loss jumps to another level between updates {before} and {after}"),
+        ));
+    }
+    if let Some(seconds) = status.stalled {
+        out.push((EventKind::Stalled, format!("nothing was written for {} minutes", seconds / 60)));
     }
     if status.start.is_some_and(|start| start <= status.update) && !status.finished {
         out.push((EventKind::AnnealNow, "the best start of the annealing has come".to_owned()));

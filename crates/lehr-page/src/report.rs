@@ -1,6 +1,6 @@
 //! The report: one HTML file, Markdown, or a folder of figures and tables for a paper.
 
-mod figure;
+pub(crate) mod figure;
 pub(crate) mod html;
 mod markdown;
 mod tables;

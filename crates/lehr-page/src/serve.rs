@@ -7,12 +7,14 @@
 mod api;
 mod guard;
 mod index;
+mod monitor;
 mod openapi;
 mod query;
 mod refit;
 mod shelf;
 
 pub use guard::Guard;
+pub use monitor::{Monitor, watch};
 pub use openapi::document_of_all as openapi;
 
 use axum::body::Body;
@@ -111,19 +113,8 @@ pub fn serve(start: Start, options: &ServeOptions, ready: impl FnOnce(&str)) -> 
         .build()
         .map_err(Failure::new)?;
     runtime.block_on(async {
-        let address = SocketAddr::new(options.address, options.port);
-        let listener = tokio::net::TcpListener::bind(address).await.map_err(|error| {
-            let failure = Failure::new(format_args!("{address} cannot be listened on: {error}"));
-            match error.kind() {
-                std::io::ErrorKind::AddrInUse => {
-                    failure.hint("give another [[port]]; 0 takes any that is free")
-                }
-                _ => failure,
-            }
-        })?;
-        let bound = listener.local_addr().map_err(Failure::new)?;
-        let guard = Guard::new(bound, &options.hosts)?;
-        ready(&guard.url(bound));
+        let (listener, guard, url) = listen(options).await?;
+        ready(&url);
         let state = Arc::new(State {
             shelf: Shelf::new(start),
             guard,
@@ -133,12 +124,27 @@ pub fn serve(start: Start, options: &ServeOptions, ready: impl FnOnce(&str)) -> 
             upload: options.upload,
             cache: api::Cache::default(),
         });
-        accept(listener, state).await
+        accept(listener, api::router(state)).await
     })
 }
 
-async fn accept(listener: tokio::net::TcpListener, state: Arc<State>) -> Result<(), Failure> {
-    let router = api::router(state);
+/// Listens; returns who is answered, and the address to open.
+async fn listen(options: &ServeOptions) -> Result<(tokio::net::TcpListener, Guard, String), Failure> {
+    let address = SocketAddr::new(options.address, options.port);
+    let listener = tokio::net::TcpListener::bind(address).await.map_err(|error| {
+        let failure = Failure::new(format_args!("{address} cannot be listened on: {error}"));
+        match error.kind() {
+            std::io::ErrorKind::AddrInUse => failure.hint("give another [[port]]; 0 takes any that is free"),
+            _ => failure,
+        }
+    })?;
+    let bound = listener.local_addr().map_err(Failure::new)?;
+    let guard = Guard::new(bound, &options.hosts)?;
+    let url = guard.url(bound);
+    Ok((listener, guard, url))
+}
+
+async fn accept(listener: tokio::net::TcpListener, router: axum::Router) -> Result<(), Failure> {
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { return Ok(()) };

@@ -395,7 +395,9 @@ pub fn stability(optima: &[Optimum]) -> Vec<Stability> {
     let levels = |f: &dyn Fn(&Optimum) -> String| -> Vec<String> {
         optima.iter().map(f).collect::<BTreeSet<_>>().into_iter().collect()
     };
-    let size = |o: &Optimum| o.n8.map_or_else(|| "unknown".to_owned(), |n| format!("{:.4}e8", n));
+    let size = |o: &Optimum| {
+        o.n8.map_or_else(|| "unknown".to_owned(), |n| crate::units::short_count((n * 1e8).round() as u64))
+    };
     let questions: Vec<(&str, Vec<String>, Regressor)> = vec![
         ("N", levels(&size), Box::new(|o: &Optimum| o.n8.map(f64::ln))),
         ("dataset", levels(&|o| o.dataset.clone()), indicator(optima, |o| o.dataset.clone())),

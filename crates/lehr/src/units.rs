@@ -122,6 +122,19 @@ pub fn parse_count(text: &str) -> Result<u64, CountError> {
     u64::try_from(value).ok().filter(|&value| u128::from(value) <= MOST).ok_or_else(refused)
 }
 
+/// A count as people say it, in four digits at most: 85.0M, 1.33B, 100.7k, 512.
+#[must_use]
+pub fn short_count(count: u64) -> String {
+    let n = count as f64;
+    // The limits are where the digits shown round up to the next unit.
+    match n {
+        n if n >= 999.95e6 => format!("{:.2}B", n / 1e9),
+        n if n >= 999.95e3 => format!("{:.1}M", n / 1e6),
+        n if n >= 1e3 => format!("{:.1}k", n / 1e3),
+        _ => count.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::parse_count;

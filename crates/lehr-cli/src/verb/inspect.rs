@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use crate::load::LoadArgs;
 use crate::output::{Output, table};
+use lehr::units::short_count;
 use lehr_app::inspect::RunLine;
 
 /// Shows runs, schedules and faults of logs.
@@ -37,7 +38,7 @@ fn cells(run: &RunLine) -> [String; 14] {
     [
         run.id.clone(),
         run.arch.to_owned(),
-        run.params.map_or("?".to_owned(), short),
+        run.params.map_or("?".to_owned(), short_count),
         split(run.split).to_owned(),
         run.points.to_string(),
         format!("{}–{}", run.first_step, run.last_step),
@@ -57,17 +58,6 @@ fn split(split: lehr::Split) -> &'static str {
         lehr::Split::Train => "train",
         lehr::Split::Validation => "val",
         lehr::Split::Unstated => "?",
-    }
-}
-
-/// A count with its unit: 85.0M.
-fn short(n: u64) -> String {
-    let n = n as f64;
-    match n {
-        n if n >= 1e9 => format!("{:.2}B", n / 1e9),
-        n if n >= 1e6 => format!("{:.1}M", n / 1e6),
-        n if n >= 1e3 => format!("{:.1}k", n / 1e3),
-        n => n.to_string(),
     }
 }
 

@@ -257,7 +257,7 @@ fn rows(request: &RowsRequest, file: Option<&Path>, output: &Output) -> Result<(
     let mut table = table(["N", "peak rate", "shape", "updates", &ratio, "start after", &loss]);
     for row in &found.rows {
         table.add_row([
-            row.params.map_or_else(|| "as fitted".to_owned(), |n| format!("{:.4e}", n as f64)),
+            row.params.map_or_else(|| "as fitted".to_owned(), lehr::units::short_count),
             format!("{:e}", row.peak_lr),
             row.shape.clone(),
             row.steps.to_string(),

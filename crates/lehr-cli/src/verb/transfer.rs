@@ -81,12 +81,12 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
 
 fn text(found: &TransferAnswer, level: f64, output: &Output) -> String {
     let mut rows =
-        table(["peak", "updates", "N/10⁸", "ratios", "r* measured", "90 % interval", "loss", "misfit mnat"]);
+        table(["peak", "updates", "N", "ratios", "r* measured", "90 % interval", "loss", "misfit mnat"]);
     for m in &found.measured {
         rows.add_row([
             format!("{:e}", m.peak_lr),
             m.total.to_string(),
-            m.n8.map_or_else(String::new, |n| format!("{n:.3}")),
+            m.n8.map_or_else(String::new, |n| lehr::units::short_count((n * 1e8).round() as u64)),
             m.points.len().to_string(),
             format!("{:.3}{}", m.ratio, if m.at_edge { " (edge)" } else { "" }),
             format!("{:.3} … {:.3}", m.interval.0, m.interval.1),

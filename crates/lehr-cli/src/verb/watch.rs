@@ -16,18 +16,19 @@ use lehr_app::{Answer, Desk, FailureKind, laws, writing};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Follows the logs of running jobs: what each will reach, when to anneal it, what has gone wrong.
 ///
 /// Reads what is new of the logs, refits as points arrive, and says what has changed. Events are diverged, leaves-band,
-/// no-improvement, spike, anneal-now and finished.
+/// no-improvement, spike, level-break, stalled, anneal-now and finished.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Exit codes with --once: 0 nothing named by --fail-on, 4 something named by --fail-on holds; else as everywhere.
 
 Examples:
   lehr watch runs/ --fit fit.json --steps 50k
+  lehr watch runs/ --fit fit.json --page
   lehr watch runs/ --on leaves-band 'notify-send {json}' --save forecasts.jsonl
   lehr watch job.csv --fit fit.json --once --fail-on diverged,leaves-band,no-improvement
   lehr watch runs/ --score forecasts.jsonl"
@@ -70,9 +71,54 @@ pub struct Args {
     /// Holds the forecasts that --save kept against what the logs say now, and ends.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["once", "save", "on"], help_heading = "Watching")]
     score: Option<PathBuf>,
+    /// A job that has not ended and whose log was not written for this many minutes is stalled.
+    #[arg(long, value_name = "MINUTES", value_parser = positive, default_value = "30", help_heading = "Watching")]
+    stalled_after: u64,
+    #[cfg(feature = "serve")]
+    #[command(flatten)]
+    page: PageArgs,
     /// Seconds between two polls.
     #[arg(long, value_name = "SECONDS", value_parser = positive, default_value = "10", help_heading = "Watching")]
     every: u64,
+}
+
+/// The page of the jobs.
+#[cfg(feature = "serve")]
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Page")]
+struct PageArgs {
+    /// Also serves a page of the jobs, /metrics for Prometheus, and /api/v1/watch.
+    #[arg(long, conflicts_with_all = ["once", "score"])]
+    page: bool,
+    /// Port of the page; 0 takes any that is free.
+    #[arg(long, value_name = "PORT", default_value_t = 7475, requires = "page")]
+    port: u16,
+    /// Address of the page; beyond this machine a token, part of the printed address, is asked for.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1", requires = "page")]
+    listen: std::net::IpAddr,
+    /// A name of this machine that browsers may use besides its addresses (may be repeated).
+    #[arg(long, value_name = "NAME", requires = "page")]
+    host_name: Vec<String>,
+}
+
+#[cfg(feature = "serve")]
+impl PageArgs {
+    /// Serves the page, if it is wanted.
+    fn serve(self, output: &Output) -> Result<Option<lehr_page::serve::Monitor>, Failure> {
+        if !self.page {
+            return Ok(None);
+        }
+        let monitor = lehr_page::serve::Monitor::default();
+        let options = lehr_page::serve::ServeOptions {
+            address: self.listen,
+            port: self.port,
+            hosts: self.host_name,
+            ..lehr_page::serve::ServeOptions::default()
+        };
+        let url = lehr_page::serve::watch(&monitor, &options)?;
+        output.say(format_args!("open {url}  (Ctrl-C ends it)"));
+        Ok(Some(monitor))
+    }
 }
 
 /// A look may take this share of the time at most: after one that took d, the next waits for 19 d.
@@ -100,12 +146,21 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
             arch: None,
         },
         start: StartOptions { shape: args.shape, final_lr: args.final_lr, ..StartOptions::default() },
+        stalled_after: Duration::from_secs(args.stalled_after.saturating_mul(60)),
         fit,
         reading,
     };
     let mut watch = Watch::new(request);
+    #[cfg(feature = "serve")]
+    let page = args.page.serve(output)?;
     let mut look = |watch: &mut Watch| -> Result<Answer<WatchAnswer>, Failure> {
-        let answer = watch.look(&desk)?;
+        let now = SystemTime::now();
+        let answer = watch.look(&desk, now)?;
+        #[cfg(feature = "serve")]
+        if let Some(page) = &page {
+            let seconds = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+            page.tell(&answer.value, &clock::now(), seconds)?;
+        }
         if let Some(path) = &args.save {
             let saved = answer.value.saved(&clock::now(), level);
             let lines: Result<Vec<String>, Failure> = saved.iter().map(SavedForecast::line).collect();
@@ -310,6 +365,12 @@ fn state(job: &JobStatus) -> String {
     if !job.spikes.is_empty() {
         let many = job.spikes.len();
         out.push(format!("{many} spike{}", if many == 1 { "" } else { "s" }));
+    }
+    if job.level_break.is_some() {
+        out.push("level break".to_owned());
+    }
+    if let Some(seconds) = job.stalled {
+        out.push(format!("stalled for {} min", seconds / 60));
     }
     if job.finished {
         out.push("finished".to_owned());

@@ -186,6 +186,43 @@ fn recommend_finds_shapes_and_schedules_and_holds_itself_against_measured_runs()
     assert!(number(&document["free_schedule"]["gain"]) >= 0.0);
     // A plateau as wide as this one costs next to nothing anywhere near its middle.
     assert!(number(&document["measured"][0]["regret"]) < 2e-3);
+    assert_eq!(document["asked"]["peak_lr"], 2e-3);
+    assert_eq!(document["asked"]["steps"], 20_000);
+    // The runs of this peak rate and horizon, and no others, beside what the law says of each: their noise is 1 mnat.
+    let runs = document["measured_runs"].as_array().unwrap();
+    assert!(runs.len() >= 4, "{runs:?}");
+    for run in runs {
+        assert!(run["run"].as_str().unwrap().starts_with("sim-peak2e-3-T20000"), "{run}");
+        let difference = number(&run["loss"]) - number(&run["forecast"]);
+        near(&run["difference"], difference, 1e-12);
+        assert!(difference.abs() < 5e-3, "{run}");
+    }
+}
+
+#[test]
+fn measured_runs_that_are_not_beside_the_target_are_named_with_the_reason() {
+    let fit = at("fit.json");
+    let words = ["recommend", &fit, "--peak-lr", "2e-3", "--steps", "20k", "--measured", RUNS, "-v"];
+    let answer = lehr(&words).expect(0);
+    assert!(answer.err.contains("its horizon is 10000 updates, not 20000"), "{}", answer.err);
+    assert!(answer.err.contains("its peak rate is 5e-4, not 2e-3"), "{}", answer.err);
+    assert!(answer.out.contains("measured run"), "{}", answer.out);
+    // Two ratios measure no optimum, which is said; they are compared all the same.
+    let few =
+        lehr(&[&words[..], &["--run", "*peak2e-3-T20000-r0.2*,*peak2e-3-T20000-r0.5*"]].concat()).expect(0);
+    assert!(few.err.contains("no optimum is measured: it takes four ratios"), "{}", few.err);
+    assert!(few.err.contains("there are 2"), "{}", few.err);
+    assert!(few.out.contains("sim-peak2e-3-T20000-r0.2"), "{}", few.out);
+}
+
+#[test]
+fn a_fit_in_place_of_logs_is_named_as_one() {
+    let fit = at("fit.json");
+    for words in [vec!["fit", &fit], vec!["inspect", &fit], vec!["transfer", &fit]] {
+        let refused = lehr(&words).expect(1);
+        assert!(refused.err.contains("this is a fit, and logs are expected here"), "{}", refused.err);
+        assert!(refused.err.contains("`lehr recommend "), "{}", refused.err);
+    }
 }
 
 #[test]
@@ -303,7 +340,8 @@ fn the_quick_start_is_short_and_ends_with_a_command_that_works() {
     let answer = lehr(&["quickstart", "--dir", &dir]).expect(0);
     let lines = answer.out.lines().count();
     assert!(lines <= 60, "{lines} lines:\n{}", answer.out);
-    assert!(answer.out.contains("Anneal (decay) over the last "), "{}", answer.out);
+    let answered = answer.out.lines().nth(1).unwrap();
+    assert!(answered.starts_with("Anneal (decay) over the last "), "{}", answer.out);
     let hint = answer.out.lines().rev().find(|line| line.contains("lehr recommend runs/")).unwrap();
     let words: Vec<&str> =
         hint.split_whitespace().skip(1).map(|word| if word == "runs/" { RUNS } else { word }).collect();

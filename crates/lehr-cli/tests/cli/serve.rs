@@ -33,6 +33,31 @@ impl Server {
             .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        Self::at(child, &line)
+    }
+
+    /// The page of a watch, which says its address on stderr.
+    fn watch(words: &[&str]) -> Self {
+        let mut child = command()
+            .arg("watch")
+            .args(words)
+            .args(["--page", "--port", "0", "--every", "1"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.starts_with("open ") {
+            line.clear();
+            assert!(said.read_line(&mut line).unwrap() > 0, "it ended without an address");
+        }
+        // What it says later must go somewhere.
+        std::thread::spawn(move || drop(said.read_to_end(&mut Vec::new())));
+        Self::at(child, &line)
+    }
+
+    fn at(child: Child, line: &str) -> Self {
         let url = line.split_whitespace().nth(1).unwrap_or_else(|| panic!("no address: {line}")).to_owned();
         let port = url.split(':').nth(2).unwrap().split('/').next().unwrap().parse().unwrap();
         Self { child, url, port }
@@ -65,6 +90,53 @@ impl Server {
         let (status, _, body) = self.ask("GET", path, "", "");
         (status, serde_json::from_str(&body).unwrap_or_else(|error| panic!("{path}: {error}: {body}")))
     }
+}
+
+#[test]
+fn a_watch_serves_a_page_numbers_and_the_document_of_the_command() {
+    // A name that would be code if a page let it, and that would end a label.
+    let log = at("watched.csv");
+    let hostile = "<script>alert(1)</script>\"} 1";
+    let rows = std::fs::read_to_string(crate::support::root().join("fixtures/runs/curves.csv")).unwrap();
+    let mut text = "run_id,step,lr,loss\n".to_owned();
+    for row in rows.lines().filter(|row| row.starts_with("sim-peak2e-3-T20000-constant,")) {
+        let cells: Vec<&str> = row.split(',').collect();
+        if cells[2].parse::<u64>().unwrap() <= 9_000 {
+            text += &format!("\"{}\",{},{},{}\n", hostile.replace('"', "\"\""), cells[2], cells[3], cells[4]);
+        }
+    }
+    std::fs::write(&log, text).unwrap();
+    let server = Server::watch(&[&log, "--fit", &at("fit.json"), "--steps", "20k"]);
+    let until = std::time::Instant::now() + Duration::from_secs(60);
+    let document = loop {
+        let (status, _, body) = server.ask("GET", "/api/v1/watch", "", "");
+        if status == 200 {
+            break serde_json::from_str::<Value>(&body).unwrap();
+        }
+        assert_eq!(status, 503);
+        assert!(std::time::Instant::now() < until, "the jobs were never looked at");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert_eq!((&document["schema"], &document["jobs"][0]["update"]), (&"lehr.watch/1".into(), &9_000.into()));
+    // The same numbers as the command's.
+    let once =
+        lehr(&["watch", &log, "--fit", &at("fit.json"), "--steps", "20k", "--once", "--json"]).expect(0).json();
+    assert_eq!(document["jobs"], once["jobs"]);
+    let (status, head, page) = server.ask("GET", "/", "", "");
+    assert_eq!(status, 200);
+    assert!(head.contains("content-security-policy: default-src 'none'"), "{head}");
+    assert!(!page.contains("<script>alert") && page.contains("&lt;script&gt;alert"), "{page}");
+    assert!(page.contains("Its annealing best begins at update "), "{page}");
+    let (status, head, metrics) = server.ask("GET", "/metrics", "", "");
+    assert_eq!(status, 200);
+    assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
+    let label = "{job=\"<script>alert(1)</script>\\\"} 1\"}";
+    assert!(metrics.contains(&format!("lehr_job_update{label} 9000\n")), "{metrics}");
+    // Who names another host, another way or another path is refused.
+    assert_eq!(server.ask("POST", "/metrics", "", "").0, 405);
+    assert_eq!(server.ask("GET", "/etc/passwd", "", "").0, 404);
+    let foreign = server.raw("GET /metrics HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
+    assert!(foreign.starts_with("HTTP/1.1 421"), "{foreign}");
 }
 
 #[test]

@@ -75,10 +75,16 @@ impl Widened {
     }
 }
 
+/// What adds less than this share to an interval is not said.
+const WORTH_SAYING: f64 = 0.05;
+
 /// The sentence that says how wide the interval of the last loss is and what makes it so; `None` inside the data.
 pub(crate) fn say_widened(half: f64, widened: &[Widened]) -> Option<Caveat> {
-    let reasons: Vec<String> =
-        widened.iter().map(|w| format!("±{:.2} % {}", 100.0 * w.adds, w.reason())).collect();
+    let reasons: Vec<String> = widened
+        .iter()
+        .filter(|w| w.adds >= WORTH_SAYING * half)
+        .map(|w| format!("±{:.2} % {}", 100.0 * w.adds, w.reason()))
+        .collect();
     (!reasons.is_empty()).then(|| CaveatKind::IntervalWidened { half_width: half, reasons }.into())
 }
 

@@ -2,6 +2,7 @@
 
 use crate::output::{Output, percent, signed, table, updates};
 use lehr::recommend::Rule;
+use lehr_app::measured_runs;
 use lehr_app::recommend::RecommendAnswer;
 
 /// What a rule is called in the table: what would be done instead.
@@ -79,12 +80,41 @@ pub fn short(found: &RecommendAnswer) -> String {
     out
 }
 
+/// Measured runs that are shown without `-v`.
+const MEASURED: usize = 12;
+
 /// What was measured beside the forecast.
-pub fn measured(found: &RecommendAnswer) -> String {
+pub fn measured(found: &RecommendAnswer, verbose: bool) -> String {
     let mut out = String::new();
+    if !found.measured_runs.is_empty() {
+        let mut rows = table(["measured run", "ratio", "loss", "forecast", "off by mnat"]);
+        let shown = if verbose { found.measured_runs.len() } else { MEASURED };
+        for run in found.measured_runs.iter().take(shown) {
+            let ratio = run.ratio.map_or_else(
+                || measured_runs::name(&run.schedule).to_owned(),
+                |ratio| format!("{ratio:.3}{}", if run.on_curve { "" } else { ", another shape" }),
+            );
+            let at = if run.update == found.steps {
+                String::new()
+            } else {
+                format!(" at {}", updates(run.update))
+            };
+            rows.add_row([
+                run.run.clone(),
+                ratio,
+                format!("{:.4}{at}", run.loss),
+                format!("{:.4}", run.forecast),
+                signed(run.difference * 1e3),
+            ]);
+        }
+        out.push_str(&format!("\n{rows}\n"));
+        if found.measured_runs.len() > shown {
+            out.push_str(&format!("… and {} more (-v shows all)\n", found.measured_runs.len() - shown));
+        }
+    }
     for m in &found.measured {
         out.push_str(&format!(
-            "\nmeasured in this cell (runs that differ in the ratio alone): r* = {:.3} ({:.3} … {:.3}); the recommendation costs {:.2} mnat there\n",
+            "measured in these runs, which differ in the ratio alone: the best is {:.3} ({:.3} … {:.3}); the recommended one costs {:.2} mnat more\n",
             m.measured.ratio, m.measured.interval.0, m.measured.interval.1, m.regret * 1e3
         ));
     }
@@ -139,7 +169,7 @@ pub fn details(found: &RecommendAnswer, drawing: Option<String>) -> String {
 /// Everything that is printed.
 pub fn text(found: &RecommendAnswer, output: &Output, drawing: Option<String>) -> String {
     let mut out = short(found);
-    out.push_str(&measured(found));
+    out.push_str(&measured(found, output.verbose));
     if output.verbose {
         out.push_str(&details(found, drawing));
     }

@@ -1,0 +1,298 @@
+//! Watched jobs as a page, as numbers for a monitoring system, and as the document of `lehr watch --json`.
+//!
+//! The page needs no script: it asks to be loaded again. Everything that it shows was made when the jobs were looked at last.
+
+use super::index::HEADERS;
+use super::{Guard, ServeOptions, accept, listen};
+use crate::escape::html;
+use crate::report::figure::{WIDTHS, element};
+use crate::report::html::STYLE;
+use crate::report::said;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{Method, StatusCode, header};
+use axum::response::Response;
+use lehr_app::watch::{JobStatus, JobView, WatchAnswer, WatchEvent};
+use lehr_app::{Failure, documents, pictures, watch_metrics};
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Events that are shown, the latest first.
+const EVENTS: usize = 50;
+/// Jobs that are drawn; more are lines of the table.
+const DRAWN: usize = 12;
+/// Heights of the two drawings of a job, as wide as those of a report.
+const HEIGHTS: (f64, f64) = (420.0, 400.0);
+/// Seconds after which the page is loaded again.
+const REFRESH: u32 = 10;
+
+/// What is served, made at every look.
+#[derive(Debug, Default)]
+struct Shown {
+    looks: u64,
+    page: Option<String>,
+    metrics: String,
+    document: String,
+    events: VecDeque<(String, WatchEvent)>,
+}
+
+/// The last look at the jobs, shared between who looks and who serves.
+#[derive(Debug, Clone, Default)]
+pub struct Monitor(Arc<Mutex<Shown>>);
+
+impl Monitor {
+    /// Takes a look at the jobs, its time in words and in seconds since 1970.
+    ///
+    /// # Errors
+    /// [`Failure`] for a value that JSON cannot hold.
+    pub fn tell(&self, found: &WatchAnswer, time: &str, seconds: f64) -> Result<(), Failure> {
+        let document = documents::text(found)?;
+        let figures = figures(found);
+        let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.looks += 1;
+        for event in &found.events {
+            shown.events.push_front((time.to_owned(), event.clone()));
+        }
+        shown.events.truncate(EVENTS);
+        shown.page = Some(page(found, time, &shown.events, &figures));
+        shown.metrics = watch_metrics::metrics(found, shown.looks, seconds);
+        shown.document = document;
+        Ok(())
+    }
+}
+
+/// Serves the jobs on threads of its own and returns the address to open.
+///
+/// # Errors
+/// [`Failure`] where the address cannot be listened on.
+pub fn watch(monitor: &Monitor, options: &ServeOptions) -> Result<String, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(Failure::new)?;
+    let (listener, guard, url) = runtime.block_on(listen(options))?;
+    let shown = Arc::clone(&monitor.0);
+    std::thread::spawn(move || {
+        // It ends with the process.
+        let _ = runtime.block_on(accept(listener, router(guard, shown)));
+    });
+    Ok(url)
+}
+
+fn router(guard: Guard, shown: Arc<Mutex<Shown>>) -> Router {
+    let guard = Arc::new(guard);
+    Router::new().fallback(move |request: Request| {
+        let (guard, shown) = (Arc::clone(&guard), Arc::clone(&shown));
+        async move { door(&guard, &shown, &request) }
+    })
+}
+
+fn response(status: StatusCode, kind: &'static str, text: impl Into<Body>) -> Response {
+    let mut response = Response::new(text.into());
+    *response.status_mut() = status;
+    for (name, value) in HEADERS {
+        response.headers_mut().insert(name, header::HeaderValue::from_static(value));
+    }
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
+    response
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+fn door(guard: &Guard, shown: &Mutex<Shown>, request: &Request) -> Response {
+    let query = request.uri().query();
+    if let Err(refusal) = guard.check(request.method(), request.headers(), query) {
+        return response(refusal.status, TEXT, format!("{}\n", refusal.why));
+    }
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        let mut refused = response(StatusCode::METHOD_NOT_ALLOWED, TEXT, "expected GET or HEAD\n");
+        refused.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("GET, HEAD"));
+        return refused;
+    }
+    let path = request.uri().path();
+    if path == "/"
+        && let Some(cookie) = guard.cookie(query)
+        && let Ok(cookie) = cookie.parse()
+    {
+        let mut first = response(StatusCode::SEE_OTHER, TEXT, Body::empty());
+        first.headers_mut().insert(header::SET_COOKIE, cookie);
+        first.headers_mut().insert(header::LOCATION, header::HeaderValue::from_static("/"));
+        return first;
+    }
+    let shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+    match (path, &shown.page) {
+        ("/page.css", _) => response(StatusCode::OK, "text/css; charset=utf-8", STYLE),
+        ("/favicon.svg", _) => {
+            response(StatusCode::OK, "image/svg+xml", include_str!("../assets/favicon.svg"))
+        }
+        ("/", None) => response(StatusCode::OK, "text/html; charset=utf-8", waiting()),
+        ("/", Some(page)) => response(StatusCode::OK, "text/html; charset=utf-8", page.clone()),
+        ("/metrics" | "/api/v1/watch", None) => {
+            response(StatusCode::SERVICE_UNAVAILABLE, TEXT, "the jobs were not looked at yet\n")
+        }
+        ("/metrics", Some(_)) => {
+            response(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", shown.metrics.clone())
+        }
+        ("/api/v1/watch", Some(_)) => response(StatusCode::OK, "application/json", shown.document.clone()),
+        _ => response(StatusCode::NOT_FOUND, TEXT, "there is /, /metrics and /api/v1/watch\n"),
+    }
+}
+
+fn frame(title: &str, body: &str) -> String {
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<meta http-equiv=\"refresh\" content=\"{REFRESH}\">\n\
+         <title>{title}</title>\n<link rel=\"icon\" href=\"/favicon.svg\" type=\"image/svg+xml\">\n\
+         <link rel=\"stylesheet\" href=\"/page.css\">\n</head>\n\
+         <body>\n<main id=\"main\">\n{body}</main>\n</body>\n</html>\n"
+    )
+}
+
+fn waiting() -> String {
+    frame("lehr: jobs", "<h1>Running jobs</h1>\n<p>The jobs are being read for the first time.</p>\n")
+}
+
+/// What is wrong with a job, or what it does.
+fn state(job: &JobStatus) -> String {
+    let mut out: Vec<String> = Vec::new();
+    let mut add = |holds: bool, word: &str| {
+        if holds {
+            out.push(word.to_owned());
+        }
+    };
+    add(job.diverged.is_some(), "diverged");
+    add(job.band.is_some_and(|band| band.left), "left its band");
+    add(job.no_improvement.is_some(), "no improvement");
+    add(job.level_break.is_some(), "level break");
+    add(job.stalled.is_some(), "stalled");
+    add(!job.spikes.is_empty(), "spikes");
+    add(job.start.is_some_and(|start| start <= job.update) && !job.finished, "anneal now");
+    add(job.finished, "finished");
+    if let Some(problem) = &job.problem {
+        out.push(said(problem));
+    }
+    if out.is_empty() { "as forecast".to_owned() } else { out.join(", ") }
+}
+
+fn row(job: &JobStatus) -> String {
+    let number = |value: Option<String>| value.unwrap_or_else(|| "–".to_owned());
+    format!(
+        "<tr><th scope=\"row\">{}</th><td>{}</td><td class=\"num\">{}</td><td class=\"num\">{}</td><td class=\"num\">{:.4}</td><td class=\"num\">{}</td><td class=\"num\">{}</td><td class=\"num\">{}</td><td class=\"num\">{}</td></tr>\n",
+        html(&job.id),
+        html(&state(job)),
+        job.update,
+        number(job.steps.map(|steps| steps.to_string())),
+        job.loss,
+        number(job.standing.as_ref().map(|standing| format!("{:+.1}", 1e3 * standing.residual))),
+        number(job.forecast.map(|f| format!("{:.4} ({:.4} … {:.4})", f.value, f.lower, f.upper))),
+        number(job.start.map(|start| start.to_string())),
+        number(job.cost_of_now.map(|cost| format!("{:.1}", 1e3 * cost))),
+    )
+}
+
+/// The forecast of every job, drawn.
+fn figures(found: &WatchAnswer) -> Vec<String> {
+    let Some(fit) = &found.fit else { return Vec::new() };
+    found
+        .jobs
+        .iter()
+        .zip(&found.views)
+        .enumerate()
+        .filter_map(|(i, (job, JobView { curve, plan }))| {
+            let (plan, forecast) = plan.as_ref()?;
+            let picture = pictures::forecast(fit, plan, forecast, std::slice::from_ref(curve));
+            let figure = element(
+                &format!("job-{i}"),
+                &picture.page(WIDTHS.0, HEIGHTS.0),
+                &picture.page(WIDTHS.1, HEIGHTS.1),
+            );
+            Some(format!(
+                "<section aria-labelledby=\"job-title-{i}\">\n<h2 id=\"job-title-{i}\">{}</h2>\n<p>{}</p>\n{figure}</section>\n",
+                html(&job.id),
+                html(&words(job)),
+            ))
+        })
+        .take(DRAWN)
+        .collect()
+}
+
+/// The answer about one job, in a sentence or two.
+fn words(job: &JobStatus) -> String {
+    let mut out = String::new();
+    if let (Some(f), Some(steps)) = (job.forecast, job.steps) {
+        let _ =
+            write!(out, "At update {steps} it reaches {:.4} ({:.4} … {:.4}). ", f.value, f.lower, f.upper);
+    }
+    match (job.start, job.cost_of_now) {
+        (Some(start), Some(cost)) if start > job.update => {
+            let _ = write!(
+                out,
+                "Its annealing best begins at update {start}; beginning now costs {:.1} mnat (10⁻³ nats per token). ",
+                1e3 * cost
+            );
+        }
+        (Some(_), _) => out.push_str("The best start of its annealing is now. "),
+        _ => {}
+    }
+    if let Some(now) = &job.anneal_now {
+        let _ = write!(
+            out,
+            "Annealed from now on over {} updates it reaches {:.4}.",
+            now.end.saturating_sub(now.start),
+            now.loss.value
+        );
+    }
+    out
+}
+
+fn page(
+    found: &WatchAnswer,
+    time: &str,
+    events: &VecDeque<(String, WatchEvent)>,
+    figures: &[String],
+) -> String {
+    let mut out = String::new();
+    let source = match (found.runs, found.given) {
+        (0, _) => "No law fits the jobs yet.".to_owned(),
+        (runs, true) => format!("Law {}, from the fit given ({runs} runs).", html(&found.law)),
+        (runs, false) => format!("Law {}, fitted to the jobs themselves ({runs} runs).", html(&found.law)),
+    };
+    let _ = write!(
+        out,
+        "<h1>Running jobs</h1>\n<p class=\"note\">Looked at {}. {source} Loaded again every {REFRESH} s.</p>\n",
+        html(time)
+    );
+    if !found.caveats.is_empty() {
+        out.push_str("<ul class=\"caveats\">\n");
+        for caveat in found.caveats.iter().take(5) {
+            let _ = writeln!(out, "<li>{}</li>", html(&said(&crate::report::advised(caveat))));
+        }
+        out.push_str("</ul>\n");
+    }
+    out.push_str(
+        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Jobs\"><table><thead><tr><th scope=\"col\">job</th><th scope=\"col\">state</th><th scope=\"col\" class=\"num\">update</th><th scope=\"col\" class=\"num\">of</th><th scope=\"col\" class=\"num\">loss</th><th scope=\"col\" class=\"num\">off the law, mnat</th><th scope=\"col\" class=\"num\">will end at</th><th scope=\"col\" class=\"num\">best start</th><th scope=\"col\" class=\"num\">now costs, mnat</th></tr></thead>\n<tbody>\n",
+    );
+    found.jobs.iter().for_each(|job| out.push_str(&row(job)));
+    out.push_str("</tbody></table></div>\n");
+    if !events.is_empty() {
+        out.push_str("<section aria-labelledby=\"events\">\n<h2 id=\"events\">Events</h2>\n<ul>\n");
+        for (time, event) in events {
+            let _ = writeln!(
+                out,
+                "<li><time>{}</time> <strong>{}</strong> {} at update {}: {}</li>",
+                html(time),
+                event.event.name(),
+                html(&event.job),
+                event.update,
+                html(&said(&event.message))
+            );
+        }
+        out.push_str("</ul>\n</section>\n");
+    }
+    figures.iter().for_each(|figure| out.push_str(figure));
+    frame("lehr: jobs", &out)
+}
