@@ -222,7 +222,8 @@ impl Output {
         }
     }
 
-    /// Says notes on stderr (not with `--json`); of more than three of one kind, the first and how many more.
+    /// Says notes on stderr (not with `--json`); of more than three of one kind without `-v`, the first and how many
+    /// more.
     pub fn notes(&self, notes: &[Note]) {
         if self.json {
             return;
@@ -236,13 +237,13 @@ impl Output {
             by_code.entry(&note.code).or_default().push(note);
         }
         for (code, notes) in by_code {
-            let shown = if notes.len() > MOST_OF_A_KIND { 1 } else { notes.len() };
+            let shown = if notes.len() > MOST_OF_A_KIND && !self.verbose { 1 } else { notes.len() };
             for note in &notes[..shown] {
                 self.say(format_args!("note: {note}"));
             }
             if notes.len() > shown {
                 self.say(format_args!(
-                    "note: … and {} more such notes ({code}; `lehr inspect --json` has all)",
+                    "note: … and {} more such notes ({code}; -v shows all)",
                     notes.len() - shown
                 ));
             }

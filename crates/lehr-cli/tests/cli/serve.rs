@@ -117,10 +117,14 @@ fn a_watch_serves_a_page_numbers_and_the_document_of_the_command() {
         assert!(std::time::Instant::now() < until, "the jobs were never looked at");
         std::thread::sleep(Duration::from_millis(50));
     };
-    assert_eq!((&document["schema"], &document["jobs"][0]["update"]), (&"lehr.watch/1".into(), &9_000.into()));
+    assert_eq!(
+        (&document["schema"], &document["jobs"][0]["update"]),
+        (&"lehr.watch/1".into(), &9_000.into())
+    );
     // The same numbers as the command's.
-    let once =
-        lehr(&["watch", &log, "--fit", &at("fit.json"), "--steps", "20k", "--once", "--json"]).expect(0).json();
+    let once = lehr(&["watch", &log, "--fit", &at("fit.json"), "--steps", "20k", "--once", "--json"])
+        .expect(0)
+        .json();
     assert_eq!(document["jobs"], once["jobs"]);
     let (status, head, page) = server.ask("GET", "/", "", "");
     assert_eq!(status, 200);
