@@ -13,6 +13,8 @@
 
 #[path = "accuracy/batch.rs"]
 mod batch;
+#[path = "accuracy/costs.rs"]
+mod costs;
 #[path = "accuracy/coverage.rs"]
 mod coverage;
 #[path = "accuracy/horizon.rs"]

@@ -2,8 +2,8 @@
 
 use crate::caveat::{Caveat, CaveatKind};
 use crate::features::RunFeatures;
+use crate::fit::Fit;
 use crate::fit::resample::Method;
-use crate::fit::{Fit, differences};
 use crate::forecast::{Estimate, ForecastError, Reach, Ready, Setting, caveats, spread_of, unseen};
 use crate::schedule::{Schedule, ScheduleError, Shape, WsdSpec};
 use crate::units::Steps;
@@ -11,11 +11,13 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-mod band;
 mod free;
+mod interval;
 mod joint;
 mod open;
 mod worth;
+
+use interval::Differences;
 
 pub use free::{FreeSchedule, optimise_free_schedule};
 pub use joint::{Budget, Joint, JointOptions, JointPoint, optimise_jointly};
@@ -67,7 +69,10 @@ pub struct RatioLoss {
     pub loss: f64,
     /// Standard deviation over the refits of the loss difference to the recommended ratio, nats.
     pub difference_sd: f64,
-    /// Half-width of the interval of that difference, as for the costs of rules, nats.
+    /// What the predicted difference was seen to overstate, as for the costs of rules, nats.
+    #[serde(default)]
+    pub offset: f64,
+    /// Half-width of the interval of that difference less the offset, nats.
     pub half_width: f64,
 }
 
@@ -78,7 +83,8 @@ pub struct Rule {
     pub schedule: String,
     /// Predicted loss, nats per token.
     pub loss: f64,
-    /// Loss above that at the recommended ratio, nats.
+    /// Loss above that at the recommended ratio, nats: the predicted difference less what the law was seen to overstate of
+    /// such differences.
     pub regret: f64,
     /// Its interval.
     pub regret_interval: (f64, f64),
@@ -93,7 +99,7 @@ pub struct Rule {
 pub struct Recommendation {
     /// r*, the ratio with the lowest predicted loss.
     pub ratio: f64,
-    /// Interval of r* over refits with runs left out.
+    /// Interval of r*, from refits with runs left out and what they got wrong about measured differences.
     pub interval: (f64, f64),
     /// Ratios whose predicted loss is within the tolerance of the lowest.
     pub plateau: (f64, f64),
@@ -199,15 +205,6 @@ impl Table {
     }
 }
 
-/// The share of a schedule's updates after its rate left the peak.
-fn shares_of(schedule: &Schedule) -> f64 {
-    differences::annealing_share(&schedule.rates(), schedule.total().0)
-}
-
-fn shares(schedules: &[Schedule]) -> Vec<f64> {
-    schedules.par_iter().map(shares_of).collect()
-}
-
 /// The lowest point of a curve given at ascending ratios, refined by a parabola in √r through its neighbours.
 pub(crate) fn lowest(ratios: &[f64], losses: &[f64]) -> f64 {
     let best = (0..losses.len()).fold(0, |best, i| if losses[i] < losses[best] { i } else { best });
@@ -228,11 +225,14 @@ pub(crate) fn lowest(ratios: &[f64], losses: &[f64]) -> f64 {
 /// Recommends the annealing ratio.
 ///
 /// # Formula
-/// r* minimises L̂(T; r) over a grid, refined by a parabola in √r. A cost L̂(r) − L̂(r*) has the half-width
-/// max(t·s, k·L̂·h(d)): s the jackknife standard deviation of the difference over the refits, h what the refits got wrong
-/// about differences between measured schedules that are d apart ([`differences::half_width`]), k ≥ 1 for a target outside
-/// the data. The interval of r* holds every ratio whose cost h cannot tell from 0, and r* ± t·s on the √r scale, s the
-/// jackknife standard deviation of √r*; it is cut to the range allowed.
+/// r* minimises L̂(T; r) over a grid, refined by a parabola in √r. The cost of r against r* is
+/// ```text
+/// L̂(r) − L̂(r*) ∓ m·d·L̂ ± max(t·s_J, k·L̂·h(d)),  d = |√r − √r*|  (− for r < r*)
+/// ```
+/// m and h: what refits got wrong about differences between measured schedules ([`crate::fit::differences::DifferenceModel`]),
+/// s_J the jackknife standard deviation of the difference over the refits, k ≥ 1 for a target outside the data. The
+/// interval of r* holds the ratios around the lowest of L̂ + m·√r·L̂ whose slope in √r cannot be told from 0, r* itself, and
+/// r* ± t·s_J on the √r scale; it is cut to the range allowed.
 ///
 /// # Errors
 /// [`RecommendError`], one variant a reason.
@@ -267,7 +267,6 @@ pub fn recommend_ratio(
     let schedules: Vec<Schedule> =
         anneals.iter().map(|&d| target.schedule(Steps(d))).collect::<Result<_, _>>()?;
     let ratios: Vec<f64> = anneals.iter().map(|&d| d as f64 / total as f64).collect();
-    let shares = shares(&schedules);
     let table = Table::new(&ready, target, &schedules);
     let losses = table.losses(&ready, &ready.theta);
     if let Some(loss) = losses.iter().find(|l| !(l.is_finite() && **l > 0.0)) {
@@ -278,36 +277,15 @@ pub fn recommend_ratio(
 
     let start_step = total - ((lowest(&ratios, &losses) * total as f64).round() as u64).min(most);
     let ratio = (total - start_step) as f64 / total as f64;
-    let spread = spread_of(fit, refits.iter().map(|losses| lowest(&ratios, losses).sqrt()));
-    let half = crate::fit::resample::student(fit.options.level, fit.uncertainty.degrees()) * spread.min(10.0);
-    let reach = Reach::new(&ready, &target.schedule(Steps(total - start_step))?, &target.setting);
+    let recommended = target.schedule(Steps(total - start_step))?;
+    let reach = Reach::new(&ready, &recommended, &target.setting);
     let level = fit.options.level;
-    // Half-width of the loss difference to the recommended schedule, from measured differences where there are any.
-    let own = shares_of(&target.schedule(Steps(total - start_step))?);
-    let few = differences::few_shares(fit.runs.iter().map(|run| run.annealing_share));
-    let apart = |share: f64, loss: f64, spread: f64| {
-        let sampled = crate::fit::resample::student(level, fit.uncertainty.degrees()) * spread.min(10.0);
-        let measured =
-            differences::half_width(&fit.uncertainty.differences, level, differences::distance(share, own));
-        measured.map_or(sampled, |half| sampled.max(few * reach.difference_factor() * half * loss))
-    };
-    let lowest_of = losses.iter().copied().fold(f64::INFINITY, f64::min);
-    // Every ratio that cannot be told from the best.
-    let open = |i: &usize| losses[*i] - lowest_of <= apart(shares[*i], losses[*i], 0.0);
-    let first_open = (0..ratios.len()).find(open).map_or(ratio, |i| ratios[i]);
-    let last_open = (0..ratios.len()).rev().find(open).map_or(ratio, |i| ratios[i]);
-    let interval = (
-        // Ratios are of whole updates: r* may lie a rounding outside the range that was asked for.
-        (ratio.sqrt() - half).max(0.0).powi(2).min(first_open).clamp(lower.min(ratio), ratio),
-        (ratio.sqrt() + half).powi(2).max(last_open).clamp(ratio, upper.max(ratio)),
-    );
+    let roots = spread_of(fit, refits.iter().map(|losses| lowest(&ratios, losses).sqrt()));
+    let differences = Differences::new(fit, &reach, &recommended);
+    let interval = differences.ratios(&ratios, &losses, ratio, roots, (lower, upper));
 
     // The recommended schedule itself and the common rules, on the same footing.
-    let mut named = vec![(
-        "recommended".to_owned(),
-        "recommended".to_owned(),
-        target.schedule(Steps(total - start_step))?,
-    )];
+    let mut named = vec![("recommended".to_owned(), "recommended".to_owned(), recommended)];
     named.extend(rules(target));
     let rule_schedules: Vec<Schedule> = named.iter().map(|(.., s)| s.clone()).collect();
     let rule_table = Table::new(&ready, target, &rule_schedules);
@@ -324,9 +302,9 @@ pub fn recommend_ratio(
         .enumerate()
         .skip(1)
         .map(|(i, (name, schedule, _))| {
-            let regret = rule_losses[i] - best;
             let sd = spread_of(fit, rule_refits.iter().map(|losses| losses[i] - losses[0]));
-            let half = apart(shares_of(&rule_schedules[i]), rule_losses[i], sd);
+            let (offset, half) = differences.to(&rule_schedules[i], rule_losses[i], sd);
+            let regret = rule_losses[i] - best - offset;
             (
                 name.clone(),
                 Rule {
@@ -343,11 +321,13 @@ pub fn recommend_ratio(
     let curve: Vec<RatioLoss> = (0..ratios.len())
         .map(|i| {
             let spread = spread_of(fit, refits.iter().zip(&rule_refits).map(|(l, r)| l[i] - r[0]));
+            let (offset, half_width) = differences.to(&schedules[i], losses[i], spread);
             RatioLoss {
                 ratio: ratios[i],
                 loss: losses[i],
                 difference_sd: spread.min(10.0),
-                half_width: apart(shares[i], losses[i], spread),
+                offset,
+                half_width,
             }
         })
         .collect();
@@ -356,8 +336,7 @@ pub fn recommend_ratio(
     let first = (0..ratios.len()).find(tied).map_or(ratio, |i| ratios[i]).min(ratio);
     let last = (0..ratios.len()).rev().find(tied).map_or(ratio, |i| ratios[i]).max(ratio);
     let spread = spread_of(fit, rule_refits.iter().map(|losses| losses[0].ln()));
-    let half =
-        reach.half_width(fit.uncertainty.half_width(fit.options.level).max(ready.refit_half_width(spread)));
+    let half = reach.half_width(fit.uncertainty.half_width(level).max(ready.refit_half_width(spread)));
     let mut caveats = caveats(&ready, &named[0].2, &target.setting);
     if fit.uncertainty.method == Method::BlockBootstrap {
         caveats.push(CaveatKind::FewRuns { runs: fit.runs.len() as u64, ratio }.into());
@@ -381,7 +360,7 @@ pub fn recommend_ratio(
         tokens: tokens.map(|b| b.0.saturating_mul(total)),
         curve,
         rules,
-        level: fit.options.level,
+        level,
         caveats,
     })
 }

@@ -8,7 +8,7 @@
 //! assert_eq!(lehr::testing::violations(law), Vec::<String>::new());
 //! ```
 
-use crate::features::{FeatureDefinition, RunFeatures};
+use crate::features::{FeatureDefinition, Momentum, RunFeatures};
 use crate::law::{Law, Scale};
 use crate::schedule::{Piecewise, Sampled, Schedule, Segment, Shape, WsdSpec};
 use crate::units::{Params, Steps, Tokens};
@@ -20,6 +20,9 @@ const DIFFERENCE: f64 = 2e-5;
 const DERIVATIVE_TOLERANCE: f64 = 1e-6;
 /// Largest departure from linearity, as a share of the loss.
 const LINEARITY_TOLERANCE: f64 = 1e-11;
+/// Largest change of the loss (nats) by which other points are asked for along with its own: the rounding of sums over a held
+/// rate in one step or in several.
+const OTHER_POINTS_TOLERANCE: f64 = 1e-10;
 /// Largest change of the loss (nats) that counts as none: laws that take the rate as linear between two updates see
 /// half an update in a jump to 0.
 const PADDING_TOLERANCE: f64 = 5e-4;
@@ -116,7 +119,8 @@ pub fn thetas(law: &dyn Law) -> Vec<Vec<f64>> {
 ///
 /// Checked: the coefficient table is sane; roles, aliases and texts are there; predictions are finite inside the
 /// bounds, the same twice, and the same with and without the Jacobian; the Jacobian agrees with central differences;
-/// the prediction is linear in the coefficients that `linear` names. Zero-rate padding is a separate question
+/// the prediction is linear in the coefficients that `linear` names; it does not depend on which other points are asked for
+/// (unless the law's features are of the logged rows). Zero-rate padding is a separate question
 /// ([`padding_change`]), because some laws fail it by nature.
 #[must_use]
 pub fn violations(law: &dyn Law) -> Vec<String> {
@@ -129,6 +133,7 @@ pub fn violations(law: &dyn Law) -> Vec<String> {
             check_linearity(law, name, run, &theta, &mut broken);
         }
     }
+    check_points(law, &mut broken);
     broken
 }
 
@@ -208,6 +213,39 @@ fn check_prediction(law: &dyn Law, name: &str, run: &RunFeatures, theta: &[f64],
                     "{name}: ∂L/∂{} at update {} is {:e}, by differences {:e} (off by {error:.1e}, allowed {allowed:.1e}) for θ = {theta:?}",
                     c.name, run.update[i], jacobian[i * n + j], differences[i]
                 ));
+            }
+        }
+    }
+}
+
+/// The loss at an update is the same whichever other updates are asked for.
+fn check_points(law: &dyn Law, broken: &mut Vec<String>) {
+    let definition = law.features();
+    if definition.momentum == Momentum::LoggedRows {
+        return;
+    }
+    for (name, schedule) in schedules() {
+        let total = schedule.total().0;
+        let losses = |points: &[u64], theta: &[f64]| {
+            let (params, tokens) = (Params(100_000_000), Tokens(500_000));
+            let run = RunFeatures::new(&schedule, points, Some(params), Some(tokens), &definition);
+            let mut loss = vec![0.0; points.len()];
+            law.predict(theta, &run, &mut loss);
+            loss
+        };
+        let many: Vec<u64> = (1..=60).map(|i| i * total / 60).collect();
+        let few: Vec<u64> = many.iter().copied().skip(6).step_by(11).collect();
+        for theta in thetas(law).iter().take(3) {
+            let (all, some) = (losses(&many, theta), losses(&few, theta));
+            for (i, update) in few.iter().enumerate() {
+                let (among, alone) = (all[6 + 11 * i], losses(&[*update], theta)[0]);
+                let largest = (among - alone).abs().max((some[i] - alone).abs());
+                if largest > OTHER_POINTS_TOLERANCE * alone.abs().max(1.0) {
+                    broken.push(format!(
+                        "{name}: the loss at update {update} is {alone} alone and {among} among {} points",
+                        many.len()
+                    ));
+                }
             }
         }
     }

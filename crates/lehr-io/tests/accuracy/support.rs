@@ -16,9 +16,18 @@ pub fn shared(name: &str) -> Option<PathBuf> {
     None
 }
 
-/// The runs of a folder, as every command reads them.
+/// The runs of a folder of public curves.
 pub fn load(name: &str) -> Option<Vec<Curve>> {
-    let directory = shared(name)?;
+    shared(name).map(|directory| load_from(&directory))
+}
+
+/// The runs of the atlas on one text.
+pub fn atlas(text: &str) -> Vec<Curve> {
+    load_from(&Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/atlas")).join(text))
+}
+
+/// The runs of a folder, as every command reads them.
+fn load_from(directory: &Path) -> Vec<Curve> {
     let mut paths: Vec<PathBuf> =
         std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
@@ -36,7 +45,7 @@ pub fn load(name: &str) -> Option<Vec<Curve>> {
         Ok(())
     })
     .unwrap();
-    Some(runs)
+    runs
 }
 
 /// The final losses of steplaw-dense, one curve of one point each.

@@ -2,8 +2,11 @@
 
 /// The run cut at nodes, between which the rate is taken as linear. K intervals, P points.
 ///
-/// Nodes stand at every point, at every jump and, where the rate moves, as densely as its relative change asks for
-/// (denser toward a rate of 0). Rates are in units of 10⁻³, so that they are of order one.
+/// Nodes are placed by the schedule alone: at every jump and, where the rate moves, as densely as its relative change
+/// asks for (denser toward a rate of 0). A point where the rate is held is one more node, which changes nothing. A point
+/// within an interval where the rate moves is reached by a side step from the interval's start ([`Nodes::side`]), after
+/// which a law goes on as if it had not been there. So the loss at an update does not depend on which others are asked
+/// for. Rates are in units of 10⁻³, so that they are of order one.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Nodes {
     /// Length in updates, \[K\].
@@ -27,10 +30,17 @@ pub struct Nodes {
     /// Natural logarithm of the mean of the largest rate / 10⁻³ at the interval's start and at its end, \[K\]: while
     /// the rate climbs to a new peak, its mean over that mean is 1, as it is at every update.
     pub ln_mean_peak: Vec<f64>,
-    /// How many intervals lie before each point, \[P\].
+    /// Whether the interval is a side step, \[K\]: it begins where the last interval that is none ended, ends at a point, and
+    /// is forgotten after that point.
+    pub side: Vec<bool>,
+    /// How many intervals lie before each point, \[P\]: the point stands at the end of the last of them.
     pub before_point: Vec<usize>,
     /// How many intervals lie within the warm-up (up to where the rate first reaches its largest value).
     pub after_warmup: usize,
+    /// Largest rate / 10⁻³ of the whole schedule.
+    pub highest: f64,
+    /// Σ η over the whole schedule (rate · updates).
+    pub total_effect: f64,
 }
 
 /// Largest relative change of the rate within one interval.
@@ -40,8 +50,13 @@ const NEGLIGIBLE: f64 = 1e-3;
 /// Largest departure from a straight line within one interval, as a share of the peak.
 const STRAIGHTNESS: f64 = 2e-4;
 
+/// Pieces that a whole run with a moving rate is cut into at the least.
+const PIECES: u64 = 48;
+/// A rate held for less than one over this share of the run counts as moving.
+const SHORTEST_HELD: u64 = 256;
+
 impl Nodes {
-    /// Places the nodes for `rates` (every update) so that every point is one; `before` is the rate before update 1.
+    /// Places the nodes for `rates` (every update) and the points, ascending; `before` is the rate before update 1.
     #[must_use]
     pub fn new(rates: &[f64], before: f64, points: &[u64]) -> Self {
         let sums = running_sums(rates);
@@ -59,53 +74,76 @@ impl Nodes {
         first: usize,
     ) -> Self {
         let at = |t: u64| if t == 0 { before } else { rates[t as usize - 1] };
-        let mut nodes = Self::default();
-        let mut highest = before;
-        let mut from = 0;
-        let mut push = |nodes: &mut Self, a: u64, b: u64| {
-            let highest_before = highest;
-            // Nothing is higher than the peak.
-            if highest < peak {
-                highest = largest(&rates[a as usize..b as usize], highest);
-            }
-            nodes.updates.push((b - a) as f64);
-            let (start, end) = (at(a) * 1e3, at(b) * 1e3);
-            nodes.start.push(start);
-            nodes.end.push(end);
-            nodes.ln_mean.push((0.5 * (start + end)).ln());
-            nodes.ln_start.push(start.ln());
-            nodes.ln_end.push(end.ln());
-            nodes.ln_peak.push((highest * 1e3).ln());
-            nodes.ln_mean_peak.push((0.5 * (highest_before + highest) * 1e3).ln());
-            nodes.forward_effect.push(sums[b as usize] - sums[a as usize]);
-            nodes.peak.push(highest * 1e3);
-        };
-        let mut pending = Vec::new();
         let reached = first as u64 + 1;
-        for &to in points {
-            // The end of the warm-up is a node, because some laws count from there.
-            if from < reached && reached < to {
-                pending.push((reached, to));
-                pending.push((from, reached));
-            } else {
-                pending.push((from, to));
-            }
+        let last = points.last().copied().unwrap_or(0);
+        let total = sums[rates.len()];
+        let mut nodes = Self { highest: before.max(peak) * 1e3, total_effect: total, ..Self::default() };
+        let mut highest = before;
+        let mut points = points.iter().copied().peekable();
+        let mut pending = Vec::new();
+        let mut from = 0;
+        while from < last {
+            let stretch = Stretch::from(rates, before, from, reached);
+            // Pieces of a stretch where the rate moves, last first; one where it is held is a single interval.
+            pending.extend(stretch.pieces(rates.len() as u64).rev());
             while let Some((a, b)) = pending.pop() {
-                if b - a > 1 && !is_straight(at, a, b, peak, sums) {
+                if a >= last {
+                    break;
+                }
+                if !stretch.held && b - a > 1 && !is_straight(at, a, b, peak, sums) {
                     let middle = split_at(at, a, b, peak);
                     pending.push((middle, b));
                     pending.push((a, middle));
-                } else {
-                    push(&mut nodes, a, b);
-                    if b <= reached {
-                        nodes.after_warmup = nodes.updates.len();
+                    continue;
+                }
+                let highest_before = highest;
+                let mut start = a;
+                while let Some(t) = points.next_if(|&t| t < b) {
+                    let top = top_of(rates, highest, peak, start, t);
+                    nodes.push(at, sums, (start, t), (highest, top), !stretch.held);
+                    nodes.before_point.push(nodes.updates.len());
+                    if stretch.held {
+                        (start, highest) = (t, top);
                     }
                 }
+                if points.peek().is_some() {
+                    highest = top_of(rates, highest, peak, start, b);
+                    nodes.push(at, sums, (start, b), (highest_before, highest), false);
+                }
+                if points.next_if_eq(&b).is_some() {
+                    nodes.before_point.push(nodes.updates.len());
+                }
+                if b <= reached {
+                    nodes.after_warmup = nodes.updates.len();
+                }
             }
-            nodes.before_point.push(nodes.updates.len());
-            from = to;
+            pending.clear();
+            from = stretch.to;
         }
         nodes
+    }
+
+    /// Adds the interval (a, b\] with the largest rates up to its ends.
+    fn push(
+        &mut self,
+        at: impl Fn(u64) -> f64,
+        sums: &[f64],
+        (a, b): (u64, u64),
+        (highest_before, highest): (f64, f64),
+        side: bool,
+    ) {
+        self.updates.push((b - a) as f64);
+        let (start, end) = (at(a) * 1e3, at(b) * 1e3);
+        self.start.push(start);
+        self.end.push(end);
+        self.ln_mean.push((0.5 * (start + end)).ln());
+        self.ln_start.push(start.ln());
+        self.ln_end.push(end.ln());
+        self.ln_peak.push((highest * 1e3).ln());
+        self.ln_mean_peak.push((0.5 * (highest_before + highest) * 1e3).ln());
+        self.forward_effect.push(sums[b as usize] - sums[a as usize]);
+        self.peak.push(highest * 1e3);
+        self.side.push(side);
     }
 
     /// Number of intervals K.
@@ -119,6 +157,56 @@ impl Nodes {
     pub fn is_empty(&self) -> bool {
         self.updates.is_empty()
     }
+}
+
+/// Updates over which the rate is held, or over which it moves.
+struct Stretch {
+    from: u64,
+    to: u64,
+    held: bool,
+}
+
+impl Stretch {
+    /// The stretch that begins at `from`. The end of the warm-up ends a stretch, because some laws count from there. A rate
+    /// held for less than a share of the run counts as moving, so that a staircase has no more nodes than a slope.
+    fn from(rates: &[f64], before: f64, from: u64, reached: u64) -> Self {
+        let at = |t: u64| if t == 0 { before } else { rates[t as usize - 1] };
+        let total = rates.len() as u64;
+        let limit = if from < reached && reached < total { reached } else { total };
+        let shortest = (total / SHORTEST_HELD).max(2);
+        // (a, b] is held where the rates at a … b are equal.
+        let held_until = |a: u64| {
+            let rate = at(a);
+            let until = rates[a as usize..limit as usize].iter().position(|&r| r != rate);
+            until.map_or(limit, |i| a + i as u64)
+        };
+        let own = held_until(from);
+        if own - from >= shortest || (own == limit && own > from) {
+            return Self { from, to: own, held: true };
+        }
+        // A rate that moves does so until one is held for long enough.
+        let mut to = own.max(from + 1);
+        while to < limit {
+            let until = held_until(to);
+            if until - to >= shortest {
+                break;
+            }
+            to = until.max(to + 1);
+        }
+        Self { from, to, held: false }
+    }
+
+    /// The intervals that it is cut into before anything is known of their rates, ascending.
+    fn pieces(&self, total: u64) -> impl DoubleEndedIterator<Item = (u64, u64)> + use<> {
+        let (from, length) = (self.from, self.to - self.from);
+        let count = if self.held { 1 } else { (length * PIECES).div_ceil(total).clamp(1, length) };
+        (0..count).map(move |i| (from + i * length / count, from + (i + 1) * length / count))
+    }
+}
+
+/// The largest rate up to update b from that up to update a. Nothing is higher than the peak.
+fn top_of(rates: &[f64], highest: f64, peak: f64, a: u64, b: u64) -> f64 {
+    if highest < peak { largest(&rates[a as usize..b as usize], highest) } else { highest }
 }
 
 /// Σ η of the first k updates at index k, from 0 to T.

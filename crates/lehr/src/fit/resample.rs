@@ -125,18 +125,14 @@ fn leave_out(
 ) -> Uncertainty {
     let folds = folds(point, method, units);
     let method = if folds.len() < units.len() { Method::LeaveFoldOut } else { method };
-    let partners = Partners::new(curves);
-    let definition = &point.data.definition;
+    let partners = Partners::new(law, curves, &point.data.definition, options);
     let results: Vec<(Refit, Vec<HeldOut>, Vec<DifferenceError>)> = folds
         .into_par_iter()
         .map_init(Scratch::default, |scratch, (name, members)| {
             let rest = point.data.without(options.weighting, |i, _| members.binary_search(&i).is_ok());
             let theta = refit(law, &rest, point, options, scratch);
             let held_out = members.iter().map(|&i| judged(law, &theta, &curves[i], point, options)).collect();
-            let differences = members
-                .iter()
-                .flat_map(|&i| partners.errors(law, &theta, curves, i, definition, options))
-                .collect();
+            let differences = members.iter().flat_map(|&i| partners.errors(&theta, i)).collect();
             (Refit { left_out: name, theta }, held_out, differences)
         })
         .collect();

@@ -160,6 +160,7 @@ fn momentum<const DERIVATIVE: bool>(tau: f64, run: &RunFeatures, mut at_point: i
         }
         exp_in_place(&mut power[..end - first]);
         for k in first..end {
+            let before = (m, sum, m_by, sum_by);
             let n = nodes.updates[k];
             let fall = nodes.start[k] - nodes.end[k];
             if m != 0.0 || fall != 0.0 {
@@ -183,6 +184,9 @@ fn momentum<const DERIVATIVE: bool>(tau: f64, run: &RunFeatures, mut at_point: i
             while point < points && nodes.before_point[point] == k + 1 {
                 at_point(point, sum * 1e-3, sum_by * 1e-3);
                 point += 1;
+            }
+            if nodes.side[k] {
+                (m, sum, m_by, sum_by) = before;
             }
         }
         first = end;

@@ -164,7 +164,7 @@ struct Interval {
 #[inline(always)]
 fn noise<const DERIVATIVE: bool>(c: f64, g: f64, run: &RunFeatures, mut at_point: impl FnMut(usize, &Noise)) {
     let nodes = &run.nodes;
-    let total = run.forward_effect.last().copied().unwrap_or(0.0);
+    let total = nodes.total_effect;
     let modes = Modes::new(g, c * total, DEFAULT_STEP);
     let n = modes.count;
     // The sum is for y^-g at y = 1 + c·X: e^-v goes into the weight.
@@ -180,6 +180,7 @@ fn noise<const DERIVATIVE: bool>(c: f64, g: f64, run: &RunFeatures, mut at_point
     let mut kept = (f64::NAN, f64::NAN, f64::NAN);
     let mut point = 0;
     for k in 0..nodes.len() {
+        let before = nodes.side[k].then_some((state, state_by_c, lasting));
         let (e0, e1, updates) = (nodes.start[k], nodes.end[k], nodes.updates[k]);
         let effect = if e0 == e1 { updates * e1 * 1e-3 } else { nodes.forward_effect[k] };
         if kept != (e0, e1, updates) {
@@ -213,6 +214,9 @@ fn noise<const DERIVATIVE: bool>(c: f64, g: f64, run: &RunFeatures, mut at_point
                 at_point(point, &noise);
                 point += 1;
             }
+        }
+        if let Some(before) = before {
+            (state, state_by_c, lasting) = before;
         }
     }
 }

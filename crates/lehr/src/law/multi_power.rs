@@ -172,6 +172,7 @@ struct Gain {
 
 /// Sums over the sources k so far, for every mode v: E = exp(−v·(ρ_k + C'·S_k)), Δ_k = e_{k−1} − e_k, r = e/peak,
 /// ρ = r^γ, C' = C·peak^-γ, so that (1 + C·e^-γ·S)^-β = ρ^β·(ρ + C'·S)^-β.
+#[derive(Clone)]
 struct Sums {
     /// Σ Δ ρ^β E.
     plain: [f64; MAX_MODES],
@@ -320,11 +321,11 @@ fn gain<const DERIVATIVE: bool>(
     mut at_point: impl FnMut(usize, &Gain),
 ) {
     let nodes = &run.nodes;
-    let peak = nodes.peak.last().copied().unwrap_or(1.0);
+    let peak = nodes.highest;
     let ln_peak = peak.ln();
     let c_by_c = (-theta[GAMMA] * ln_peak).exp();
     let power = Power { beta: theta[BETA], gamma: theta[GAMMA], c: theta[C] * c_by_c, c_by_c, ln_peak };
-    let total = run.forward_effect.last().copied().unwrap_or(0.0);
+    let total = nodes.total_effect;
     let mut modes = None;
     let mut sums = Sums::new();
     let mut value = Gain::default();
@@ -332,6 +333,7 @@ fn gain<const DERIVATIVE: bool>(
     // A constant rate logged at a regular pace repeats the same interval: its decay is kept.
     let mut kept = (f64::NAN, f64::NAN);
     for k in 0..nodes.len() {
+        let before = nodes.side[k].then(|| sums.clone());
         let (start, end, n) = (nodes.start[k], nodes.end[k], nodes.updates[k]);
         let delta = start - end;
         if k >= nodes.after_warmup && (delta != 0.0 || modes.is_some()) {
@@ -379,6 +381,9 @@ fn gain<const DERIVATIVE: bool>(
         while nodes.before_point.get(point) == Some(&(k + 1)) {
             at_point(point, &value);
             point += 1;
+        }
+        if let Some(before) = before {
+            (sums, kept) = (before, (f64::NAN, f64::NAN));
         }
     }
 }

@@ -64,6 +64,7 @@ pub(super) fn relax(nodes: &Nodes, law: &Relaxation, mut at_point: impl FnMut(us
     let mut kept =
         Kept { updates: f64::NAN, mean: f64::NAN, ln_peak: f64::NAN, x: 0.0, decay: 1.0, phi: 1.0 };
     for k in 0..nodes.len() {
+        let before = (state, previous_end, a1, a1_q);
         let (start, end, updates) = (nodes.start[k], nodes.end[k], nodes.updates[k]);
         let mean = 0.5 * (start + end);
         let (ln_mean, ln_peak) = (nodes.ln_mean[k], nodes.ln_mean_peak[k]);
@@ -115,6 +116,9 @@ pub(super) fn relax(nodes: &Nodes, law: &Relaxation, mut at_point: impl FnMut(us
         while point < points.len() && points[point] == k + 1 {
             at_point(point, k, &state);
             point += 1;
+        }
+        if nodes.side[k] {
+            (state, previous_end, a1, a1_q) = before;
         }
     }
 }

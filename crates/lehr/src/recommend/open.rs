@@ -17,10 +17,10 @@ const SHORTEST: u64 = 3;
 /// difference.
 ///
 /// # Formula
-/// max over r of h(r) − (L̂(r) − L̂(r*)), at least 0.
+/// max over r of h(r) − (L̂(r) − L̂(r*) − m(r)), m what the difference was seen to overstate; at least 0.
 #[must_use]
 pub(super) fn open_cost(curve: &[RatioLoss], best: f64) -> f64 {
-    curve.iter().map(|point| point.half_width - (point.loss - best)).fold(0.0, f64::max)
+    curve.iter().map(|point| point.half_width + point.offset - (point.loss - best)).fold(0.0, f64::max)
 }
 
 /// The caveats of a recommendation that come from what it leaves open and from which ratios were seen.
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     fn point(loss: f64, half_width: f64) -> RatioLoss {
-        RatioLoss { ratio: 0.5, loss, difference_sd: 0.0, half_width }
+        RatioLoss { ratio: 0.5, loss, difference_sd: 0.0, offset: 0.0, half_width }
     }
 
     #[test]
@@ -86,5 +86,8 @@ mod tests {
         let curve = [point(3.002, 0.001), point(3.005, 0.009), point(3.0, 0.0)];
         assert!((open_cost(&curve, 3.0) - 0.004).abs() < 1e-12);
         assert_eq!(open_cost(&[point(3.0, 0.0), point(3.01, 0.005)], 3.0), 0.0);
+        // A cost that is overstated by 8 mnat leaves 3 open.
+        let overstated = RatioLoss { offset: 0.008, ..point(3.01, 0.005) };
+        assert!((open_cost(&[overstated], 3.0) - 0.003).abs() < 1e-12);
     }
 }

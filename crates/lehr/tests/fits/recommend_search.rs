@@ -201,3 +201,26 @@ fn at_fixed_tokens_the_batch_is_weighed_against_updates() {
         assert!(found.recommendation.caveats.iter().any(|c| c.code() == "unseen-batch"));
     }
 }
+
+#[test]
+fn what_is_recommended_is_forecast_to_the_same_loss_whatever_else_is_asked() {
+    let found = recommend_ratio(fitted(), &target(1e-3, 6000), &RecommendOptions::default()).unwrap();
+    let schedule = target(1e-3, 6000).schedule(Steps(found.anneal_steps)).unwrap();
+    let at = |points: &[u64]| {
+        let made = forecast(fitted(), &schedule, &Setting::default(), points).unwrap();
+        (made.r#final.value, made.r#final.lower, made.loss[0])
+    };
+    let (alone, lower, _) = at(&[6000]);
+    assert!((alone - found.loss.value).abs() < 1e-11, "{alone} {}", found.loss.value);
+    assert!((lower - found.loss.lower).abs() < 1e-9, "{lower} {}", found.loss.lower);
+    let (among, _, early) = at(&[2500, 3123, 4321, 5001, 5999, 6000]);
+    assert!((among - alone).abs() < 1e-11, "{among} {alone}");
+    assert!((early - at(&[2500, 6000]).2).abs() < 1e-11);
+    // Within the annealing, too, where the rate moves between two nodes.
+    let inside = at(&[4321]).0;
+    assert!(
+        (forecast(fitted(), &schedule, &Setting::default(), &[3000, 4321, 4400]).unwrap().loss[1] - inside)
+            .abs()
+            < 1e-11
+    );
+}
