@@ -37,6 +37,7 @@ pub mod measured_runs;
 pub mod observer;
 pub mod out_file;
 pub mod pictures;
+pub mod plan;
 pub mod provenance;
 pub mod reading;
 pub mod recommend;

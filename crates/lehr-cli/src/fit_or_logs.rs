@@ -33,6 +33,41 @@ pub struct FitOrLogs {
     no_cache: bool,
 }
 
+/// The same, where the answer can do without.
+#[derive(Debug, Clone, clap::Args)]
+pub struct OptionalFit {
+    /// The fit, from `lehr fit -o`; or logs, which are fitted first; without any, priors from public runs.
+    #[arg(value_name = "FIT|PATH")]
+    paths: Vec<PathBuf>,
+    /// Of logs: takes only runs whose name fits a pattern with * and ? (repeat, or separate with commas).
+    #[arg(
+        long,
+        value_name = "GLOB",
+        value_delimiter = ',',
+        requires = "paths",
+        help_heading = "Logs in place of a fit"
+    )]
+    fit_run: Vec<String>,
+    /// Of logs: the law to fit.
+    #[arg(long, value_name = "LAW", requires = "paths", help_heading = "Logs in place of a fit")]
+    law: Option<String>,
+    /// Of logs: fits anew and keeps nothing.
+    #[arg(long, requires = "paths", help_heading = "Logs in place of a fit")]
+    no_cache: bool,
+}
+
+impl OptionalFit {
+    /// The fit, if one was named.
+    pub fn fit(&self, desk: &Desk, output: &Output) -> Result<Option<Fit>, Failure> {
+        if self.paths.is_empty() {
+            return Ok(None);
+        }
+        let Self { paths, fit_run, law, no_cache } = self.clone();
+        let from = FitOrLogs { paths, fit_run, fit_split: None, fit_map: Vec::new(), law, no_cache };
+        from.fit(desk, output).map(|fitted| Some(fitted.value))
+    }
+}
+
 /// Where fits of logs are kept: `$LEHR_CACHE`, else the user's folder for caches.
 fn cache() -> Option<FitCache> {
     let home = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);

@@ -6,6 +6,7 @@ pub mod forecast;
 pub mod import;
 pub mod inspect;
 pub mod laws;
+pub mod plan;
 pub mod quickstart;
 pub mod recommend;
 pub mod report;

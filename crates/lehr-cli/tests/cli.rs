@@ -8,6 +8,8 @@ mod contract;
 mod errors;
 #[path = "cli/manners.rs"]
 mod manners;
+#[path = "cli/plan.rs"]
+mod plan;
 #[path = "cli/reference.rs"]
 mod reference;
 #[path = "cli/report.rs"]

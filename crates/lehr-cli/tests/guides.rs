@@ -123,6 +123,18 @@ fn the_step_at_which_a_running_job_begins_to_anneal() {
 }
 
 #[test]
+fn the_runs_to_train_next() {
+    let (folder, said) = follow("which-runs-next.md", &[0, 0, 0, 0, 0, 0, 0], |folder| {
+        copy(&root().join("fixtures/runs"), &folder.join("runs"));
+    });
+    for at in [1, 2, 3, 4, 5] {
+        assert!(said[at].text.contains("expected regret"), "{}", said[at].text);
+    }
+    let plan = std::fs::read_to_string(folder.path().join("next.toml")).unwrap();
+    assert!(plan.contains("models = [\"dense-12m\"]") && plan.contains("batch = [256]"), "{plan}");
+}
+
+#[test]
 fn jobs_are_watched_told_of_and_scored() {
     let (folder, said) = follow("watching.md", &[0, 0, 0, 0, 0], |folder| {
         proxies(folder);

@@ -41,8 +41,8 @@ pub use error::PictureError;
 pub use page::{PageAxis, PageFigure, PagePanel, PageSeries};
 pub use picture::{
     ComparisonEntry, ComparisonPicture, FitPicture, FitView, ForecastPicture, Horizontal, MeasuredLoss,
-    Optimum, Phase, Picture, PictureFormat, RecommendationPicture, Rival, Rule, RunFit, TrainingPicture,
-    TransferPanel, TransferPicture, write_picture,
+    Optimum, Outlook, Phase, Picture, PictureFormat, PlanPicture, RecommendationPicture, Rival, Rule, RunFit,
+    TrainingPicture, TransferPanel, TransferPicture, write_picture,
 };
 pub use style::{PictureStyle, TerminalStyle, Theme};
 pub use table::{Cell, Column, Table, TableError, TableFormat};

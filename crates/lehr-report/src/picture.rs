@@ -3,6 +3,7 @@
 mod comparison;
 mod fit;
 mod forecast;
+mod plan;
 mod recommendation;
 mod training;
 mod transfer;
@@ -10,6 +11,7 @@ mod transfer;
 pub use comparison::{ComparisonEntry, ComparisonPicture};
 pub use fit::{FitPicture, FitView, RunFit};
 pub use forecast::{ForecastPicture, Horizontal, Phase, Rival};
+pub use plan::{Outlook, PlanPicture};
 pub use recommendation::{MeasuredLoss, RecommendationPicture, Rule};
 pub use training::TrainingPicture;
 pub use transfer::{Optimum, TransferPanel, TransferPicture};

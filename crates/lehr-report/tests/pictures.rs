@@ -46,7 +46,17 @@ fn every_svg_is_xml_with_a_title_a_description_and_axis_titles() {
             .filter_map(|node| node.text())
             .collect();
         assert!(!axis_titles.is_empty(), "{name} has no axis titles");
-        let units = ["nats per token", "learning rate", "updates", "tokens", "ratio", "mnat", "of the loss"];
+        let units = [
+            "nats per token",
+            "learning rate",
+            "updates",
+            "tokens",
+            "ratio",
+            "mnat",
+            "of the loss",
+            "FLOPs",
+            "hours",
+        ];
         for title in &axis_titles {
             assert!(
                 units.iter().any(|unit| title.contains(unit)),

@@ -25,6 +25,7 @@ pub mod forecast;
 pub mod law;
 pub mod live;
 pub mod measured;
+pub mod plan;
 pub mod quantile;
 pub mod recommend;
 pub mod schedule;

@@ -96,7 +96,7 @@ fn documents() -> Vec<Value> {
     std::fs::write(at("tiny.toml"), crate::train::TINY).unwrap();
     let (tiny_toml, quick) = (at("tiny.toml"), at("quickstart"));
     let tiny = ["train", &tiny_toml];
-    let report_page = at("page.html");
+    let (report_page, next_plan, few) = (at("page.html"), at("next.toml"), at("few-plan.json"));
     let (report, batches, all_curves) = (at("report"), at("batches"), at("all-curves"));
     let lines: Vec<Vec<&str>> = vec![
         [&tiny[..], &["--dry-run"]].concat(),
@@ -150,6 +150,13 @@ fn documents() -> Vec<Value> {
         vec!["watch", RUNS, "--run", "*T20000*", "--fit", &small, "--once", "--accept-caveats"],
         vec!["watch", RUNS, "--run", "*2e-3-T20000-constant", "--score", &saved_of_runs],
         vec!["recommend", &small, "--steps", "20k", "--peak-lr", "1e-3,2e-3", "--shape", "linear,1-sqrt"],
+        vec!["fit", RUNS, "--run", "*2e-3-T10000-constant,*2e-3-T10000-r0.1", "--starts", "2", "-o", &few],
+        [
+            &["plan", &few, "--draws", "2", "--budget", "1e18flops", "-o", &next_plan][..],
+            &["--model", "proxy", "--batch", "8"],
+            &target,
+        ]
+        .concat(),
         vec!["forecast", &small, "--running", &job, "--anneal-steps", "5k"],
         [&["transfer", RUNS, "--fit", &fit, "--arch", "moe", "--across-architectures"][..], &target].concat(),
         [&["report", &fit, RUNS, "-o", &report_page, "--accept-caveats"][..], &fast[..2], &target].concat(),

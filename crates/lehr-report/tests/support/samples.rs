@@ -328,6 +328,26 @@ pub fn training(done: usize) -> TrainingPicture {
     }
 }
 
+pub fn plan() -> PlanPicture {
+    let outlook = |cost, regret, half_width| Outlook { cost, regret, half_width };
+    PlanPicture {
+        title: "Three more runs lower the expected regret from 4.1 to 0.6 mnat".into(),
+        subtitle: Some("peak rate 0.001, 50000 updates, 1.3 B parameters".into()),
+        caption: Some("noise-relaxation law fitted on 2 runs; 16 draws".into()),
+        cost: "FLOPs (10^18)".into(),
+        steps: vec![
+            outlook(0.0, 4.1, 21.0),
+            outlook(1.2, 1.9, 14.0),
+            outlook(1.6, 0.9, 12.5),
+            outlook(3.0, 0.6, 9.0),
+            outlook(5.5, 0.55, 8.0),
+        ],
+        stop: 3,
+        grid: outlook(40.0, 0.3, 6.0),
+        coverage: 0.9,
+    }
+}
+
 /// Every sample with a name and the size it is drawn at.
 pub fn all() -> Vec<(&'static str, Box<dyn Picture>, PictureStyle)> {
     let usual = PictureStyle::default();
@@ -353,6 +373,7 @@ pub fn all() -> Vec<(&'static str, Box<dyn Picture>, PictureStyle)> {
         ("fit-one", Box::new(fit(1, FitView::Residuals)), wide),
         ("fit-eight", Box::new(eight), tall_eight),
         ("fit-seventy", Box::new(seventy), tall_seventy),
+        ("plan", Box::new(plan()), usual),
         ("transfer", Box::new(transfer()), wide),
         ("training", Box::new(training(640)), usual),
         ("training-begun", Box::new(training(1)), usual),

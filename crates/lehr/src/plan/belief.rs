@@ -1,0 +1,372 @@
+//! What is believed of the coefficients and of the law's errors before any further run.
+
+use super::field::Field;
+use super::{RunPlanError, Target};
+use crate::features::{FeatureDefinition, RunFeatures};
+use crate::fit::starts::normal;
+use crate::fit::{Fit, RunFit};
+use crate::forecast::ForecastError;
+use crate::law::{DataSummary, Law, Role, Scale};
+use crate::schedule::{Schedule, Shape, WsdSpec};
+use crate::units::{Params, Steps, Tokens};
+use nalgebra::{DMatrix, DVector};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+/// What the choice starts from.
+#[derive(Debug, Clone, Copy)]
+pub enum AtHand<'a> {
+    /// Runs that were fitted.
+    Fit(&'a Fit),
+    /// No run: the law, with coefficients as public runs have them.
+    Nothing(&'a dyn Law),
+}
+
+/// Errors of the law and of single runs, relative to the loss (standard deviations).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Noise {
+    /// What the law gets wrong about a run, alike for runs that are alike.
+    pub misfit: f64,
+    /// What a trunk and its branches share: their seed.
+    pub shared: f64,
+    /// Of each measured point alone.
+    pub point: f64,
+}
+
+impl Default for Noise {
+    /// As of public runs: the law errs by 0.2 % on the runs it did not see, twins differ by 0.05 %.
+    fn default() -> Self {
+        Self { misfit: 2e-3, shared: 5e-4, point: 2e-4 }
+    }
+}
+
+/// A misfit below this is not told from noise.
+const LEAST_MISFIT: f64 = 2e-4;
+/// Runs left out from which the misfit is taken from them alone.
+const ENOUGH_LEFT_OUT: usize = 3;
+
+impl Noise {
+    /// The errors that refits made at the end of the runs they did not see, the noise of a run taken out; the usual misfit
+    /// where too few runs were left out.
+    #[must_use]
+    pub fn of(fit: &Fit) -> Self {
+        let usual = Self::default();
+        let held_out = &fit.uncertainty.held_out;
+        let in_sample = fit.uncertainty.method == crate::fit::resample::Method::BlockBootstrap;
+        if in_sample || held_out.len() < ENOUGH_LEFT_OUT {
+            return usual;
+        }
+        let mut sizes: Vec<f64> = held_out.iter().map(|run| run.mean_error.abs()).collect();
+        sizes.sort_by(f64::total_cmp);
+        // The median of |x| is 0.674 standard deviations; of the mean size of correlated errors it is about that, too.
+        let error = crate::fit::resample::quantile(&sizes, 0.5) / 0.674_5;
+        let misfit = (error * error - usual.shared * usual.shared).max(LEAST_MISFIT * LEAST_MISFIT).sqrt();
+        Self { misfit, ..usual }
+    }
+
+    pub(super) fn check(self) -> Result<Self, RunPlanError> {
+        let positive = |what, found: f64| {
+            if found > 0.0 && found < 1.0 {
+                Ok(())
+            } else {
+                Err(RunPlanError::Option { what, found, expected: "a share of the loss above 0 and below 1" })
+            }
+        };
+        positive("the misfit of the law", self.misfit)?;
+        positive("the noise that a trunk and its branches share", self.shared)?;
+        positive("the noise of a point", self.point)?;
+        Ok(self)
+    }
+}
+
+/// Standard deviations, on the solver's scale, of the noise-relaxation law's coefficients over the public runs of
+/// `docs/results/plan.md`, doubled: what is known of a coefficient before any run of one's own.
+const SPREAD: [(&str, f64); 11] = [
+    ("l0", 0.8),
+    ("a", 0.8),
+    ("alpha", 0.25),
+    ("b", 0.8),
+    ("kappa", 1.0),
+    ("s0", 1.0),
+    ("e_c", 0.8),
+    ("q", 0.25),
+    ("delta", 0.3),
+    ("p", 0.5),
+    ("e", 1.0),
+];
+/// Spread of a coefficient on a log scale that public runs say nothing of.
+const LOG_SPREAD: f64 = 1.0;
+/// Spread of a linear one, as a share of its range, at most 1.
+const LINEAR_SPREAD: f64 = 0.15;
+
+/// Coefficients with what is known of them.
+pub(super) struct Belief<'a> {
+    pub law: &'a dyn Law,
+    pub definition: FeatureDefinition,
+    pub tokens: Option<Tokens>,
+    /// Whether the law is told N.
+    pub sized: bool,
+    /// The most plausible coefficients.
+    pub centre: Vec<f64>,
+    /// Indices of those that runs can move.
+    pub free: Vec<usize>,
+    scale: Vec<Scale>,
+    /// Range on the solver's scale.
+    range: Vec<(f64, f64)>,
+    /// Standard deviations on the solver's scale before any run.
+    pub prior: Vec<f64>,
+}
+
+/// What a set of runs looks like to a law.
+struct Outline {
+    peak_lrs: Vec<f64>,
+    sizes: Vec<Params>,
+    max_update: u64,
+    min_loss: f64,
+    max_loss: f64,
+}
+
+impl<'a> Belief<'a> {
+    pub fn new(
+        at_hand: AtHand<'a>,
+        target: &Target,
+        candidates: &super::Candidates,
+    ) -> Result<Self, RunPlanError> {
+        let (law, theta, definition, fit): (&dyn Law, Vec<f64>, FeatureDefinition, Option<&Fit>) =
+            match at_hand {
+                AtHand::Fit(fit) => {
+                    // The checks of a forecast: coefficients and law belong together.
+                    let ready = crate::forecast::Ready::new(fit, target.setting.params)?;
+                    (ready.law, ready.theta, fit.definition, Some(fit))
+                }
+                AtHand::Nothing(law) => {
+                    let theta = law.coefficients().iter().map(|c| c.start).collect();
+                    (law, theta, law.features(), None)
+                }
+            };
+        if law.final_only() {
+            return Err(RunPlanError::BlindLaw(law.name().to_owned()));
+        }
+        let tokens = target.setting.tokens_per_step.or_else(|| {
+            fit.and_then(|fit| {
+                fit.definition
+                    .reference_batch
+                    .map(|batch| Tokens(batch.round() as u64))
+                    .or_else(|| fit.runs.iter().find_map(|run| run.tokens_per_step))
+            })
+        });
+        let definition = FeatureDefinition {
+            reference_batch: definition.reference_batch.or_else(|| tokens.map(|t| t.0 as f64)),
+            ..definition
+        };
+        let sized = fit.is_none_or(|fit| fit.runs.iter().all(|run| run.params.is_some()))
+            && candidates.params.iter().all(Option::is_some)
+            && target.setting.params.or(candidates.params[0]).is_some();
+        let mut this = Self {
+            law,
+            definition,
+            tokens,
+            sized,
+            centre: theta,
+            free: Vec::new(),
+            scale: Vec::new(),
+            range: Vec::new(),
+            prior: Vec::new(),
+        };
+        let outline = this.outline(fit, target, candidates)?;
+        let summary = outline.summary(fit, candidates);
+        let roles = law.roles(&summary);
+        this.free(fit, &roles);
+        Ok(this)
+    }
+
+    /// Rates, sizes, lengths and losses of what is at hand, of the target and of the candidates.
+    fn outline(
+        &self,
+        fit: Option<&Fit>,
+        target: &Target,
+        candidates: &super::Candidates,
+    ) -> Result<Outline, RunPlanError> {
+        let runs: &[RunFit] = fit.map_or(&[], |fit| &fit.runs);
+        let mut peak_lrs: Vec<f64> = runs.iter().map(|run| run.peak_lr).collect();
+        peak_lrs.extend(candidates.peak_lr.iter().copied().chain([target.peak_lr]));
+        let mut sizes: Vec<Params> = if self.sized {
+            let fitted = runs.iter().filter_map(|run| run.params);
+            fitted.chain(candidates.params.iter().copied().flatten()).chain(target.setting.params).collect()
+        } else {
+            Vec::new()
+        };
+        sizes.sort_unstable();
+        sizes.dedup();
+        let max_update = runs.iter().map(|run| run.last_update).chain([target.total.0]).max().unwrap_or(1);
+        // Losses as the law sees them at the first and last update that matter.
+        let schedule = target.schedule(Steps(0))?;
+        let early = (target.total.0 / 20).max(target.warmup.0 + 1).min(target.total.0);
+        let mut points = vec![early, target.total.0];
+        points.dedup();
+        let params = if self.sized { target.setting.params.or(candidates.params[0]) } else { None };
+        let features = RunFeatures::new(&schedule, &points, params, self.tokens, &self.definition);
+        let mut loss = vec![0.0; points.len()];
+        self.law.predict(&self.centre, &features, &mut loss);
+        let (min_loss, max_loss) =
+            loss.iter().fold((f64::INFINITY, 0.0_f64), |(low, high), &l| (low.min(l), high.max(l)));
+        if !(min_loss.is_finite() && min_loss > 0.0) {
+            return Err(ForecastError::NotFinite { value: min_loss, update: target.total.0 }.into());
+        }
+        Ok(Outline { peak_lrs, sizes, max_update, min_loss, max_loss })
+    }
+
+    /// Frees what runs can determine, around the fitted values.
+    fn free(&mut self, fit: Option<&Fit>, roles: &[Role]) {
+        let coefficients = self.law.coefficients();
+        let floor = coefficients.iter().position(|c| c.name == "l0");
+        for (i, (role, c)) in roles.iter().zip(coefficients).enumerate() {
+            let own = fit.and_then(|fit| fit.options.priors.get(c.name)).map(|prior| prior.1);
+            let held = fit.is_some_and(|fit| fit.options.fixed.contains_key(c.name));
+            let sd = match role {
+                Role::Fixed(_) => None,
+                Role::Prior { sd, .. } => Some(own.unwrap_or(*sd)),
+                Role::Free { .. } => Some(own.unwrap_or_else(|| {
+                    SPREAD.iter().find(|(name, _)| *name == c.name).map_or_else(
+                        || match c.scale {
+                            Scale::Log => LOG_SPREAD,
+                            Scale::Linear => (LINEAR_SPREAD * (c.upper - c.lower)).min(1.0),
+                        },
+                        |(_, sd)| *sd,
+                    )
+                })),
+            };
+            let Some(sd) = sd.filter(|_| !held) else { continue };
+            // A term that the fit switched off and that further runs can see begins at its usual value; the floor gives way,
+            // so that losses of the size fitted stay.
+            if c.scale == Scale::Log && self.centre[i] <= 0.0 {
+                self.centre[i] = c.start;
+                if let Some(floor) = floor.filter(|_| c.name != "s0") {
+                    let lowered = self.centre[floor] - c.start;
+                    self.centre[floor] = lowered.max(coefficients[floor].lower * 2.0);
+                }
+            }
+            let (lower, upper) =
+                fit.and_then(|fit| fit.options.bounds.get(c.name).copied()).unwrap_or((c.lower, c.upper));
+            let z = |value: f64| if c.scale == Scale::Log { value.ln() } else { value };
+            self.free.push(i);
+            self.scale.push(c.scale);
+            self.range.push((z(lower), z(upper)));
+            self.prior.push(sd);
+        }
+    }
+
+    /// ∂θ_j/∂z_j of the j-th free coefficient.
+    pub fn chain(&self, theta: &[f64], j: usize) -> f64 {
+        match self.scale[j] {
+            Scale::Log => theta[self.free[j]],
+            Scale::Linear => 1.0,
+        }
+    }
+
+    /// The coefficients moved by `step` on the solver's scale, inside their ranges.
+    fn moved(&self, step: &DVector<f64>) -> Vec<f64> {
+        let mut theta = self.centre.clone();
+        for (j, &i) in self.free.iter().enumerate() {
+            let (lower, upper) = self.range[j];
+            theta[i] = match self.scale[j] {
+                Scale::Log => (theta[i].ln() + step[j]).clamp(lower, upper).exp(),
+                Scale::Linear => (theta[i] + step[j]).clamp(lower, upper),
+            };
+        }
+        theta
+    }
+
+    /// Draws from the posterior of what is at hand, linearised at the centre, in pairs of opposite sign; the centre alone
+    /// where one draw is asked for.
+    pub fn draws(
+        &self,
+        field: &Field,
+        held: std::ops::Range<usize>,
+        noise: &Noise,
+        count: usize,
+        seed: u64,
+    ) -> Result<Vec<Vec<f64>>, RunPlanError> {
+        let k = self.free.len();
+        let (_, rows) = field.rows(self, &self.centre).ok_or(RunPlanError::Singular)?;
+        let mut information =
+            DMatrix::from_diagonal(&DVector::from_iterator(k, self.prior.iter().map(|sd| 1.0 / (sd * sd))));
+        if !held.is_empty() {
+            let errors = DMatrix::from_fn(held.len(), held.len(), |i, j| {
+                field.error_covariance(noise, held.start + i, held.start + j)
+            });
+            let own = rows.rows(held.start, held.len()).into_owned();
+            let solved = errors.cholesky().ok_or(RunPlanError::Singular)?.solve(&own);
+            information += own.transpose() * solved;
+        }
+        let covariance = information.cholesky().ok_or(RunPlanError::Singular)?.inverse();
+        let root = covariance.cholesky().ok_or(RunPlanError::Singular)?.l();
+        if count <= 1 {
+            return Ok(vec![self.centre.clone()]);
+        }
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(3_000_001);
+        let mut draws = Vec::with_capacity(count);
+        while draws.len() < count {
+            let sample = DVector::from_fn(k, |_, _| normal(&mut rng));
+            let step = &root * sample;
+            for sign in [1.0, -1.0] {
+                // Nearer to the centre until the law gives losses there; at the centre it does.
+                let mut share = sign;
+                let mut theta = self.moved(&(&step * share));
+                while field.rows(self, &theta).is_none() && share.abs() > 1e-3 {
+                    share *= 0.5;
+                    theta = self.moved(&(&step * share));
+                }
+                draws.push(theta);
+            }
+        }
+        draws.truncate(count);
+        Ok(draws)
+    }
+}
+
+impl Outline {
+    fn summary(&self, fit: Option<&Fit>, candidates: &super::Candidates) -> DataSummary {
+        let distinct = |mut values: Vec<f64>| {
+            values.sort_by(f64::total_cmp);
+            values.dedup_by(|a, b| (*a - *b).abs() <= 1e-3 * b.abs());
+            values
+        };
+        let batches = fit.map_or_else(Vec::new, |fit| {
+            fit.runs.iter().filter_map(|run| run.tokens_per_step).map(|b| b.0 as f64).collect()
+        });
+        DataSummary {
+            runs: fit.map_or(0, |fit| fit.runs.len()) + candidates.total.len() * candidates.ratio.len(),
+            max_forward_effect: self.peak_lrs.iter().copied().fold(0.0, f64::max) * self.max_update as f64,
+            peak_lrs: distinct(self.peak_lrs.clone()),
+            sizes: distinct(self.sizes.iter().map(|n| n.0 as f64 / 1e8).collect()),
+            batches: distinct(batches),
+            min_loss: self.min_loss,
+            max_loss: self.max_loss,
+            max_update: self.max_update as f64,
+        }
+    }
+}
+
+/// The schedule of a run that was fitted, as far as the fit tells it: warm-up, peak rate, and the fall over its share of
+/// the updates. What fell in a way that has no name is taken as a straight line.
+pub(super) fn schedule_of(run: &RunFit) -> Result<Schedule, RunPlanError> {
+    let last = run.last_update.max(2);
+    let warmup = run.warmup.min(last - 1);
+    let anneal = ((run.annealing_share * last as f64).round() as u64).min(last - warmup);
+    let shape = run.fall.parse::<Shape>().unwrap_or(Shape::Linear);
+    let final_lr = if anneal == 0 { 0.0 } else { run.final_lr.clamp(0.0, run.peak_lr) };
+    let spec = WsdSpec {
+        peak_lr: run.peak_lr,
+        total: Steps(last),
+        warmup: Steps(warmup),
+        anneal: Steps(anneal),
+        shape,
+        final_lr,
+        ..WsdSpec::default()
+    };
+    let straight = WsdSpec { shape: Shape::Linear, ..spec.clone() };
+    Ok(spec.checked().or_else(|_| straight.checked()).map(Schedule::Wsd)?)
+}
