@@ -121,8 +121,7 @@ impl Desk {
             },
         );
         self.observer().hear(Event::Done);
-        let mut summary =
-            result.map_err(|error| self.a_fit_is_no_log(reading).unwrap_or_else(|| error.into()))?;
+        let mut summary = result.map_err(|error| self.a_fit_is_no_log(reading).unwrap_or(error))?;
         let mut all: Vec<Note> = mapping_notes(&summary).collect();
         all.append(&mut notes);
         all.append(&mut summary.notes);
