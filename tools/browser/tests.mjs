@@ -67,16 +67,21 @@ async function accessible(page, name) {
 const fits = (page) => page.evaluate(() => document.documentElement.scrollWidth <= innerWidth);
 const SIZES = [[1280, 900], [768, 1000], [390, 844]];
 
-async function serve(...words) {
-  const child = spawn(lehr, ["serve", "--port", "0", ...words], { cwd: work, stdio: ["ignore", "pipe", "ignore"] });
+const serve = (...words) => started(["serve", "--port", "0", ...words]);
+
+/** A server, once it has said its address. */
+async function started(words) {
+  const child = spawn(lehr, words, { cwd: work, stdio: ["ignore", "pipe", "pipe"] });
   const url = await new Promise((found, fail) => {
     let text = "";
-    child.stdout.on("data", (more) => {
+    const hear = (more) => {
       text += more;
       const address = /open (\S+)/.exec(text);
       if (address) found(address[1]);
-    });
-    child.on("exit", (code) => fail(new Error(`lehr serve ended with ${code}`)));
+    };
+    child.stdout.on("data", hear);
+    child.stderr.on("data", hear);
+    child.on("exit", (code) => fail(new Error(`lehr ${words[0]} ended with ${code}`)));
   });
   return { url, child, stop: () => child.kill() };
 }
@@ -325,6 +330,43 @@ await test("what is saved is what it says it is", async () => {
   assert.deepEqual(names.map((name) => name.split(" ")[1]), ["<svg", ".PNG.", "updat", "<svg", ".PNG.", "ratio", "{\"sch", "{.", "<!doc"].map((head, i) => (i === 7 ? names[7].split(" ")[1] : head)));
   assert.match(names[7], /^fit\.json \{/);
   await close();
+});
+
+await test("the page of running jobs is accessible at every size, light and dark, follows the jobs, and names stay text", async () => {
+  const jobs = dropped.map(({ text }, i) => {
+    const name = `job${i}.csv`;
+    // A part of each run: what a job in its middle has written. Parts of the same length would be the same points.
+    writeFileSync(join(work, name), text.split("\n").slice(0, 51 + i).join("\n") + "\n");
+    return name;
+  });
+  const words = ["watch", ...jobs, "--steps", "2000", "--starts", "4", "--page", "--port", "0", "--every", "1"];
+  const { url, stop } = await started(words);
+  for (const colorScheme of ["light", "dark"]) {
+    for (const [width, height] of SIZES) {
+      const { page, wrong, close } = await open(browser, url, { colorScheme, viewport: { width, height } });
+      for (let i = 0; i < 60 && !(await page.locator("table").count()); i += 1) {
+        await wait(500);
+        await page.reload();
+      }
+      assert.equal(await page.locator("tbody tr").count(), 4);
+      assert.ok((await page.locator("tbody th").first().textContent()).includes("<img src=x"));
+      assert.equal(await page.evaluate(() => window.pwned), undefined);
+      assert.ok(await fits(page), `${width} px`);
+      await page.screenshot({ path: join(folder, `jobs-${width}-${colorScheme}.png`), fullPage: true });
+      await accessible(page, `${colorScheme} ${width}`);
+      assert.deepEqual(wrong, []);
+      await close();
+    }
+  }
+  // A row more in a log is on the page without a reload.
+  const { page, close } = await open(browser, url);
+  const before = await page.locator("tbody tr").first().textContent();
+  writeFileSync(join(work, jobs[0]), dropped[0].text.split("\n").slice(0, 60).join("\n") + "\n");
+  await page.waitForFunction((text) => document.querySelector("tbody tr")?.textContent !== text, before, { timeout: 60000 });
+  await close();
+  const told = await (await fetch(new URL("/metrics", url))).text();
+  assert.match(told, /^lehr_jobs 4$/m);
+  stop();
 });
 
 await test("a request that never ends is cut off", async () => {

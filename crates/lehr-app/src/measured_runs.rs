@@ -138,6 +138,25 @@ impl MeasuredRun {
     }
 }
 
+/// What to say where the runs lie apart from the forecast as a whole: so does a loss of another evaluation set.
+fn apart(runs: &[MeasuredRun], found: &Recommendation) -> Option<Note> {
+    let lowest = runs.iter().map(|run| run.loss).min_by(f64::total_cmp)?;
+    if (found.loss.lower..=found.loss.upper).contains(&lowest) {
+        return None;
+    }
+    let mut differences: Vec<f64> = runs.iter().map(|run| run.difference).collect();
+    differences.sort_by(f64::total_cmp);
+    let middle = differences[differences.len() / 2];
+    Some(Note::new(
+        "measured-level",
+        "measured runs",
+        format!(
+            "their losses lie {:+.1} mnat off the forecast (median), outside its interval: probably of another evaluation set; compare them with each other",
+            1e3 * middle
+        ),
+    ))
+}
+
 /// Measured runs beside a recommendation for a target.
 #[must_use]
 pub fn beside(fit: &Fit, target: &Target, found: &Recommendation, curves: &[Curve]) -> MeasuredRuns {
@@ -149,6 +168,7 @@ pub fn beside(fit: &Fit, target: &Target, found: &Recommendation, curves: &[Curv
         }
     }
     out.runs.sort_by(|a, b| a.place().total_cmp(&b.place()).then_with(|| a.run.cmp(&b.run)));
+    out.notes.extend(apart(&out.runs, found));
     out.optima = measured_optima(curves)
         .into_iter()
         .filter(|m| near(m.peak_lr, target.peak_lr, 1e-3) && m.total == target.total.0)

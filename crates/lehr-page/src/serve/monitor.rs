@@ -1,6 +1,6 @@
 //! Watched jobs as a page, as numbers for a monitoring system, and as the document of `lehr watch --json`.
 //!
-//! The page needs no script: it asks to be loaded again. Everything that it shows was made when the jobs were looked at last.
+//! Everything that the page shows was made when the jobs were looked at last; its script only asks for it again.
 
 use super::index::HEADERS;
 use super::{Guard, ServeOptions, accept, listen};
@@ -25,8 +25,6 @@ const EVENTS: usize = 50;
 const DRAWN: usize = 12;
 /// Heights of the two drawings of a job, as wide as those of a report.
 const HEIGHTS: (f64, f64) = (420.0, 400.0);
-/// Seconds after which the page is loaded again.
-const REFRESH: u32 = 10;
 
 /// What is served, made at every look.
 #[derive(Debug, Default)]
@@ -125,6 +123,9 @@ fn door(guard: &Guard, shown: &Mutex<Shown>, request: &Request) -> Response {
     let shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
     match (path, &shown.page) {
         ("/page.css", _) => response(StatusCode::OK, "text/css; charset=utf-8", STYLE),
+        ("/monitor.js", _) => {
+            response(StatusCode::OK, "text/javascript; charset=utf-8", include_str!("../assets/monitor.js"))
+        }
         ("/favicon.svg", _) => {
             response(StatusCode::OK, "image/svg+xml", include_str!("../assets/favicon.svg"))
         }
@@ -145,9 +146,9 @@ fn frame(title: &str, body: &str) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n<meta http-equiv=\"refresh\" content=\"{REFRESH}\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n\
          <title>{title}</title>\n<link rel=\"icon\" href=\"/favicon.svg\" type=\"image/svg+xml\">\n\
-         <link rel=\"stylesheet\" href=\"/page.css\">\n</head>\n\
+         <link rel=\"stylesheet\" href=\"/page.css\">\n<script src=\"/monitor.js\" defer></script>\n</head>\n\
          <body>\n<main id=\"main\">\n{body}</main>\n</body>\n</html>\n"
     )
 }
@@ -261,11 +262,7 @@ fn page(
         (runs, true) => format!("Law {}, from the fit given ({runs} runs).", html(&found.law)),
         (runs, false) => format!("Law {}, fitted to the jobs themselves ({runs} runs).", html(&found.law)),
     };
-    let _ = write!(
-        out,
-        "<h1>Running jobs</h1>\n<p class=\"note\">Looked at {}. {source} Loaded again every {REFRESH} s.</p>\n",
-        html(time)
-    );
+    let _ = write!(out, "<h1>Running jobs</h1>\n<p class=\"note\">Looked at {}. {source}</p>\n", html(time));
     if !found.caveats.is_empty() {
         out.push_str("<ul class=\"caveats\">\n");
         for caveat in found.caveats.iter().take(5) {

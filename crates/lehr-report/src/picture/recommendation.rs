@@ -260,6 +260,21 @@ impl Picture for RecommendationPicture {
                 place: Place::Near,
             });
         }
+        // What has a name of its own, such as a cosine, is named once.
+        let mut named: Vec<&MeasuredLoss> = Vec::new();
+        for run in self.measured.iter().filter(|run| run.name != "measured" && self.measured.len() > 1) {
+            if named.iter().all(|other| other.name != run.name) {
+                named.push(run);
+            }
+        }
+        labels.extend(named.into_iter().map(|run| Label {
+            x: run.ratio,
+            y: run.loss,
+            lines: vec![run.name.clone()],
+            ink: Ink::Measured,
+            bold: false,
+            place: Place::Near,
+        }));
         let mut legend = vec![(Sign::Line, Ink::Main, "forecast final loss".to_owned())];
         if !self.lower.is_empty() {
             legend.push((Sign::Band, Ink::Main, format!("{} interval", percent(self.coverage))));
