@@ -3,7 +3,7 @@
 
 const SECONDS = 10;
 
-async function again() {
+async function renew() {
   try {
     const answer = await fetch("/", { cache: "no-store" });
     if (!answer.ok) return;
@@ -16,4 +16,4 @@ async function again() {
   }
 }
 
-setInterval(again, 1000 * SECONDS);
+setInterval(renew, 1000 * SECONDS);
