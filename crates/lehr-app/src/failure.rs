@@ -19,6 +19,10 @@ pub enum FailureKind {
     Caveat,
     /// A condition holds that the caller wanted to be told of (exit code 4).
     Condition,
+    /// The run of a job file diverged (exit code 10).
+    Diverged,
+    /// The job of a job file was interrupted and wants to be started again (exit code 75).
+    Again,
     /// The observer asked to stop (exit code 130).
     Interrupted,
     /// The reader of the output went away: nothing more need be said (exit code 0).
@@ -82,6 +86,16 @@ impl Failure {
     /// A condition holds that the caller wanted to be told of.
     pub fn condition(message: impl std::fmt::Display) -> Self {
         Self::of(FailureKind::Condition, message)
+    }
+
+    /// The run of a job file diverged.
+    pub fn diverged(message: impl std::fmt::Display) -> Self {
+        Self::of(FailureKind::Diverged, message)
+    }
+
+    /// The job of a job file wants to be started again.
+    pub fn again(message: impl std::fmt::Display) -> Self {
+        Self::of(FailureKind::Again, message)
     }
 
     /// The observer ended it.

@@ -6,10 +6,14 @@
 //!                                   │ one process a job, which asks run_job
 //! ```
 
+pub mod adopt;
 pub mod export;
+mod job;
+mod outside;
 pub mod plan;
 pub mod status;
 
+pub use adopt::{AdoptRequest, Adopted, Kept, SweepAdoptAnswer};
 pub use export::{LeftOut, SweepExportAnswer, SweepExportRequest, Which};
 pub use plan::{BegunSweep, PlannedJob, SweepPlanAnswer, SweepRequest};
 pub use status::SweepStatusAnswer;
@@ -23,9 +27,11 @@ use lehr_train::sweep::{
     Folder, LocalExecutor, Progress, SlurmExecutor, State, SweepError, fingerprint, work, worker,
 };
 use lehr_train::{Corpus, CpuTrainer, RunConfig, TrainError, Trainer};
+use outside::Outside;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Time between two looks at the workers.
@@ -193,10 +199,17 @@ impl Desk {
     /// # Errors
     /// [`Failure`] for a job that there is not, that another process does, or that cannot be trained.
     pub fn run_job(&self, request: &JobRequest) -> Result<(), Failure> {
-        if !request.detached {
-            worker::end_with_executor();
-        }
         let folder = Folder::open(&request.dir)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        match (request.detached, &folder.settings.trainer) {
+            (true, _) => {}
+            (false, None) => worker::end_with_executor(),
+            // The trainer is told to end first.
+            (false, Some(_)) => {
+                let stop = Arc::clone(&stop);
+                worker::when_executor_ends(move || stop.store(true, Ordering::SeqCst));
+            }
+        }
         let job = &request.job;
         let jobs = &folder.graph().jobs;
         let id = match job.strip_prefix('#').map(str::parse::<usize>) {
@@ -212,6 +225,19 @@ impl Desk {
             },
         };
         let say = |line: &str| self.observer().hear(Event::Said(line));
+        if let Some(trainer) = &folder.settings.trainer {
+            let job = folder.job(&id)?;
+            let outside = Outside {
+                desk: self,
+                folder: &folder,
+                trainer,
+                job,
+                say: &say,
+                stop,
+                detached: request.detached,
+            };
+            return outside.work();
+        }
         match work(&folder, &id, &engine, &say) {
             Ok(_) => Ok(()),
             Err(error) => {

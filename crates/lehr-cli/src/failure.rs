@@ -38,6 +38,8 @@ pub fn report(failure: &Failure, json: bool) -> u8 {
         FailureKind::Request => 2,
         FailureKind::Caveat => 3,
         FailureKind::Condition => 4,
+        FailureKind::Diverged => 10,
+        FailureKind::Again => 75,
         FailureKind::Interrupted => 130,
         _ => 1,
     };

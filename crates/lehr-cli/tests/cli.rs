@@ -8,6 +8,8 @@ mod contract;
 mod errors;
 #[path = "cli/manners.rs"]
 mod manners;
+#[path = "cli/outside.rs"]
+mod outside;
 #[path = "cli/plan.rs"]
 mod plan;
 #[path = "cli/reference.rs"]

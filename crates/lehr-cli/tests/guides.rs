@@ -134,6 +134,42 @@ fn the_runs_to_train_next() {
     assert!(plan.contains("models = [\"dense-12m\"]") && plan.contains("batch = [256]"), "{plan}");
 }
 
+/// The toy trainer, the plans of the page, and a stable run with its checkpoint after update 45.
+fn own_trainer(folder: &Path) {
+    let page = std::fs::read_to_string(root().join("docs/guides/your-trainer.md")).unwrap();
+    for block in page.split("```toml\n# ").skip(1) {
+        let (name, rest) = block.split_once('\n').unwrap();
+        std::fs::write(folder.join(name), rest.split("```").next().unwrap()).unwrap();
+    }
+    std::fs::copy(root().join("fixtures/trainers/toy.py"), folder.join("train.py")).unwrap();
+    let rates: Vec<String> = (1..=54).map(|t| (5e-2 * f64::from(t.min(4)) / 4.0).to_string()).collect();
+    let at = |name: &str| folder.join(name).display().to_string();
+    let job = format!(
+        r#"{{"name":"stable","settings":{{}},"seed":0,"batch":4,"last":54,"rates":[{}],"resume":null,
+            "save":[{{"update":45,"path":"{}"}}],"scratch":"{}","log":"{}","validate_every":5}}"#,
+        rates.join(","),
+        at("stable-45"),
+        at("scratch"),
+        at("stable.jsonl")
+    );
+    std::fs::write(folder.join("stable.json"), job).unwrap();
+    let python = Command::new("python3").args(["train.py", "stable.json"]).current_dir(folder).status();
+    assert!(python.unwrap().success());
+}
+
+#[test]
+fn a_training_script_of_ones_own_a_stable_run_and_a_cluster() {
+    if Command::new("python3").arg("--version").output().is_err() {
+        println!("skipped: no python3");
+        return;
+    }
+    let (folder, said) = follow("your-trainer.md", &[0; 8], own_trainer);
+    assert!(said[3].text.contains("small-lr5e-2-b4-s0-w4-T60-r0.25-linear"), "{}", said[3].text);
+    assert!(folder.path().join("stable-45").exists());
+    // Of the second plan the branch alone was trained.
+    assert_eq!(std::fs::read_dir(folder.path().join("branches")).unwrap().count(), 1);
+}
+
 #[test]
 fn jobs_are_watched_told_of_and_scored() {
     let (folder, said) = follow("watching.md", &[0, 0, 0, 0, 0], |folder| {

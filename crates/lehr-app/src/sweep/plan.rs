@@ -6,8 +6,10 @@ use crate::desk::Desk;
 use crate::documents::Document;
 use crate::failure::Failure;
 use lehr::{Caveat, CaveatKind, Schedule};
+use lehr_train::sweep::curves::dataset_name;
 use lehr_train::sweep::estimate::{Cost, JobCounts, Speed, Speeds};
 use lehr_train::sweep::folder::Settings;
+use lehr_train::sweep::outside::{OutsideTrainer, TrainerPlan};
 use lehr_train::sweep::plan::PlanFile;
 use lehr_train::sweep::{
     Estimate, Folder, Graph, Job, Kind, SweepError, estimate, fingerprint, measure_speeds,
@@ -219,6 +221,41 @@ fn look_at_data(graph: &Graph, plan: &PlanFile) -> Result<(String, Vec<Caveat>),
     Ok((plan.plan.dataset.clone().or(name).unwrap_or_default(), caveats))
 }
 
+/// Vocabulary of a model of a user's own trainer that states none: it only decides what the head costs.
+const VOCABULARY: u32 = 32_000;
+
+/// A plan whose trainer is the user's own: its data are the trainer's to open.
+fn outside(
+    plan: PlanFile,
+    text: String,
+    trainer: TrainerPlan,
+    request: &SweepRequest,
+    slots: usize,
+) -> Result<Read, Failure> {
+    let graph = Graph::new(&plan, plan.plan.data.vocabulary.unwrap_or(VOCABULARY))?;
+    for (i, name) in trainer.exports.iter().enumerate() {
+        let known = crate::export::targets().any(|(known, _)| known == name);
+        if !known {
+            let names: Vec<&str> = crate::export::targets().map(|(name, _)| name).collect();
+            let expected = format!("one of {}", names.join(", "));
+            return Err(plan.wrong(&format!("trainer.exports[{i}]"), format!("'{name}'"), expected).into());
+        }
+    }
+    for (i, text) in trainer.map.iter().enumerate() {
+        if let Err(error) = lehr_io::MapOverrides::default().add(text) {
+            let expected = format!("ROLE=COLUMN ({error})");
+            return Err(plan.wrong(&format!("trainer.map[{i}]"), format!("'{text}'"), expected).into());
+        }
+    }
+    let named = plan.plan.dataset.clone();
+    let dataset = named.unwrap_or_else(|| dataset_name(&plan.plan.data));
+    let mut settings = Settings::new(graph, request.lanes, plan.plan.snapshot_seconds, dataset);
+    let beside = std::path::absolute(&request.plan).map_err(Failure::at(&request.plan))?;
+    let beside = beside.parent().unwrap_or(Path::new("/")).to_path_buf();
+    settings.trainer = Some(OutsideTrainer { plan: trainer, beside });
+    Ok(Read { plan, text, settings, caveats: Vec::new(), slots })
+}
+
 impl Desk {
     fn read_plan(&self, request: &SweepRequest) -> Result<Read, Failure> {
         if request.lanes == 0 {
@@ -227,6 +264,9 @@ impl Desk {
         let slots = slots(request.jobs, request.lanes)?;
         let text = self.files().text(&request.plan)?;
         let plan = parse(&request.plan, &text)?;
+        if let Some(trainer) = plan.plan.trainer.clone() {
+            return outside(plan, text, trainer, request, slots);
+        }
         // One sequence at a time is enough to ask the data for their vocabulary.
         let vocabulary =
             Corpus::open(&plan.plan.data, 8, 1, 0).map_err(|error| in_plan(&plan, error))?.vocabulary();
@@ -239,6 +279,10 @@ impl Desk {
     /// Speeds of the models: as the plan states them, else measured, if that is asked for.
     fn speeds(&self, read: &Read, request: &SweepRequest) -> Result<Speeds, Failure> {
         let (graph, stated) = (&read.settings.graph, &read.plan.plan.speed);
+        // Another trainer's speed is the plan's to state.
+        if read.settings.trainer.is_some() && !graph.jobs.iter().all(|job| stated.contains_key(&job.model)) {
+            return Ok(Speeds::default());
+        }
         if !request.measure && !graph.jobs.iter().all(|job| stated.contains_key(&job.model)) {
             return Ok(Speeds::default());
         }
@@ -278,7 +322,9 @@ impl Desk {
     pub fn begin_sweep(&self, request: &SweepRequest) -> Result<Answer<BegunSweep>, Failure> {
         let mut read = self.read_plan(request)?;
         let settings = &mut read.settings;
-        settings.arithmetic = fingerprint(&settings.graph, &engine, request.lanes)?;
+        if settings.trainer.is_none() {
+            settings.arithmetic = fingerprint(&settings.graph, &engine, request.lanes)?;
+        }
         // A sweep that is there already is recognised before time is spent on measuring.
         let folder = Folder::create(&request.folder(), settings.clone(), &read.text)?;
         let known = folder.speeds()?;

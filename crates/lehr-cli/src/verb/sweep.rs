@@ -1,5 +1,6 @@
 //! `lehr sweep`: plans, runs, resumes, shows and exports sweeps of small runs.
 
+mod adopt;
 mod export;
 pub mod show;
 
@@ -108,6 +109,17 @@ enum Action {
     },
     /// Writes the runs of a sweep to a run store; of a sweep under way, those that are finished.
     Export(export::Args),
+    /// Lets runs that exist already take their cells of a sweep with a trainer of your own; only the missing ones are trained.
+    #[command(
+        after_help = "Example:\n  lehr sweep adopt plan.toml runs/ --checkpoint trunk@40000=checkpoints/step-40000 --dir sweep"
+    )]
+    Adopt(adopt::Args),
+    /// Does a job file with lehr's own engine, as a trainer of your own would (docs/formats/job.md).
+    #[command(after_help = "Example:\n  command = \"lehr sweep job {job}\"       under [trainer] in a plan")]
+    Job {
+        /// The job file.
+        file: PathBuf,
+    },
     /// Does one job: what an executor starts.
     #[command(hide = true)]
     Worker {
@@ -150,6 +162,8 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
             say_status(&answer.value, all, output)
         }
         Some(Action::Export(args)) => export::run(args, output),
+        Some(Action::Adopt(args)) => adopt::run(args, &desk, output),
+        Some(Action::Job { file }) => desk.do_job(&file),
         Some(Action::Worker { dir, job, detached }) => desk.run_job(&JobRequest { dir, job, detached }),
         None => begin(args.new, &desk, output),
     }

@@ -96,6 +96,9 @@ fn documents() -> Vec<Value> {
     std::fs::write(at("tiny.toml"), crate::train::TINY).unwrap();
     let (tiny_toml, quick) = (at("tiny.toml"), at("quickstart"));
     let tiny = ["train", &tiny_toml];
+    let (outside, sweep_outside) = (at("outside.toml"), at("outside"));
+    let (curves_outside, adopted) = (at("curves-outside"), at("adopted"));
+    std::fs::write(&outside, crate::outside::own_engine()).unwrap();
     let (report_page, next_plan, few) = (at("page.html"), at("next.toml"), at("few-plan.json"));
     let (report, batches, all_curves) = (at("report"), at("batches"), at("all-curves"));
     let lines: Vec<Vec<&str>> = vec![
@@ -112,6 +115,9 @@ fn documents() -> Vec<Value> {
         vec!["sweep", &plan, "--dir", &sweep],
         vec!["sweep", "status", &sweep],
         vec!["sweep", "export", &sweep, "-o", &curves, "--run", "small*"],
+        vec!["sweep", &outside, "--dir", &sweep_outside],
+        vec!["sweep", "export", &sweep_outside, "-o", &curves_outside],
+        vec!["sweep", "adopt", &outside, &curves_outside, "--dir", &adopted],
         vec!["quickstart", "--dir", &quick],
         vec!["sweep", "export", &sweep, "-o", &all_curves],
         vec!["reproduce", "ratios", "--store", &all_curves, "--dir", &report],

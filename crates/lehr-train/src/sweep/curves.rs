@@ -45,6 +45,10 @@ pub fn records(folder: &Folder, job: &Job) -> Result<Vec<Record>, SweepError> {
 /// # Errors
 /// [`SweepError`] when a file cannot be read.
 pub fn expert_tokens(folder: &Folder, job: &Job) -> Result<Vec<ExpertTokens>, SweepError> {
+    // A trainer of the user's own does not tell them.
+    if folder.settings.trainer.is_some() {
+        return Ok(Vec::new());
+    }
     let width = expert_tokens::width(&job.config.model);
     let mut all = match &job.kind {
         Kind::Branch { trunk, at } => {
@@ -81,16 +85,36 @@ pub fn curve(
     split: Split,
     thinning: Thinning,
 ) -> Result<Option<Curve>, SweepError> {
-    let records = records(folder, job)?;
+    let outside = folder.settings.trainer.is_some();
+    // What a trunk validates at its own end is no part of its branches, unless they validate there, too.
+    let end_of_trunk = match &job.kind {
+        Kind::Branch { trunk, .. } => folder.job(trunk)?.last(),
+        _ => 0,
+    };
+    let mut records = records(folder, job)?;
+    if outside && split != Split::Validation {
+        // Another trainer does not log every update.
+        records.retain(|record| record.loss.is_finite());
+    }
     let mut meta = meta(folder, job, split);
     let (mut step, mut loss) = (Vec::new(), Vec::new());
     match (split, thinning) {
         (Split::Validation, _) => {
-            for record in records.iter().filter(|record| job.validates_at(record.update)) {
+            for record in records.iter().filter(|record| {
+                (outside && record.update != end_of_trunk) || job.validates_at(record.update)
+            }) {
                 if let Some(validation) = record.validation {
                     step.push(record.update);
                     loss.push(validation);
                 }
+            }
+        }
+        (_, Thinning::Means(k)) if k > 1 && outside => {
+            // Means over what was logged in every window of k updates.
+            meta.loss_kind = LossKind::IntervalMean(Steps(k));
+            for window in records.chunk_by(|a, b| (a.update - 1) / k == (b.update - 1) / k) {
+                step.extend(window.last().map(|record| record.update));
+                loss.push(window.iter().map(|record| record.loss).sum::<f64>() / window.len() as f64);
             }
         }
         (_, Thinning::Means(k)) if k > 1 => {

@@ -18,6 +18,7 @@ use crate::sweep::error::{SweepError, at};
 use crate::sweep::estimate::Speeds;
 use crate::sweep::graph::{Graph, Job, Kind};
 use crate::sweep::journal::rewritable;
+use crate::sweep::outside::OutsideTrainer;
 use crate::sweep::progress::State;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, TryLockError};
@@ -42,6 +43,9 @@ pub struct Settings {
     /// What [`fingerprint`](crate::sweep::fingerprint) said of the program and machine that began the sweep; empty: unknown.
     #[serde(default)]
     pub arithmetic: String,
+    /// Who trains, where it is not lehr's engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trainer: Option<OutsideTrainer>,
     /// The jobs.
     pub graph: Graph,
 }
@@ -50,7 +54,8 @@ impl Settings {
     /// Settings of the present format.
     #[must_use]
     pub fn new(graph: Graph, lanes: usize, snapshot_seconds: f64, dataset: String) -> Self {
-        Self { format: FORMAT, lanes, snapshot_seconds, dataset, arithmetic: String::new(), graph }
+        let arithmetic = String::new();
+        Self { format: FORMAT, lanes, snapshot_seconds, dataset, arithmetic, trainer: None, graph }
     }
 
     /// The same sweep, whatever computes it.
@@ -70,7 +75,7 @@ pub struct Folder {
 /// A lock that is held until it is dropped; the system lets go of it when its process dies, however it dies.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -106,7 +111,16 @@ impl Lock {
             .and_then(|()| file.rewind())
             .and_then(|()| file.write_all(std::process::id().to_string().as_bytes()));
         written.map_err(at(path, "write"))?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+
+    /// The lock as the standard input of another process, which then holds it too, for as long as it or a process that it
+    /// started lives.
+    ///
+    /// # Errors
+    /// As the system's.
+    pub fn share(&self) -> std::io::Result<std::process::Stdio> {
+        self.file.try_clone().map(std::process::Stdio::from)
     }
 
     /// Whether some process holds the lock now.
@@ -222,7 +236,8 @@ impl Folder {
     }
 
     fn with_folders(self) -> Result<Self, SweepError> {
-        for name in ["jobs", "points", "snapshots", "log"] {
+        let outside = self.settings.trainer.is_some().then_some("job");
+        for name in ["jobs", "points", "snapshots", "log"].into_iter().chain(outside) {
             let folder = self.path.join(name);
             std::fs::create_dir_all(&folder).map_err(at(&folder, "make"))?;
         }
@@ -289,7 +304,33 @@ impl Folder {
     /// A trunk's snapshot after update `at`.
     #[must_use]
     pub fn snapshot_at(&self, id: &str, at: u64) -> PathBuf {
-        self.snapshots(id).join(format!("at-{at}.safetensors"))
+        // What another trainer leaves there may be a file or a folder.
+        let end = if self.settings.trainer.is_some() { "" } else { ".safetensors" };
+        self.snapshots(id).join(format!("at-{at}{end}"))
+    }
+
+    /// Folder of the checkpoints that a trainer of the user's own keeps for itself.
+    #[must_use]
+    pub fn scratch(&self, id: &str) -> PathBuf {
+        self.snapshots(id).join("resume")
+    }
+
+    /// What a trainer of the user's own is told of a job.
+    #[must_use]
+    pub fn job_file(&self, id: &str) -> PathBuf {
+        self.path.join("job").join(format!("{id}.json"))
+    }
+
+    /// File that holds, while a trainer of the user's own runs, the number of its process group.
+    #[must_use]
+    pub fn group_file(&self, id: &str) -> PathBuf {
+        self.path.join("jobs").join(format!("{id}.group"))
+    }
+
+    /// File of what a trainer of the user's own says.
+    #[must_use]
+    pub fn output(&self, id: &str) -> PathBuf {
+        self.path.join("log").join(format!("{id}.out"))
     }
 
     /// The newest snapshot for resuming a job.
@@ -372,6 +413,10 @@ impl Folder {
     /// # Errors
     /// [`SweepError::Train`] when a file cannot be removed.
     pub fn drop_unfinished(&self, job: &Job) -> Result<(), SweepError> {
+        // What another trainer keeps beside its checkpoints is its own.
+        if self.settings.trainer.is_some() {
+            return Ok(());
+        }
         for entry in std::fs::read_dir(self.snapshots(&job.id)).into_iter().flatten().flatten() {
             let name = entry.file_name();
             let name = name.to_string_lossy();
@@ -389,6 +434,9 @@ impl Folder {
     /// As [`Folder::drop_unneeded`].
     pub fn clean_up(&self, job: &Job) -> Result<(), SweepError> {
         remove(&self.last_snapshot(&job.id))?;
+        if self.settings.trainer.is_some() {
+            remove(&self.scratch(&job.id))?;
+        }
         self.drop_unfinished(job)?;
         match self.graph().job(job.trunk().unwrap_or(&job.id)) {
             Some(trunk) => self.drop_unneeded(trunk),
@@ -406,12 +454,14 @@ impl Folder {
     }
 }
 
-/// Removes a file that may be gone already.
+/// Removes a file, a folder with what is in it, or a link (not what it leads to) that may be gone already.
 ///
 /// # Errors
 /// [`SweepError::Train`] when it is there and cannot be removed.
 pub fn remove(file: &Path) -> Result<(), SweepError> {
-    match std::fs::remove_file(file) {
+    let is_folder = std::fs::symlink_metadata(file).is_ok_and(|meta| meta.is_dir());
+    let removed = if is_folder { std::fs::remove_dir_all(file) } else { std::fs::remove_file(file) };
+    match removed {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(at(file, "remove")(error)),
         _ => Ok(()),
     }

@@ -176,13 +176,14 @@ pub struct Seal {
 }
 
 impl Seal {
-    /// The seal of the first `records` records of a model's journal as it is on the disk; `None` where it has fewer.
+    /// The seal of the first `records` records of a journal as it is on the disk, with `width` tokens of experts beside each;
+    /// `None` where it has fewer.
     ///
     /// # Errors
     /// [`SweepError::Train`] when a file cannot be read.
-    pub fn of(path: &Path, records: u64, model: &ModelConfig) -> Result<Option<Self>, SweepError> {
+    pub fn of(path: &Path, records: u64, width: usize) -> Result<Option<Self>, SweepError> {
         let Some(points) = sum_of(path, records * RECORD)? else { return Ok(None) };
-        let experts_crc32 = match expert_tokens::width(model) {
+        let experts_crc32 = match width {
             0 => None,
             width => match sum_of(&expert_tokens::file_beside(path), records * 4 * width as u64)? {
                 Some(sum) => Some(sum.sum()),
@@ -255,6 +256,15 @@ impl Journal {
             }
         };
         Ok(Some(Self { path: path.to_path_buf(), file, sum, records: keep, experts }))
+    }
+
+    /// An empty journal that keeps no tokens of experts; `None` where what is there cannot be cut.
+    ///
+    /// # Errors
+    /// [`SweepError::Train`] when it cannot be opened or cut.
+    pub fn without_experts(path: &Path) -> Result<Option<Self>, SweepError> {
+        let Some((file, sum)) = open_at(path, 0, RECORD)? else { return Ok(None) };
+        Ok(Some(Self { path: path.to_path_buf(), file, sum, records: 0, experts: None }))
     }
 
     /// Adds a record, with the tokens that each expert got: `[layer][expert]`, empty for dense models.

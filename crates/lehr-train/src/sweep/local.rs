@@ -119,8 +119,17 @@ impl Executor for LocalExecutor<'_> {
     }
 }
 
-/// Ends a worker, which may be killed at any moment, and waits until its locks are free.
+/// Longest time that a worker may take to end when nobody holds its standard input any more.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Ends a worker and waits until its locks are free: first it is let to end what it started, then it is killed, which may
+/// happen at any moment.
 fn end(mut child: Child) {
+    drop(child.stdin.take());
+    let since = Instant::now();
+    while since.elapsed() < GRACE && matches!(child.try_wait(), Ok(None)) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
     // One that ended by itself cannot be killed and need not be.
     drop(child.kill());
     drop(child.wait());
@@ -179,6 +188,11 @@ impl LocalExecutor<'_> {
         seat.state = folder.state(&job.id)?;
         if seat.state.is_final() {
             folder.clean_up(job)?;
+            observe(Event::Ended(job, &seat.state));
+            return Ok(true);
+        }
+        // A worker that gave its job up says so itself.
+        if matches!(seat.state, State::Failed { .. }) {
             observe(Event::Ended(job, &seat.state));
             return Ok(true);
         }

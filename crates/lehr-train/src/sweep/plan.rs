@@ -4,6 +4,7 @@ use crate::config::{ModelConfig, OptimiserConfig};
 use crate::config_file::ModelChoice;
 use crate::error::TrainError;
 use crate::run_config::DataConfig;
+use crate::sweep::outside::TrainerPlan;
 use lehr::Shape;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -112,6 +113,9 @@ pub struct Plan {
     /// Known speeds of models on this machine with one job's threads, tokens per second; others are measured.
     #[serde(default)]
     pub speed: BTreeMap<String, f64>,
+    /// A trainer of your own in place of lehr's engine.
+    #[serde(default)]
+    pub trainer: Option<TrainerPlan>,
 }
 
 /// Why a plan cannot be used.
@@ -213,6 +217,7 @@ impl PlanFile {
             }
         }
         self.check_optimiser()?;
+        self.check_trainer()?;
         for (i, grid) in plan.grid.iter().enumerate() {
             let key = |name: &str| format!("grid[{i}].{name}");
             let lists = [
@@ -273,6 +278,36 @@ impl PlanFile {
             }
             if let Some(value) = grid.final_share {
                 share(&key("final_share"), value)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_trainer(&self) -> Result<(), PlanError> {
+        let Some(trainer) = &self.plan.trainer else { return Ok(()) };
+        let quote = |text: &str| format!("'{text}'");
+        if !trainer.command.contains("{job}") {
+            let found = quote(&trainer.command);
+            return Err(self.wrong(
+                "trainer.command",
+                found,
+                "a command with {job}, the path of the job file",
+            ));
+        }
+        if !trainer.logs.contains("{name}") {
+            let found = quote(&trainer.logs);
+            return Err(self.wrong(
+                "trainer.logs",
+                found,
+                "a path with {name}, so that every job has its own",
+            ));
+        }
+        if trainer.attempts == 0 {
+            return Err(self.wrong("trainer.attempts", 0, "at least 1"));
+        }
+        for (key, count) in [("gpus", trainer.gpus), ("nodes", trainer.nodes)] {
+            if count == Some(0) {
+                return Err(self.wrong(&format!("trainer.{key}"), 0, "at least 1"));
             }
         }
         Ok(())

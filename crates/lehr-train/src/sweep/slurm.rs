@@ -12,10 +12,14 @@ use crate::sweep::folder::{Folder, write_whole};
 use crate::sweep::graph::{Job, Kind};
 use crate::sweep::integrity::{first_missing, reopen};
 use crate::sweep::local::{Event, Executor};
+use crate::sweep::outside::AGAIN;
 use crate::sweep::progress::State;
 use crate::sweep::worker::inherited;
 use std::path::PathBuf;
 use std::process::Command;
+
+/// Seconds before the end of a job's time at which its trainer hears of it.
+const NOTICE: u32 = 180;
 
 /// Writes job arrays and submits them.
 #[derive(Debug, Clone)]
@@ -115,6 +119,55 @@ impl SlurmExecutor {
         let tasks = place.join("slurm").join(format!("{}.jobs", array.name));
         let log = place.join("log").join(format!("slurm-{}-%A_%a", array.name));
         let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
+        let trainer = folder.settings.trainer.as_ref().map(|trainer| &trainer.plan);
+        let mut more = String::new();
+        for (option, count) in [
+            ("--nodes=", trainer.and_then(|trainer| trainer.nodes)),
+            ("--gres=gpu:", trainer.and_then(|trainer| trainer.gpus)),
+        ] {
+            if let Some(count) = count {
+                more.push_str(&format!("#SBATCH {option}{count}\n"));
+            }
+        }
+        if trainer.is_some() {
+            more.push_str(&format!("#SBATCH --signal=B:USR1@{NOTICE}\n"));
+        }
+        let worker = std::iter::once(quoted(&text(&self.program)))
+            .chain(self.arguments.iter().map(|word| quoted(word)))
+            .chain(["--detached".to_owned(), quoted(&text(&place)), "\"$job\"".to_owned()])
+            .collect::<Vec<_>>()
+            .join(" ");
+        // A trainer of the user's own hears of the end of its time or of preemption, leaves a checkpoint and asks to be
+        // started again.
+        let body = if trainer.is_some() {
+            let group = quoted(&text(&place.join("jobs")));
+            format!(
+                "tell() {{ kill -s USR1 -- \"-$(cat {group}/\"$job\".group)\" 2>/dev/null; }}\n\
+                 trap tell USR1 TERM\n\
+                 {worker} &\n\
+                 worker=$!\n\
+                 # A signal ends the waiting, not the worker.\n\
+                 while :; do\n\
+                 \x20   wait $worker\n\
+                 \x20   code=$?\n\
+                 \x20   kill -0 $worker 2>/dev/null || break\n\
+                 done\n\
+                 if [ $code -eq {AGAIN} ]; then\n\
+                 \x20   scontrol requeue \"${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID\" && exit 0\n\
+                 fi\n\
+                 exit $code\n"
+            )
+        } else {
+            format!(
+                "# A worker that was killed alone (out of memory, say) goes on here; a lost node is Slurm's to requeue.\n\
+                 for attempt in 1 2 3; do\n\
+                 \x20   {worker}\n\
+                 \x20   code=$?\n\
+                 \x20   [ $code -lt 128 ] && exit $code\n\
+                 done\n\
+                 exit $code\n"
+            )
+        };
         format!(
             "#!/bin/sh\n\
              #SBATCH --job-name=lehr-{name}\n\
@@ -124,26 +177,16 @@ impl SlurmExecutor {
              #SBATCH --requeue\n\
              #SBATCH --open-mode=append\n\
              #SBATCH --output={log}\n\
+             {more}\
              # A line of the list: task number, blank, name of the job.\n\
              job=$(sed -n \"s/^$SLURM_ARRAY_TASK_ID //p\" {tasks})\n\
              export RAYON_NUM_THREADS={lanes}\n\
-             # A worker that was killed alone (out of memory, say) goes on here; a lost node is Slurm's to requeue.\n\
-             for attempt in 1 2 3; do\n\
-             \x20   {program} --detached {place} \"$job\"\n\
-             \x20   code=$?\n\
-             \x20   [ $code -lt 128 ] && exit $code\n\
-             done\n\
-             exit $code\n",
+             {body}",
             name = array.name,
             ranges = ranges(&array.tasks),
             lanes = folder.settings.lanes,
             log = text(&log),
             tasks = quoted(&text(&tasks)),
-            program = std::iter::once(quoted(&text(&self.program)))
-                .chain(self.arguments.iter().map(|word| quoted(word)))
-                .collect::<Vec<_>>()
-                .join(" "),
-            place = quoted(&text(&place)),
         )
     }
 

@@ -314,13 +314,18 @@ pub fn fingerprint(graph: &Graph, make: &MakeTrainer<'_>, lanes: usize) -> Resul
     Ok(bits.join("-"))
 }
 
+/// Calls back when this process' standard input ends: when the executor that holds the other side is gone.
+pub fn when_executor_ends(then: impl FnOnce() + Send + 'static) {
+    std::thread::spawn(|| {
+        // Nobody writes there: reading returns when the other side is closed.
+        drop(std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()));
+        then();
+    });
+}
+
 /// Ends this process when its standard input ends: when the executor that holds the other side is gone.
 ///
 /// Nothing is lost by it, see the module's rules.
 pub fn end_with_executor() {
-    std::thread::spawn(|| {
-        // Nobody writes there: reading returns when the other side is closed.
-        drop(std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()));
-        std::process::exit(143);
-    });
+    when_executor_ends(|| std::process::exit(143));
 }

@@ -114,17 +114,19 @@ fn a_preset_may_be_changed_key_by_key() {
 }
 
 #[test]
-fn the_json_schema_in_the_documents_is_that_of_the_plan() {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/formats/sweep.schema.json");
-    if std::env::var_os("LEHR_WRITE_REFERENCE").is_some() {
-        std::fs::write(file, json_schema()).unwrap();
+fn the_json_schemas_in_the_documents_are_those_of_plan_and_job_file() {
+    for (name, schema) in [("sweep", json_schema()), ("job", lehr_train::sweep::job_schema())] {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/formats");
+        let file = format!("{folder}/{name}.schema.json");
+        if std::env::var_os("LEHR_WRITE_REFERENCE").is_some() {
+            std::fs::write(&file, &schema).unwrap();
+        }
+        let written = std::fs::read_to_string(file).unwrap_or_default();
+        assert_eq!(
+            written, schema,
+            "run LEHR_WRITE_REFERENCE=1 cargo test -p lehr-train --test sweep planning"
+        );
     }
-    let written = std::fs::read_to_string(file).unwrap_or_default();
-    assert_eq!(
-        written,
-        json_schema(),
-        "run LEHR_WRITE_REFERENCE=1 cargo test -p lehr-train --test sweep planning"
-    );
 }
 
 #[test]

@@ -312,12 +312,15 @@ fn lay_out<'a>(at_hand: AtHand<'a>, target: &Target, options: &PlanOptions) -> R
 
 /// Whether the fit has the run already.
 fn has(fit: &Fit, cell: &Cell, total: u64, anneal: u64) -> bool {
-    let share = anneal as f64 / total as f64;
+    let leaves = (total - anneal) as f64;
     fit.runs.iter().any(|run| {
+        // Logs may end a little before their horizon.
+        let left = (1.0 - run.annealing_share) * run.last_update as f64;
         (cell.params.is_none() || run.params == cell.params)
             && (run.peak_lr / cell.peak_lr - 1.0).abs() < 1e-3
-            && run.last_update.abs_diff(total) as f64 <= 0.01 * total as f64
-            && (run.annealing_share - share).abs() < 0.01
+            && annealed(run)
+            && run.total == total
+            && (left - leaves).abs() <= 0.01 * total as f64
     })
 }
 
