@@ -41,6 +41,7 @@ pub mod plan;
 pub mod provenance;
 pub mod reading;
 pub mod recommend;
+pub mod recommend_jointly;
 pub mod recommend_rows;
 pub mod report;
 #[cfg(feature = "train")]

@@ -17,9 +17,12 @@ pub struct LoadArgs {
     /// commas).
     #[arg(long, value_name = "ROLE=COLUMN", value_delimiter = ',', help_heading = "Reading")]
     pub map: Vec<String>,
-    /// Takes only runs whose name fits a pattern with * and ? (repeat, or separate with commas).
+    /// Takes only runs whose name fits a pattern with * and ?; '!GLOB' takes all but those (repeat, or separate with commas).
     #[arg(long, value_name = "GLOB", value_delimiter = ',', help_heading = "Reading")]
     pub run: Vec<String>,
+    /// Takes no run whose name fits a pattern with * and ? (repeat, or separate with commas).
+    #[arg(long, value_name = "GLOB", value_delimiter = ',', help_heading = "Reading")]
+    pub exclude: Vec<String>,
     /// Takes these losses; default: validation where a run has it.
     #[arg(long, value_enum, help_heading = "Reading")]
     pub split: Option<SplitArg>,
@@ -140,6 +143,7 @@ impl LoadArgs {
             paths: paths.to_vec(),
             map: Vec::new(),
             run: Vec::new(),
+            exclude: Vec::new(),
             split: None,
             warmup: None,
             params: None,
@@ -160,7 +164,12 @@ impl LoadArgs {
         let map = read_map(&self.map)?;
         let options = ReadOptions {
             map,
-            runs: self.run.clone(),
+            runs: self
+                .run
+                .iter()
+                .cloned()
+                .chain(self.exclude.iter().map(|glob| format!("!{glob}")))
+                .collect(),
             split: SplitArg::choice(self.split),
             warmup: self.warmup,
             params: self.params,

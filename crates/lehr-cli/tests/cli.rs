@@ -6,6 +6,8 @@ mod answers;
 mod contract;
 #[path = "cli/errors.rs"]
 mod errors;
+#[path = "cli/finals.rs"]
+mod finals;
 #[path = "cli/manners.rs"]
 mod manners;
 #[path = "cli/outside.rs"]

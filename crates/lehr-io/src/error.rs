@@ -426,7 +426,7 @@ impl ReadError {
             Self::NoSplit { .. } => "leave [[split]] out to take what there is".into(),
             Self::DuplicateRun { .. } => "load them apart, or rename one".into(),
             Self::NoRun { .. } => "name a log, a table, a directory of them, or a run store".into(),
-            Self::NoMatch { .. } => "[[run]] takes names and patterns with * and ?".into(),
+            Self::NoMatch { .. } => "[[run]] takes names and patterns with * and ?; !PATTERN takes all but those".into(),
             Self::Refused { hint, .. } => hint.clone(),
             Self::Axis { option, .. } => {
                 format!("say how many with {option} N, or name a column of updates with [[map]] step=NAME")

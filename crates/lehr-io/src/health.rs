@@ -78,53 +78,10 @@ impl Health {
     }
 }
 
-/// Where the loss changes its level between two rows: the updates before and after.
-///
-/// # Formula
-/// With medians a, b of the ten and five rows before and c, d of the five and ten rows after (the outer halves):
-/// `noise` being the standard deviation of one point ([`Health::noise`]), nats,
-/// |c − b| > max(5·(|b − a| + |d − c|), 8·noise, 0.1·min(b, c)), at the row where |c − b| is largest.
-#[must_use]
-pub fn level_breaks(step: &[u64], loss: &[f64], noise: f64) -> Vec<(u64, u64)> {
-    let n = loss.len().min(step.len());
-    if n < 4 * REACH {
-        return Vec::new();
-    }
-    let middle = |from: usize| {
-        let mut window = [0.0; REACH];
-        window.copy_from_slice(&loss[from..from + REACH]);
-        median(&mut window)
-    };
-    let jump = |i: usize| {
-        let (a, b) = (middle(i - 2 * REACH), middle(i - REACH));
-        let (c, d) = (middle(i), middle(i + REACH));
-        let size = (c - b).abs();
-        let usual = 5.0 * ((b - a).abs() + (d - c).abs());
-        // The two rows themselves: a median moves two rows early.
-        let own = (loss[i] - loss[i - 1]).abs();
-        (size > usual.max(8.0 * noise).max(0.1 * b.min(c)) && own > 0.5 * size).then_some(size)
-    };
-    let mut breaks: Vec<(usize, f64)> = Vec::new();
-    for i in 2 * REACH..=n - 2 * REACH {
-        // What the rows themselves do not do, their medians do not either.
-        let candidate = (loss[i] - loss[i - 1]).abs() > 4.0 * noise;
-        if let Some(size) = candidate.then(|| jump(i)).flatten() {
-            match breaks.last_mut() {
-                Some(last) if i - last.0 < REACH => {
-                    if size > last.1 {
-                        *last = (i, size);
-                    }
-                }
-                _ => breaks.push((i, size)),
-            }
-        }
-    }
-    breaks.into_iter().map(|(i, _)| (step[i - 1], step[i])).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lehr::fit::level_breaks;
 
     #[test]
     fn a_break_in_level_is_found_between_its_rows() {

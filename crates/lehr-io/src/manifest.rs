@@ -1,5 +1,7 @@
 //! Manifests: a table or a TOML file that says of each run what its log does not.
 
+mod finals;
+
 use crate::error::{Place, ReadError};
 use crate::run_store::StoreManifest;
 use crate::source::Source;
@@ -296,6 +298,12 @@ impl Entry {
             Some(value) => Err(self.wrong(names, &value.to_string(), "a whole number of at least 0")),
             None => Ok(None),
         }
+    }
+
+    /// The manifest's file.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        &self.file
     }
 
     /// Warm-up updates, if stated.

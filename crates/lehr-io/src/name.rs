@@ -100,6 +100,15 @@ pub fn matches(pattern: &str, id: &str) -> bool {
     wildcard(pattern.as_bytes(), id.as_bytes()) || wildcard(pattern.as_bytes(), last.as_bytes())
 }
 
+/// Whether a run is wanted by these patterns: named by one of them, if any does not begin with `!`, and by none that does.
+#[must_use]
+pub fn is_wanted(patterns: &[String], id: &str) -> bool {
+    let (excluded, wanted): (Vec<&str>, Vec<&str>) =
+        patterns.iter().map(String::as_str).partition(|pattern| pattern.starts_with('!'));
+    (wanted.is_empty() || wanted.iter().any(|pattern| matches(pattern, id)))
+        && !excluded.iter().any(|pattern| matches(&pattern[1..], id))
+}
+
 /// Linear-time wildcard match: on a mismatch the last `*` takes one byte more.
 fn wildcard(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
@@ -138,6 +147,18 @@ mod tests {
                 Source::new(path, 0, below, below > 1, || Ok(Box::new(std::io::Cursor::new(Vec::new()))))
             })
             .collect()
+    }
+
+    #[test]
+    fn patterns_name_the_runs_that_are_wanted_and_those_that_are_not() {
+        let wanted = |patterns: &[&str], id: &str| {
+            is_wanted(&patterns.iter().map(|&p| p.to_owned()).collect::<Vec<_>>(), id)
+        };
+        assert!(wanted(&[], "25M/cosine") && wanted(&["cos*"], "25M/cosine"));
+        assert!(!wanted(&["!cos*"], "25M/cosine") && wanted(&["!cos*"], "25M/constant"));
+        assert!(wanted(&["25M/*", "!*72000"], "25M/cosine_24000"));
+        assert!(!wanted(&["25M/*", "!*72000"], "25M/cosine_72000"));
+        assert!(!wanted(&["25M/*", "!*72000"], "100M/cosine_24000"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Sources → runs, one at a time.
 
 mod branch;
+mod finals;
 mod finish;
 mod tables;
 mod unsmooth;
@@ -41,7 +42,7 @@ pub enum SplitChoice {
 pub struct ReadOptions {
     /// Columns by role.
     pub map: MapOverrides,
-    /// Only runs whose name fits one of these patterns; empty: all.
+    /// Only runs whose name fits one of these patterns, and none of those that begin with `!`; without patterns: all.
     pub runs: Vec<String>,
     /// Which losses.
     pub split: SplitChoice,
@@ -116,7 +117,8 @@ pub struct Summary {
 
 /// Reads every run of the sources and hands it to `visit`; only one run (of a table sorted by run) is held at a time.
 ///
-/// Manifests (`manifest.csv`, `.tsv`, `.toml`) speak for the runs of their directory and those below it. A file that
+/// Manifests (`manifest.csv`, `.tsv`, `.toml`) speak for the runs of their directory and those below it. Where there is no log
+/// that one speaks for, its rows with a final loss and a schedule are runs themselves, of one point each. A file that
 /// was [found](Source::found) rather than named and is no log is passed over with a note.
 ///
 /// # Errors
@@ -182,6 +184,11 @@ pub fn for_each_run<E: From<ReadError>>(
             }
             Err(error) => return Err(error.into()),
         }
+    }
+    for run in reading.finals()? {
+        done.runs += 1;
+        progress(done);
+        visit(run)?;
     }
     reading.finish(done, skipped).map_err(E::from)
 }
@@ -343,8 +350,7 @@ impl<'a> Reading<'a> {
             raw.meta.id = prefixed;
         }
         self.seen.insert(raw.id.clone(), raw.file.clone());
-        let wanted = &self.options.runs;
-        if !wanted.is_empty() && !wanted.iter().any(|pattern| name::matches(pattern, &raw.id)) {
+        if !name::is_wanted(&self.options.runs, &raw.id) {
             self.unmatched.push(raw.id);
             return Ok(None);
         }

@@ -19,6 +19,8 @@ mod costs;
 mod coverage;
 #[path = "accuracy/horizon.rs"]
 mod horizon;
+#[path = "accuracy/joint.rs"]
+mod joint;
 #[path = "accuracy/running.rs"]
 mod running;
 #[path = "accuracy/size.rs"]

@@ -29,7 +29,7 @@ pub use objective::{Objective, Plan, PlanError, Scratch};
 pub use options::{Criterion, FitOptions, OptionError, Residual, Weighting};
 pub use resample::{Refit, Uncertainty};
 pub use solver::{Outcome, Stop};
-pub use sound::{LeftOut, Unsound, left_out};
+pub use sound::{LeftOut, Unsound, left_out, level_breaks};
 
 use crate::caveat::Caveat;
 use crate::curve::{Arch, Curve, ParamCount, Split};
@@ -209,8 +209,10 @@ pub enum FitError {
         /// First update that takes part.
         first: u64,
     },
-    /// Every run diverged or never learned.
-    #[error("all {0} runs diverged or never learned; name the runs to fit all the same as kept")]
+    /// Every run is left out.
+    #[error(
+        "no run of the {0} can be fitted: each diverged, never learned, changed its level or ended too early; name the runs to fit all the same as kept"
+    )]
     AllUnsound(usize),
     /// No start gave a finite objective.
     #[error("the {law} law has no finite objective on these curves from any of {starts} starts")]

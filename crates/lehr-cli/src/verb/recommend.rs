@@ -10,12 +10,14 @@ use crate::target::{LengthArgs, SettingArgs, final_rate, rate, shape};
 use lehr::recommend::RecommendOptions;
 use lehr::{Params, Shape, Steps};
 use lehr_app::recommend::RecommendRequest;
+use lehr_app::recommend_jointly::JointRequest;
 use lehr_app::recommend_rows::RowsRequest;
 use lehr_app::running::{Job, RunningRequest};
 use lehr_app::target::updates;
 use lehr_app::{export, tables};
 use std::path::{Path, PathBuf};
 
+mod joint;
 mod text;
 
 /// Recommends the annealing ratio of a run.
@@ -27,6 +29,7 @@ mod text;
   lehr recommend fit.json --peak-lr 1e-3 --steps 50k --optimise-shape --free-schedule --plot ratio.svg --json
   lehr recommend fit.json --peak-lr 1e-3 --steps 50k --export megatron --from-step 20k > flags.txt
   lehr recommend fit.json --params 300M,1B --peak-lr 3e-4,6e-4 --tokens 20B -o ratios.tex
+  lehr recommend fit.json --optimise peak-lr,batch,ratio --peak-lr-range 2e-4..4e-3 --batch-range 128k..2M --tokens 50B
   lehr recommend fit.json --running job.csv --steps 50k --anneal-steps 2k,5k,10k")]
 pub struct Args {
     #[command(flatten)]
@@ -39,10 +42,12 @@ pub struct Args {
         value_parser = rate,
         value_delimiter = ',',
         allow_hyphen_values = true,
-        required_unless_present = "running",
+        required_unless_present_any = ["running", "optimise"],
         conflicts_with = "running"
     )]
     peak_lr: Vec<f64>,
+    #[command(flatten)]
+    joint: joint::JointArgs,
     #[command(flatten)]
     length: LengthArgs,
     /// Warm-up updates; default: as in the runs fitted. With --running: those of a log that begins after its warm-up.
@@ -150,6 +155,39 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     let Some(length) = args.length.length() else {
         return Err(Failure::usage("the horizon is missing: [[steps]], [[tokens]] or [[compute]] states it"));
     };
+    if !args.joint.optimise.is_empty() {
+        let extras = args.plot.is_some()
+            || !args.export.export.is_empty()
+            || args.optimise_shape
+            || args.free_schedule
+            || !args.measured.is_empty();
+        if extras {
+            return Err(Failure::usage(
+                "pictures, exports, measured runs and free shapes are of one peak rate and batch, which [[optimise]] has yet to choose",
+            )
+            .hint("ask again with the peak rate and batch that it recommends"));
+        }
+        let request = JointRequest {
+            fit,
+            length,
+            peak_lr: args.joint.peak_lr(&args.peak_lr)?,
+            peak_lr_range: args.joint.peak_lr_range()?,
+            batch: args.joint.batch(),
+            batch_range: args.joint.batch_range()?,
+            warmup: args.warmup,
+            shape: only_shape(&args.shape)?,
+            final_lr: args.final_lr,
+            setting: args.setting.one()?,
+            options: RecommendOptions {
+                range: args.ratio_range.as_deref().map_or(Ok((0.0, 1.0)), range)?,
+                max_anneal_steps: args.max_anneal_steps,
+                from_step: args.export.from_step,
+                tolerance: args.tolerance * 1e-3,
+                ..RecommendOptions::default()
+            },
+        };
+        return joint::answer(&request, args.output.as_deref(), output);
+    }
     let several = args.peak_lr.len().max(args.shape.len()).max(args.setting.params.len()) > 1;
     // One target alone decides the horizon here; of several each has its own.
     let total = if several { 0 } else { updates(&fit, length, &setting)? };
@@ -231,11 +269,11 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     output.close(&answer)
 }
 
-/// The one shape of a running job.
+/// The one shape, of a running job and of a joint choice.
 fn only_shape(shapes: &[Shape]) -> Result<Shape, Failure> {
     match shapes {
         [shape] => Ok(*shape),
-        _ => Err(Failure::usage("[[shape]] names several: a running job is asked about one")),
+        _ => Err(Failure::usage("[[shape]] names several: this is about one")),
     }
 }
 

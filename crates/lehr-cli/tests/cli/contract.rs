@@ -163,6 +163,16 @@ fn documents() -> Vec<Value> {
             &target,
         ]
         .concat(),
+        vec![
+            "recommend",
+            &small,
+            "--optimise",
+            "peak-lr,ratio",
+            "--peak-lr-range",
+            "1e-3..2e-3",
+            "--steps",
+            "20k",
+        ],
         vec!["forecast", &small, "--running", &job, "--anneal-steps", "5k"],
         [&["transfer", RUNS, "--fit", &fit, "--arch", "moe", "--across-architectures"][..], &target].concat(),
         [&["report", &fit, RUNS, "-o", &report_page, "--accept-caveats"][..], &fast[..2], &target].concat(),

@@ -112,7 +112,7 @@ pub(super) fn finish(
     work.caveats.extend(health.caveats(&raw.id));
     // A run that diverged changes its level, too; that is said once.
     if health.diverged.is_none() {
-        let breaks = crate::health::level_breaks(&points.step, &points.loss, health.noise.unwrap_or(0.0));
+        let breaks = lehr::fit::level_breaks(&points.step, &points.loss, health.noise.unwrap_or(0.0));
         work.caveats.extend(breaks.into_iter().map(|(before, after)| {
             Caveat::from(CaveatKind::LevelBreak { run: raw.id.clone(), before, after })
         }));

@@ -5,7 +5,7 @@ use lehr::fit::{FitOptions, fit_point};
 
 /// Runs whose last loss is within 3 % of the best of their size and batch: the published grid goes far beyond the rates that
 /// anyone trains at.
-fn usual(curves: &[lehr::Curve]) -> Vec<lehr::Curve> {
+pub fn usual(curves: &[lehr::Curve]) -> Vec<lehr::Curve> {
     let best = |n: u64, b: u64| {
         curves
             .iter()
@@ -76,9 +76,10 @@ fn other_batches() {
 #[ignore = "minutes; reads public curves"]
 fn all_final_losses_are_fitted_in_seconds() {
     let Some(all) = steplaw() else { return };
-    for name in ["noise-relaxation", "chinchilla", "chinchilla-steps"] {
+    for law in lehr::law::all() {
+        let name = law.name();
         let begin = std::time::Instant::now();
-        let point = fit_point(named(name), &all, &FitOptions::default()).unwrap();
+        let point = fit_point(law, &all, &FitOptions::default()).unwrap();
         println!(
             "{name}: {} runs in {:.1} s, objective {:.3}, {} of {} starts agree, θ {:.3?}",
             all.len(),

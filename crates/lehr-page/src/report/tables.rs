@@ -279,7 +279,9 @@ fn left_out(answer: &ReportAnswer) -> Result<Table, TableError> {
     let rows = answer.left_out.iter().map(|run| {
         let why = match run.reason {
             lehr::fit::Unsound::Diverged => "diverged: its loss ends far above its own lowest",
-            _ => "never learned: its loss ends far above that of the others",
+            lehr::fit::Unsound::Stalled => "never learned: its loss ends far above that of the others",
+            lehr::fit::Unsound::LevelBroken => "the level of its loss changes as no schedule does",
+            lehr::fit::Unsound::TooShort => "ends before fitting begins, after the warm-up",
         };
         vec![text(run.id.clone()), text(why), number(run.loss, 3), number(run.against, 3)]
     });

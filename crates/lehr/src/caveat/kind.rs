@@ -388,6 +388,24 @@ kinds! {
     } = "left-out", 6, Blocks::Never,
         "A run was left out of the fit because it diverged or never learned.",
         "[[keep]] NAME takes it in";
+    LeftOutBreak {
+        /// The run.
+        run: String,
+        /// The loss before the break.
+        before: f64,
+        /// The loss after it.
+        after: f64
+    } = "left-out-break", 6, Blocks::Never,
+        "A run was left out of the fit because the level of its loss changes as no schedule does.",
+        "cut its log at the break, or take it in with [[keep]] NAME";
+    LeftOutShort {
+        /// How many.
+        runs: u64,
+        /// The first of them.
+        first: String
+    } = "left-out-short", 7, Blocks::Never,
+        "Runs of which the final loss alone is known were left out because they end before fitting begins (1.3 × the warm-up).",
+        "";
     SmoothedLoss {
         /// The run.
         run: String

@@ -132,6 +132,18 @@ impl fmt::Display for CaveatKind {
                 f,
                 "run '{run}' is left out because it never learned: it ends at {loss:.3} where the other runs are at {against:.3}"
             ),
+            Self::LeftOutBreak { run, before, after } => write!(
+                f,
+                "run '{run}' is left out because the level of its loss changes from {before:.3} to {after:.3} between two rows, as no schedule does"
+            ),
+            Self::LeftOutShort { runs, first } => write!(
+                f,
+                "{runs} run{} of which the final loss alone is known {} left out because {} before fitting begins, after the warm-up ('{first}'{})",
+                plural(*runs),
+                if *runs == 1 { "is" } else { "are" },
+                if *runs == 1 { "it ends" } else { "they end" },
+                if *runs == 1 { "" } else { " …" }
+            ),
             Self::SmoothedLoss { run } => write!(
                 f,
                 "the losses of '{run}' are a moving average: it lags behind the loss, most of all during annealing"

@@ -11,12 +11,22 @@ pub(super) fn caveats(law: &dyn Law, fit: &Fit, point: &PointFit, curves: &[Curv
     let mut out = Vec::new();
     let summary = &point.data.summary;
     for run in &fit.left_out {
-        out.push(CaveatKind::LeftOut {
-            run: run.id.clone(),
-            diverged: run.reason == Unsound::Diverged,
-            loss: run.loss,
-            against: run.against,
+        let (id, loss, against) = (run.id.clone(), run.loss, run.against);
+        out.push(match run.reason {
+            Unsound::Diverged => CaveatKind::LeftOut { run: id, diverged: true, loss, against },
+            Unsound::Stalled => CaveatKind::LeftOut { run: id, diverged: false, loss, against },
+            Unsound::LevelBroken => CaveatKind::LeftOutBreak { run: id, before: against, after: loss },
+            Unsound::TooShort => continue,
         });
+    }
+    let short: Vec<&str> = fit
+        .left_out
+        .iter()
+        .filter(|run| run.reason == Unsound::TooShort)
+        .map(|run| run.id.as_str())
+        .collect();
+    if let Some(first) = short.first() {
+        out.push(CaveatKind::LeftOutShort { runs: short.len() as u64, first: (*first).to_owned() });
     }
     if fit.solution.stop == Stop::IterationLimit {
         out.push(CaveatKind::NotConverged { iterations: fit.options.max_iterations });

@@ -27,7 +27,7 @@ pub(super) fn caveats(fit: &Fit, curves: &[Curve]) -> Vec<CaveatKind> {
 ///
 /// # Formula
 /// 1.4826 · median |L_{i−1} − 2·L_i + L_{i+1}| / √6
-fn noise(curve: &Curve) -> Option<f64> {
+pub(super) fn noise(curve: &Curve) -> Option<f64> {
     let mut second: Vec<f64> = curve.loss().windows(3).map(|w| (w[0] - 2.0 * w[1] + w[2]).abs()).collect();
     if second.len() < 6 {
         return None;

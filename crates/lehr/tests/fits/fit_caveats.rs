@@ -93,6 +93,41 @@ fn a_diverged_run_is_left_out_and_named_unless_kept() {
 }
 
 #[test]
+fn a_run_whose_level_breaks_is_left_out_and_named_unless_kept() {
+    let mut curves = runs(Noise { point: 2e-4, run: 3e-4, wander: 0.0 }, 40);
+    let broken = &curves[5];
+    // The first half in bits.
+    let half = broken.loss().len() / 2;
+    let loss = broken.loss().iter().enumerate().map(|(i, &l)| if i < half { l / 0.693 } else { l }).collect();
+    let id = broken.meta().id.clone();
+    curves[5] =
+        Curve::new(broken.meta().clone(), broken.schedule().clone(), broken.step().to_vec(), loss).unwrap();
+    let fit = fitted(&curves);
+    assert_eq!(
+        fit.left_out.iter().map(|l| (l.id.as_str(), l.reason)).collect::<Vec<_>>(),
+        [(id.as_str(), Unsound::LevelBroken)]
+    );
+    let (before, after) = (fit.left_out[0].against, fit.left_out[0].loss);
+    assert!((before / after - 1.0 / 0.693).abs() < 0.05, "{before} {after}");
+    assert!(fit.caveats[0].code() == "left-out-break" && fit.caveats[0].message().contains(&id));
+    let options = FitOptions { starts: 4, keep: vec![id.clone()], ..FitOptions::default() };
+    assert!(fit_all(&curves, &options).left_out.is_empty());
+}
+
+#[test]
+fn final_losses_from_before_fitting_begins_are_left_out() {
+    let mut curves = runs(Noise { point: 2e-4, run: 3e-4, wander: 0.0 }, 40);
+    let last = |c: &Curve| c.retain(|i, _, _| i + 1 == c.step().len()).unwrap();
+    let early = |c: &Curve| c.retain(|i, _, _| i == 0).unwrap();
+    curves = curves.iter().enumerate().map(|(i, c)| if i == 3 { early(c) } else { last(c) }).collect();
+    let first = curves[3].last().0;
+    let options = FitOptions { starts: 4, first_update: first + 1, ..FitOptions::default() };
+    let fit = fit_all(&curves, &options);
+    assert_eq!(fit.left_out.iter().map(|l| l.reason).collect::<Vec<_>>(), [Unsound::TooShort]);
+    assert!(fit.caveats.iter().any(|c| c.code() == "left-out-short"), "{:?}", fit.caveats);
+}
+
+#[test]
 fn good_runs_do_not_block() {
     let fit = fitted(&runs(Noise { point: 2e-4, run: 3e-4, wander: 0.0 }, 23));
     assert!(fit.caveats.iter().all(|c| !c.blocking()), "{:?}", fit.caveats);
