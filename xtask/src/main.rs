@@ -2,6 +2,7 @@
 
 mod bench;
 mod check;
+mod law_pictures;
 mod many;
 mod python;
 mod scaling;
@@ -23,6 +24,7 @@ tasks:
   bench-import [--mb N] [--files N]
                              speed of the log readers against pandas, polars and TensorBoard (docs/results/import.md)
   bench-scaling              cost against updates, runs and starts; writes docs/results/speed.svg
+  law-pictures               draw the pictures of docs/laws/noise-relaxation.md into docs/pictures
   record-exports ARGUMENTS   record the trainers' own rates for what lehr exports (docs/guides/exporters.md)
   remote                     read logs from a local S3 server and compare with the disk (minutes: builds the feature `remote`)
   make-runs DIR --runs N --points M
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
         ["remote"] => python::remote(),
         ["bench-import", ref rest @ ..] => python::bench_import(rest),
         ["bench-scaling"] => scaling::scaling(&python::root().join("docs/results/speed.svg")),
+        ["law-pictures"] => law_pictures::draw_all(&python::root().join("docs/pictures")),
         ["torture", ref rest @ ..] => torture::torture(rest),
         ["bench-side", ref rest @ ..] => bench::side(rest),
         [] | ["--help" | "-h" | "help"] => {

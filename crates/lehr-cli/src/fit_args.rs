@@ -40,6 +40,10 @@ pub struct FitArgs {
     /// Leaves out points before this multiple of the warm-up.
     #[arg(long, value_name = "FACTOR", default_value_t = 1.3, allow_negative_numbers = true)]
     pub skip_warmup: f64,
+    /// Leaves out points before this share of each run's updates; `chosen` takes the share that forecasts the longest runs from the
+    /// shorter ones best, for targets of three and more times the longest horizon.
+    #[arg(long, value_name = "SHARE|chosen", default_value = "0", allow_negative_numbers = true)]
+    pub first_share: String,
     /// Leaves out points before this update.
     #[arg(long, value_name = "UPDATE", value_parser = count, default_value = "0")]
     pub first_update: u64,
@@ -150,6 +154,10 @@ impl FitArgs {
         }
         options.criterion =
             if self.huber == 0.0 { Criterion::Squares } else { Criterion::Huber { delta: self.huber } };
+        match self.first_share.as_str() {
+            "chosen" => options.choose_first_share = true,
+            share => options.first_share = number("first-share", share)?,
+        }
         options.first_update = self.first_update;
         options.keep.clone_from(&self.keep);
         options.starts = self.starts;

@@ -255,6 +255,11 @@ const MOST_RUNS_OF_STARTS: usize = 400;
 /// [`FitError`], one variant a reason.
 pub fn fit_point(law: &dyn Law, curves: &[Curve], options: &FitOptions) -> Result<PointFit, FitError> {
     options.check()?;
+    if options.choose_first_share {
+        let plain = FitOptions { choose_first_share: false, ..options.clone() };
+        let share = horizon::choose_start(law, curves, &plain)?.map_or(plain.first_share, |c| c.share);
+        return fit_point(law, curves, &FitOptions { first_share: share, ..plain });
+    }
     if curves.is_empty() {
         return Err(FitError::NoCurves);
     }

@@ -83,7 +83,9 @@ pub struct Errors {
     pub runs: usize,
 }
 
+/// The errors over all points after the warm-up, whichever points were fitted.
 pub fn judge(law: &dyn Law, point: &PointFit, options: &FitOptions, test: &[Curve]) -> Errors {
+    let options = &FitOptions { first_share: 0.0, first_update: 0, ..options.clone() };
     let mut out = Errors { runs: test.len(), ..Errors::default() };
     let n = test.len() as f64;
     for curve in test {

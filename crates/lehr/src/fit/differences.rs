@@ -79,13 +79,12 @@ pub fn distance(share: f64, other: f64) -> f64 {
     (share.sqrt() - other.sqrt()).abs()
 }
 
-/// The runs of a fit as partners of each other, with their rates.
+/// The runs of a fit as partners of each other.
 pub(super) struct Partners<'a> {
     law: &'a dyn Law,
     curves: &'a [Curve],
     definition: &'a FeatureDefinition,
     options: &'a FitOptions,
-    rates: Vec<Vec<f64>>,
 }
 
 impl<'a> Partners<'a> {
@@ -95,8 +94,7 @@ impl<'a> Partners<'a> {
         definition: &'a FeatureDefinition,
         options: &'a FitOptions,
     ) -> Self {
-        let rates = curves.iter().map(|curve| curve.schedule().rates()).collect();
-        Self { law, curves, definition, options, rates }
+        Self { law, curves, definition, options }
     }
 
     /// Whether two runs share all but how long they anneal. Shapes that differ do not matter to a constant run.
@@ -112,8 +110,10 @@ impl<'a> Partners<'a> {
     }
 
     fn same_fall(&self, i: usize, j: usize) -> bool {
-        let last =
-            |k: usize| self.rates[k].last().copied().unwrap_or(0.0) / self.curves[k].schedule().peak_lr();
+        let last = |k: usize| {
+            let schedule = self.curves[k].schedule();
+            schedule.lr(schedule.total().0) / schedule.peak_lr()
+        };
         let shape = |k: usize| match self.curves[k].schedule() {
             Schedule::Wsd(wsd) => Some(wsd.shape),
             _ => None,
@@ -122,9 +122,9 @@ impl<'a> Partners<'a> {
     }
 
     /// The annealing share at an update, of a run that is finished there: constant so far, or at its end.
-    fn finished(&self, i: usize, update: u64) -> Option<f64> {
-        let share = annealing_share(&self.rates[i], update);
-        (share <= NO_ANNEALING || update as f64 >= FINISHED * self.rates[i].len() as f64).then_some(share)
+    fn finished(rates: &[f64], update: u64) -> Option<f64> {
+        let share = annealing_share(rates, update);
+        (share <= NO_ANNEALING || update as f64 >= FINISHED * rates.len() as f64).then_some(share)
     }
 
     /// ln L̂ − ln L of a run at an update whose loss was measured.
@@ -153,22 +153,26 @@ impl<'a> Partners<'a> {
     /// ends that both state apart from their curves, else at the last row of run i.
     pub fn errors(&self, theta: &[f64], i: usize) -> Vec<DifferenceError> {
         let curves = self.curves;
-        let (last, _) = curves[i].last();
-        let whole = self.rates[i].len() as u64;
-        let own = self.finished(i, last).zip(self.row_error(theta, i, curves[i].step().len() - 1));
-        let stated = |k: usize| curves[k].meta().final_loss.filter(|loss| loss.is_finite() && *loss > 0.0);
         let found: Vec<usize> = (0..curves.len()).filter(|&j| j != i && self.alike(i, j)).collect();
-        let stride = found.len().div_ceil(MOST_PARTNERS).max(1);
+        if found.is_empty() {
+            return Vec::new();
+        }
+        let (last, _) = curves[i].last();
+        let rates = curves[i].schedule().rates();
+        let whole = rates.len() as u64;
+        let own = Self::finished(&rates, last).zip(self.row_error(theta, i, curves[i].step().len() - 1));
+        let stated = |k: usize| curves[k].meta().final_loss.filter(|loss| loss.is_finite() && *loss > 0.0);
+        let stride = found.len().div_ceil(MOST_PARTNERS);
         let between = |j: usize| -> Option<DifferenceError> {
-            let ends = stated(i).zip(stated(j)).filter(|_| self.rates[j].len() as u64 == whole);
+            let ends = stated(i).zip(stated(j)).filter(|_| curves[j].schedule().total().0 == whole);
+            let others = curves[j].schedule().rates();
             let (error, own_share, share) = if let Some((mine, other)) = ends {
                 let error = self.log_error(theta, i, whole, mine) - self.log_error(theta, j, whole, other);
-                let share = |k: usize| annealing_share(&self.rates[k], whole);
-                (error, share(i), share(j))
+                (error, annealing_share(&rates, whole), annealing_share(&others, whole))
             } else {
                 let row = nearest(&curves[j], last)?;
                 let (own_share, own_error) = own?;
-                let share = self.finished(j, curves[j].step()[row])?;
+                let share = Self::finished(&others, curves[j].step()[row])?;
                 (own_error - self.row_error(theta, j, row)?, own_share, share)
             };
             if own_share.min(share) > NO_ANNEALING && !self.same_fall(i, j) {

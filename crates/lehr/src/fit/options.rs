@@ -80,6 +80,9 @@ pub struct FitOptions {
     /// Points before this share of a run's own last update are left out too; what early points say is what a law gets
     /// wrong at much longer horizons ([`super::horizon`]).
     pub first_share: f64,
+    /// Choose `first_share` by what forecasts the longest runs from the shorter ones ([`super::horizon::choose_start`]); where
+    /// horizons do not differ, it stays as it is. A fit stores the share that was chosen.
+    pub choose_first_share: bool,
     /// Points before this update are left out too.
     pub first_update: u64,
     /// Number of starts of the solver.
@@ -116,6 +119,7 @@ impl Default for FitOptions {
             points_per_curve: Some(48),
             warmup_factor: 1.3,
             first_share: 0.0,
+            choose_first_share: false,
             first_update: 0,
             starts: 16,
             keep: Vec::new(),
