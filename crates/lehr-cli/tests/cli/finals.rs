@@ -31,7 +31,7 @@ fn final_losses_are_fitted_by_laws_that_see_the_schedule_and_rate_and_batch_are_
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(format!("{folder}/manifest.csv"), table()).unwrap();
     let fit = at("finals.json");
-    let made = lehr(&["fit", &folder, "--starts", "4", "--accept-caveats", "-o", &fit]).expect(0);
+    let made = lehr(&["fit", &folder, "--starts", "2", "--accept-caveats", "-o", &fit]).expect(0);
     assert!(made.err.contains("26 runs are final losses alone"), "{}", made.err);
     assert!(made.err.contains("'hot' is left out because it never learned"), "{}", made.err);
     assert!(made.err.contains("'short'"), "{}", made.err);

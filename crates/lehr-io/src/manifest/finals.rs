@@ -31,7 +31,7 @@ impl Entry {
             None => self.schedule(Rise::default())?.ok_or_else(|| {
                 self.wrong(
                     &["schedule"],
-                    "a final loss without a whole schedule",
+                    "incomplete",
                     "peak_lr, total_steps and schedule (cosine, constant, linear, or wsd with annealing_ratio), because there is no log to read them from",
                 )
             })?,

@@ -128,7 +128,7 @@ mod tests {
             ("a,2e8,1e6,1e-3,1e-5,100,1000,cosine,low", "a finite number"),
         ] {
             let error = read(&format!("{HEAD}\n{row}\n"), &[]).unwrap_err().to_string();
-            assert!(error.contains("manifest.csv, line 2") && error.contains(wanted), "{error}");
+            assert!(error.contains("manifest.csv:2") && error.contains(wanted), "{error}");
         }
         let none = read(&format!("{HEAD}\na,2e8,1e6,1e-3,1e-5,100,1000,cosine,\n"), &[]);
         assert!(matches!(none, Err(ReadError::NoRun { .. })), "{none:?}");
