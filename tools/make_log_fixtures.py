@@ -1,7 +1,7 @@
 """Writes logs of one known run with the real libraries into fixtures/logs/, for the importers' tests.
 
     python3 -m venv ENV && ENV/bin/pip install wandb tensorboardX torch transformers accelerate lightning mlflow-skinny
-    ENV/bin/python tools/make_log_fixtures.py [wandb tensorboard hf lightning mlflow text]
+    ENV/bin/python tools/make_log_fixtures.py [wandb tensorboard hf lightning mlflow text folders]
 
 The run: peak rate 1e-3, warm-up 10, horizon 100, linear annealing over the last 20 updates, loss 2.5 + 6 t^-0.35 at update t.
 Text logs are written from the format strings of their programs (named at each).
@@ -82,6 +82,34 @@ def make_tensorboard():
         # One file a second: names then sort by time.
         for i, path in enumerate(sorted(target.glob("events*"), key=lambda p: int(str(p).rsplit(".", 1)[1]))):
             path.rename(target / f"events.out.tfevents.{1700000000 + i}.host")
+
+
+def make_folders():
+    """Runs whose event files lie in several folders: add_scalars, and train/ beside validation/."""
+    from tensorboardX import SummaryWriter
+
+    target = fresh("tensorboard-scalars")
+    log = SummaryWriter(str(target), filename_suffix=".known")
+    for t in range(1, TOTAL + 1):
+        curves = {"train": loss(t)}
+        if t % 10 == 0:
+            curves["val"] = loss(t) + 0.05
+        log.add_scalars("loss", curves, t)
+        log.add_scalar("lr", rate(t), t)
+    log.close()
+    target = fresh("tensorboard-siblings")
+    train = SummaryWriter(str(target / "train"), filename_suffix=".known")
+    validation = SummaryWriter(str(target / "validation"), filename_suffix=".known")
+    for t in range(1, TOTAL + 1):
+        train.add_scalar("loss", loss(t), t)
+        train.add_scalar("learning_rate", rate(t), t)
+        if t % 10 == 0:
+            validation.add_scalar("loss", loss(t) + 0.05, t)
+    train.close()
+    validation.close()
+    for name in ("tensorboard-scalars", "tensorboard-siblings"):
+        for path in sorted((OUT / name).rglob("events.out.tfevents.*")):
+            path.rename(path.with_name("events.out.tfevents.1700000000.host"))
 
 
 def make_hf():
@@ -230,7 +258,7 @@ def make_text():
 
 
 MAKERS = {"wandb": make_wandb, "tensorboard": make_tensorboard, "hf": make_hf, "lightning": make_lightning,
-          "mlflow": make_mlflow, "text": make_text}
+          "mlflow": make_mlflow, "text": make_text, "folders": make_folders}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or MAKERS:

@@ -125,6 +125,8 @@ pub struct InspectAnswer {
     pub runs: Vec<RunLine>,
     /// Names of runs that share schedule, size, batch and data.
     pub twins: Vec<Vec<String>>,
+    /// What to beware of in the runs taken together.
+    pub caveats: Vec<Caveat>,
     /// What was done or passed over that concerns no single run.
     pub notes: Vec<Note>,
 }
@@ -169,7 +171,9 @@ impl Desk {
             .cloned()
             .collect();
         let twins = twins.into_iter().map(|(_, ids)| ids).collect();
-        Ok(Answer { value: InspectAnswer { runs, twins, notes }, caveats: Vec::new(), notes: summary.notes })
+        let caveats = summary.caveats;
+        let value = InspectAnswer { runs, twins, caveats: caveats.clone(), notes };
+        Ok(Answer { value, caveats, notes: summary.notes })
     }
 }
 

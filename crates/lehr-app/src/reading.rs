@@ -162,6 +162,7 @@ impl Desk {
             runs.curves.push(curve);
             Ok(())
         })?;
+        add_caveats(&mut runs.caveats, summary.caveats);
         runs.notes = summary.notes;
         if let Some(held) = reading.held {
             runs.note_condensed(held);

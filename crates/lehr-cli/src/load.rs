@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use clap::{Args, ValueEnum};
 use lehr::{LossKind, Schedule, Steps};
 use lehr_app::Reading;
-use lehr_io::{MapOverrides, ReadOptions, SplitChoice};
+use lehr_io::{LossUnit, MapOverrides, ReadOptions, SplitChoice};
 use std::path::PathBuf;
 
 /// Which logs to read, and how.
@@ -13,7 +13,7 @@ pub struct LoadArgs {
     /// Logs, tables, directories of them (searched to the bottom), run stores; patterns with * ? ** are expanded.
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
-    /// Says which column holds what: loss, val_loss, lr, step, run, split, tokens, samples (repeat, or separate with
+    /// Says which column holds what: loss, val_loss, lr, step, run, split, tokens, samples, time (repeat, or separate with
     /// commas).
     #[arg(long, value_name = "ROLE=COLUMN", value_delimiter = ',', help_heading = "Reading")]
     pub map: Vec<String>,
@@ -51,6 +51,9 @@ pub struct LoadArgs {
     /// What a training loss stands for, whatever the source says: instant, mean:UPDATES or ema:DECAY.
     #[arg(long, value_name = "KIND", value_parser = loss_kind, help_heading = "Reading")]
     pub loss_kind: Option<LossKind>,
+    /// The unit of the losses, whatever the source says; default: nats a token, unless names or perplexities say otherwise.
+    #[arg(long, value_enum, value_name = "UNIT", help_heading = "Reading")]
+    pub unit: Option<UnitArg>,
     /// A manifest (CSV or TOML) that describes the runs; one next to the logs is found without this.
     #[arg(long, value_name = "FILE", help_heading = "Reading")]
     pub manifest: Option<PathBuf>,
@@ -136,6 +139,28 @@ fn loss_kind(text: &str) -> Result<LossKind, String> {
     }
 }
 
+/// The unit of a loss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum UnitArg {
+    /// Nats a token.
+    Nats,
+    /// Bits a token.
+    Bits,
+    /// Bits a byte of text.
+    BitsPerByte,
+}
+
+impl UnitArg {
+    /// As the library names it.
+    fn unit(self) -> LossUnit {
+        match self {
+            Self::Nats => LossUnit::Nats,
+            Self::Bits => LossUnit::Bits,
+            Self::BitsPerByte => LossUnit::BitsPerByte,
+        }
+    }
+}
+
 impl LoadArgs {
     /// Logs as they are, nothing mapped or chosen.
     pub fn of(paths: &[PathBuf]) -> Self {
@@ -153,6 +178,7 @@ impl LoadArgs {
             stated_schedule: None,
             lr_scale: None,
             loss_kind: None,
+            unit: None,
             manifest: None,
             drop_nan: false,
             stitch: false,
@@ -186,6 +212,7 @@ impl LoadArgs {
                 scale => scale,
             },
             loss_kind: self.loss_kind,
+            unit: self.unit.map(UnitArg::unit),
             drop_nan: self.drop_nan,
             stitch: self.stitch,
             max_points: None,

@@ -8,7 +8,9 @@ pub mod deepspeed;
 pub mod hf_trainer;
 pub mod json_records;
 pub mod megatron;
+pub mod metric_table;
 pub mod mlflow_files;
+pub mod nanogpt;
 pub mod nanotron;
 mod protobuf;
 pub mod sparse;
@@ -169,7 +171,7 @@ fn join_jobs(groups: Vec<Group>) -> Vec<Group> {
 }
 
 /// Every importer, the most particular first.
-pub const IMPORTERS: [&dyn Importer; 15] = [
+pub const IMPORTERS: [&dyn Importer; 17] = [
     &wandb::WandbFile,
     &tensorboard::EventFiles,
     &tracker_db::Databases,
@@ -181,6 +183,8 @@ pub const IMPORTERS: [&dyn Importer; 15] = [
     &nanotron::Stdout,
     &megatron::Stdout,
     &torchtitan::Stdout,
+    &nanogpt::Text,
+    &metric_table::MetricTable,
     &json_records::Records,
     &json_records::MetricLines,
     &json_records::Prefixed,
@@ -238,7 +242,7 @@ pub(crate) fn group(logs: Vec<Source>) -> Result<Vec<Group>, ReadError> {
             .sources
             .extend(parameters.iter().filter(|source| source.name().starts_with(&directory)).cloned());
     }
-    Ok(join_jobs(groups))
+    Ok(join_jobs(tensorboard::parts::join(groups)))
 }
 
 /// A source, expanded where it is compressed, and its head.

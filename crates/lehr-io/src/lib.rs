@@ -27,6 +27,7 @@ pub mod run_store;
 pub mod source;
 pub mod stitch;
 pub mod table;
+pub mod unit;
 
 pub use error::{Fault, Place, ReadError};
 pub use health::Health;
@@ -39,3 +40,4 @@ pub use rebuild::{Known, ScheduleOrigin};
 pub use rows::{Points, RawRun};
 pub use run_store::{StoreManifest, StoreWriter};
 pub use source::{ReadSeek, Source};
+pub use unit::LossUnit;

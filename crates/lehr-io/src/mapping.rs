@@ -1,6 +1,11 @@
-//! Which column plays which role: guessed from common names, overridable.
+//! Which column plays which role: guessed from common names, then from the words of a name; overridable.
+
+mod words;
+
+pub(crate) use words::{has_word, is_smoothed, perplexity_of, smoothing_decay};
 
 use crate::error::ReadError;
+use crate::unit::LossUnit;
 use lehr::Split;
 use serde::{Deserialize, Serialize};
 
@@ -23,10 +28,12 @@ pub enum Role {
     Tokens,
     /// Samples (sequences) seen so far.
     Samples,
+    /// When the row was written, in seconds of the clock.
+    Time,
 }
 
 impl Role {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Step,
         Self::Loss,
         Self::ValidationLoss,
@@ -35,6 +42,7 @@ impl Role {
         Self::Split,
         Self::Tokens,
         Self::Samples,
+        Self::Time,
     ];
 
     /// The role's name in `--map` and in messages.
@@ -49,6 +57,7 @@ impl Role {
             Self::Split => "split",
             Self::Tokens => "tokens",
             Self::Samples => "samples",
+            Self::Time => "time",
         }
     }
 
@@ -112,6 +121,9 @@ impl Role {
                 "lm_loss_validation",
                 "validation_metrics/loss",
                 "eval/paloma/macro_loss",
+                "validation/evaluation_loss_vs_iterations",
+                "eval/c4_en-validation/crossentropyloss",
+                "eval/lm/c4_en-validation/ce loss",
                 "metrics/eval/languagecrossentropy",
             ],
             Self::Lr => &[
@@ -157,6 +169,7 @@ impl Role {
                 "samples vs steps",
                 "train/consumed_samples",
             ],
+            Self::Time => &["_timestamp", "wall_time", "walltime"],
         }
     }
 
@@ -209,6 +222,12 @@ impl MapOverrides {
         Ok(())
     }
 
+    /// Whether nothing is mapped.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.given.is_empty()
+    }
+
     /// The column given for a role.
     #[must_use]
     pub fn get(&self, role: Role) -> Option<&str> {
@@ -235,6 +254,15 @@ pub struct Mapping {
     pub tokens: Option<String>,
     /// Samples seen.
     pub samples: Option<String>,
+    /// Seconds of the clock.
+    #[serde(default)]
+    pub time: Option<String>,
+    /// Perplexity beside the loss: it tells the loss's unit.
+    #[serde(default)]
+    pub perplexity: Option<String>,
+    /// Perplexity beside the validation loss.
+    #[serde(default)]
+    pub val_perplexity: Option<String>,
 }
 
 impl Mapping {
@@ -271,10 +299,23 @@ impl Mapping {
         } else if overrides.get(Role::ValidationLoss).is_some() && overrides.get(Role::Loss).is_none() {
             loss = None;
         }
+        // Bits a byte beside a loss a token are another number, not its validation.
+        let per_byte = |name: &Option<String>| {
+            name.as_deref().and_then(LossUnit::of_name) == Some(LossUnit::BitsPerByte)
+        };
+        if overrides.get(Role::ValidationLoss).is_none()
+            && loss.is_some()
+            && !per_byte(&loss)
+            && per_byte(&val_loss)
+        {
+            val_loss = None;
+        }
         if loss.is_none() && val_loss.is_none() {
             return Err(missing(Role::Loss));
         }
         let (tokens, samples) = (find(Role::Tokens)?, find(Role::Samples)?);
+        let perplexity = loss.as_deref().and_then(|name| perplexity_of(name, columns));
+        let val_perplexity = val_loss.as_deref().and_then(|name| perplexity_of(name, columns));
         // A log may count samples or tokens alone; they are brought to updates where the batch is known.
         let step = find(Role::Step)?.or_else(|| tokens.clone()).or_else(|| samples.clone());
         Ok(Self {
@@ -286,6 +327,9 @@ impl Mapping {
             split: find(Role::Split)?,
             tokens,
             samples,
+            time: find(Role::Time)?,
+            perplexity,
+            val_perplexity,
         })
     }
 
@@ -293,7 +337,7 @@ impl Mapping {
     #[must_use]
     pub fn loss_split(&self) -> Split {
         let name = self.loss.as_deref().unwrap_or_default();
-        if has_word(name, &["val", "valid", "validation", "eval", "evaluation", "test", "dev", "heldout"]) {
+        if has_word(name, words::VALIDATION) {
             Split::Validation
         } else if has_word(name, &["train", "training"]) || self.val_loss.is_some() {
             Split::Train
@@ -323,34 +367,11 @@ impl std::fmt::Display for Mapping {
     }
 }
 
-/// Whether one of the words stands in a name: between ends, signs, digits and changes from small to capital letters
-/// (`val_loss`, `evalLoss`; not `value`, `interval_loss`).
-pub(crate) fn has_word(name: &str, words: &[&str]) -> bool {
-    let mut word = String::new();
-    let mut small = false;
-    for c in name.chars().chain([' ']) {
-        let ends = !c.is_alphabetic() || (small && c.is_uppercase());
-        if ends && words.contains(&word.as_str()) {
-            return true;
-        }
-        if ends {
-            word.clear();
-        }
-        small = c.is_lowercase();
-        if c.is_alphabetic() {
-            word.extend(c.to_lowercase());
-        }
-    }
-    false
-}
-
-/// Whether a column has a known name; Parquet exports write `train.loss` for `train/loss`.
+/// Whether a column has a known name; signs between words are alike: `train.loss`, `train/loss`, `Train Loss`.
 fn is_same(name: &str, known: &str) -> bool {
+    let sign = |byte: u8| matches!(byte, b'.' | b'/' | b'_' | b'-' | b' ');
     name.len() == known.len()
-        && name
-            .bytes()
-            .zip(known.bytes())
-            .all(|(a, b)| a.eq_ignore_ascii_case(&b) || (a == b'.' && b == b'/'))
+        && name.bytes().zip(known.bytes()).all(|(a, b)| a.eq_ignore_ascii_case(&b) || (sign(a) && sign(b)))
 }
 
 /// Whether a column of this name could play a role.
@@ -364,6 +385,7 @@ pub(crate) fn is_wanted(name: &str, overrides: &MapOverrides) -> bool {
                 None => is_same(name, known),
             })
     }) || name.eq_ignore_ascii_case("global batch size")
+        || words::could_play(name)
 }
 
 /// The column that best plays a role, by its name.
@@ -380,7 +402,7 @@ pub(crate) fn guess(role: Role, columns: &[String]) -> Option<String> {
             return found.cloned();
         }
     }
-    None
+    words::guess(role, columns)
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 mod branch;
 mod finals;
 mod finish;
+mod smoothing;
 mod tables;
+mod together;
 mod unsmooth;
 
 use crate::error::ReadError;
@@ -18,6 +20,7 @@ use crate::rows::RawRun;
 use crate::run_store::{self, OpenStore, StoreManifest};
 use crate::source::Source;
 use crate::table;
+use crate::unit::LossUnit;
 use finish::{Context, FirstStep, finish};
 use lehr::{Caveat, Curve, LossKind, Schedule};
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,6 +65,8 @@ pub struct ReadOptions {
     pub lr_scale: Option<f64>,
     /// What a training loss stands for, whatever the source says.
     pub loss_kind: Option<LossKind>,
+    /// The unit of every loss, whatever the source says.
+    pub unit: Option<LossUnit>,
     /// Leave rows out whose loss is NaN, infinite, zero or negative.
     pub drop_nan: bool,
     /// Keep the last row of each update, also where rows look like several runs.
@@ -111,6 +116,8 @@ pub struct Summary {
     pub runs: usize,
     /// Files passed over, runs of a manifest without rows, …
     pub notes: Vec<Note>,
+    /// What is to beware of in the runs taken together.
+    pub caveats: Vec<Caveat>,
     /// The mapping of each kind of table: an example file, its format, the columns, how many files share it.
     pub mappings: Vec<(String, String, Mapping, usize)>,
 }
@@ -219,6 +226,7 @@ struct Reading<'a> {
     points: BTreeMap<(u64, usize), String>,
     in_manifest: BTreeSet<(String, String)>,
     said: BTreeSet<(String, String)>,
+    together: together::Together,
     summary: Summary,
 }
 
@@ -275,6 +283,7 @@ impl<'a> Reading<'a> {
             points: BTreeMap::new(),
             in_manifest: BTreeSet::new(),
             said: BTreeSet::new(),
+            together: together::Together::default(),
             summary,
         })
     }
@@ -399,6 +408,7 @@ impl<'a> Reading<'a> {
             ));
             return Ok(None);
         }
+        self.together.add(&run);
         run.mapping = mapping.cloned();
         format.clone_into(&mut run.format);
         // What concerns a directory is said once.
@@ -468,6 +478,7 @@ impl<'a> Reading<'a> {
                 }
             }
         }
+        self.summary.caveats = self.together.caveats();
         self.summary.runs = done.runs;
         Ok(self.summary)
     }

@@ -1,5 +1,6 @@
 //! The rows of one run as the log holds them, before anything is stitched or checked.
 
+use crate::unit::UnitEvidence;
 use lehr::{Caveat, LossKind, RunMeta, Schedule, Split};
 
 /// Rows of one split, in the order of the log.
@@ -13,6 +14,8 @@ pub struct Points {
     pub lr: Vec<f64>,
     /// Line or row in the file.
     pub place: Vec<u32>,
+    /// Seconds of the clock, NaN where a row has none; empty where the log has none at all.
+    pub time: Vec<f64>,
 }
 
 impl Points {
@@ -22,6 +25,13 @@ impl Points {
         self.loss.push(loss);
         self.lr.push(lr.unwrap_or(f64::NAN));
         self.place.push(u32::try_from(place).unwrap_or(u32::MAX));
+    }
+
+    /// Says when the last row was written; all rows before it have a time, too.
+    pub(crate) fn stamp(&mut self, time: f64) {
+        if self.time.len() + 1 == self.step.len() {
+            self.time.push(time);
+        }
     }
 
     /// Number of rows.
@@ -44,6 +54,11 @@ impl Points {
             loss: index.iter().map(|&i| self.loss[i]).collect(),
             lr: index.iter().map(|&i| self.lr[i]).collect(),
             place: index.iter().map(|&i| self.place[i]).collect(),
+            time: if self.time.len() == self.step.len() {
+                index.iter().map(|&i| self.time[i]).collect()
+            } else {
+                Vec::new()
+            },
         }
     }
 }
@@ -104,6 +119,12 @@ pub struct RawRun {
     pub rates: Vec<(u64, f64)>,
     /// What one value of the training loss stands for.
     pub train_kind: LossKind,
+    /// Whether the training loss is a moving average of unknown decay, by its name.
+    pub smoothed: bool,
+    /// What the log says about the unit of the training loss.
+    pub unit: UnitEvidence,
+    /// What it says about that of the validation loss.
+    pub validation_unit: UnitEvidence,
     /// The schedule, where the source states it.
     pub schedule: Option<Schedule>,
     /// The horizon, where the source states it.
@@ -140,6 +161,9 @@ impl RawRun {
             unstated: Points::default(),
             rates: Vec::new(),
             train_kind: LossKind::Instant,
+            smoothed: false,
+            unit: UnitEvidence::default(),
+            validation_unit: UnitEvidence::default(),
             schedule: None,
             total: None,
             multiplier: false,

@@ -34,6 +34,8 @@ impl std::fmt::Display for Format {
 pub enum Want {
     /// A number; anything else is an error.
     Number,
+    /// A number; anything else counts as nothing there.
+    Perhaps,
     /// Text; numbers are written out.
     Text,
 }

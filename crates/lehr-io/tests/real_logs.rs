@@ -1,6 +1,11 @@
 //! Logs as people really have them: synthetic files with the structure of public ones, and their right answers.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+#[path = "real_logs/layouts.rs"]
+mod layouts;
+#[path = "real_logs/units.rs"]
+mod units;
+
 use lehr::schedule::Family;
 use lehr::{LossKind, Split, Steps};
 use lehr_io::{LoadedRun, ReadError, ReadOptions, Source, SplitChoice, Summary, for_each_run};
@@ -101,7 +106,7 @@ fn tags_saved_from_the_tensorboard_page_are_joined() {
     let run = one(&sources("tensorboard-csv"), &ReadOptions::default());
     assert_wsd(&run);
     assert_ne!(run.curve.meta().split, Split::Validation);
-    let renamed = text(&[("loss.csv", "Wall time,Step,Value\n1.0,10,5.0\n2.0,20,4.0\n".to_owned())]);
+    let renamed = text(&[("exp7.csv", "Wall time,Step,Value\n1.0,10,5.0\n2.0,20,4.0\n".to_owned())]);
     let error = load(&renamed, &ReadOptions::default()).unwrap_err();
     assert!(error.hint().unwrap().contains("run-RUN-tag-TAG.csv"), "{error}");
 }

@@ -11,7 +11,7 @@ use lehr_app::export::ExportRequest;
 use lehr_app::target::{Annealing, Plan};
 use lehr_app::validate::Splitting;
 use lehr_app::{Failure, Reading};
-use lehr_io::{MapOverrides, ReadOptions, SplitChoice};
+use lehr_io::{LossUnit, MapOverrides, ReadOptions, SplitChoice};
 use std::path::PathBuf;
 
 const RATE: &str = "a rate above 0 such as 3e-4";
@@ -51,6 +51,7 @@ pub fn reading(paths: Vec<PathBuf>, options: &mut Options) -> Result<Reading, Fa
     let stated = options.text("stated_schedule")?;
     let schedule = stated.map(|text| schedule("stated_schedule", &text)).transpose()?;
     let kind = options.text("loss_kind")?;
+    let unit = options.word("unit", &LossUnit::ALL.map(LossUnit::name))?;
     Ok(Reading {
         paths,
         manifest: options.text("manifest")?.map(PathBuf::from),
@@ -66,6 +67,7 @@ pub fn reading(paths: Vec<PathBuf>, options: &mut Options) -> Result<Reading, Fa
             schedule,
             lr_scale: options.number("lr_scale", RATE, |rate| rate > 0.0)?,
             loss_kind: kind.as_deref().map(loss_kind).transpose()?,
+            unit: unit.and_then(|name| LossUnit::ALL.into_iter().find(|unit| unit.name() == name)),
             drop_nan: options.flag("drop_nan")?,
             stitch: options.flag("stitch")?,
             max_points: None,

@@ -176,7 +176,7 @@ GARBAGE = [None, True, -1, 0, 1.5, math.nan, math.inf, -math.inf, 2**70, "", "x"
 def calls(fit):
     some = frame()
     yield "read", lambda x: lehr.read(x)
-    for name in ("map", "run", "split", "warmup", "params", "tokens_per_step", "stated_schedule", "lr_scale", "loss_kind", "manifest"):
+    for name in ("map", "run", "split", "warmup", "params", "tokens_per_step", "stated_schedule", "lr_scale", "loss_kind", "unit", "manifest"):
         yield f"read {name}", lambda x, name=name: lehr.read(some, **{name: x})
     runs = lehr.read(some)
     for name in ("fix", "free", "bound", "prior", "residual", "huber", "skip_warmup", "first_update", "momentum", "keep",

@@ -1,6 +1,7 @@
 //! What a reader must know before using a number.
 
 mod kind;
+mod smoothed;
 mod words;
 
 pub use kind::{Blocks, CaveatKind, Entry, KINDS};

@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use crate::load::LoadArgs;
 use crate::output::{Output, table};
+use lehr::Caveat;
 use lehr::units::short_count;
 use lehr_app::inspect::RunLine;
 
@@ -44,7 +45,7 @@ fn cells(run: &RunLine) -> [String; 14] {
         format!("{}–{}", run.first_step, run.last_step),
         run.total_steps.to_string(),
         run.schedule.family.clone(),
-        run.peak_lr.to_string(),
+        rate(run.peak_lr),
         run.ratio.map_or("–".to_owned(), |ratio| format!("{ratio:.3}")),
         format!("{:.4}", run.last_loss),
         run.final_loss.map_or("–".to_owned(), |loss| format!("{loss:.4}")),
@@ -59,6 +60,12 @@ fn split(split: lehr::Split) -> &'static str {
         lehr::Split::Validation => "val",
         lehr::Split::Unstated => "?",
     }
+}
+
+/// A rate as a person would write it: six digits at most, small ones with an exponent.
+fn rate(rate: f64) -> String {
+    let short = format!("{rate:.5e}").parse().unwrap_or(rate);
+    if short == 0.0 || short >= 1e-3 { short.to_string() } else { format!("{short:e}") }
 }
 
 /// Runs the verb.
@@ -96,5 +103,9 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         "{runs} run{}; logged and rebuilt rates differ by at most {:.2e} of the peak",
         if runs == 1 { "" } else { "s" },
         answer.value.worst_residual()
-    ))
+    ))?;
+    let caveats: Vec<Caveat> =
+        answer.caveats.iter().chain(answer.value.runs.iter().flat_map(|run| &run.caveats)).cloned().collect();
+    output.say_caveats(&caveats);
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::Log;
 use crate::error::{Place, ReadError};
-use crate::mapping::{MapOverrides, Mapping, Role, is_wanted};
+use crate::mapping::{MapOverrides, Mapping, Role, is_smoothed, is_wanted, smoothing_decay};
 use crate::rows::RawRun;
 use crate::table::{Cell, TableEnd, Visit, Want};
 use lehr::{Caveat, CaveatKind, LossKind, Params, Steps, Tokens};
@@ -61,10 +61,14 @@ pub struct Sparse {
     /// Place of each row, and where its cells begin.
     rows: Vec<(u32, u32)>,
     cells: Vec<(u32, f64)>,
+    /// Seconds of the clock of each row; empty where the log has none.
+    times: Vec<f64>,
     /// What is known besides.
     pub facts: Facts,
 }
 
+/// Name of the column of times.
+const TIME: &str = "wall_time";
 /// Names found again without a look into the whole index.
 const RECENT: usize = 256;
 /// Places of a row whose names are remembered.
@@ -86,6 +90,7 @@ impl Sparse {
             order: Vec::new(),
             rows: Vec::new(),
             cells: Vec::new(),
+            times: Vec::new(),
             facts: Facts::default(),
         }
     }
@@ -93,6 +98,17 @@ impl Sparse {
     /// Begins a row that stands at `place` (line, row or offset).
     pub fn row(&mut self, place: u64) {
         self.rows.push((u32::try_from(place).unwrap_or(u32::MAX), self.cells.len() as u32));
+    }
+
+    /// Begins a row that was written at a time of the clock, seconds; a log has such rows alone, or none.
+    pub fn row_at(&mut self, place: u64, time: f64) {
+        self.row(place);
+        self.times.push(time);
+    }
+
+    /// Whether every row has its time.
+    fn has_times(&self) -> bool {
+        !self.times.is_empty() && self.times.len() == self.rows.len()
     }
 
     /// Whether the values of a column are kept; learns the name.
@@ -182,12 +198,19 @@ impl Log for Sparse {
     }
 
     fn columns(&self) -> Result<Vec<String>, ReadError> {
-        Ok(self.names.clone())
+        Ok(self
+            .names
+            .iter()
+            .map(String::as_str)
+            .chain(self.has_times().then_some(TIME))
+            .map(str::to_owned)
+            .collect())
     }
 
     fn for_each_row(&self, select: &[(&str, Want)], visit: &mut Visit<'_>) -> Result<TableEnd, ReadError> {
         let wanted: Vec<Option<u32>> =
             select.iter().map(|(name, _)| self.index.get(*name).map(|&(at, _)| at)).collect();
+        let time = select.iter().position(|(name, _)| *name == TIME).filter(|_| self.has_times());
         let mut cells = vec![Cell::Missing; select.len()];
         for (i, &(place, from)) in self.rows.iter().enumerate() {
             let to = self.rows.get(i + 1).map_or(self.cells.len(), |&(_, next)| next as usize);
@@ -198,6 +221,9 @@ impl Log for Sparse {
                         *cell = Cell::Number(value);
                     }
                 }
+            }
+            if let Some(at) = time {
+                cells[at] = Cell::Number(self.times[i]);
             }
             let place = if self.lines { Place::Line(place.into()) } else { Place::Row(place.into()) };
             if !visit(place, &cells)? {
@@ -249,6 +275,17 @@ fn interval(step: &[u64]) -> Option<Steps> {
 
 /// What the names of the columns themselves tell.
 pub(super) fn by_names(mapping: &Mapping, raw: &mut RawRun) {
+    if let Some(name) = mapping.loss.as_deref().filter(|name| is_smoothed(name))
+        && raw.train_kind == LossKind::Instant
+    {
+        match smoothing_decay(name) {
+            Some(decay) => {
+                raw.train_kind = LossKind::Ema(decay);
+                raw.notes.push(("loss-kind", format!("'{name}' states a moving average with decay {decay}")));
+            }
+            None => raw.smoothed = true,
+        }
+    }
     if mapping.lr.as_deref().is_some_and(|name| name.ends_with("lrm")) {
         raw.multiplier = true;
         // nanochat writes a moving average (decay 0.9 an update, debiased) next to the multiplier, and counts updates

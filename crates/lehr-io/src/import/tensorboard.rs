@@ -1,13 +1,15 @@
-//! TensorBoard event files: `events.out.tfevents.*`; all of one directory are one run (restarts).
+//! TensorBoard event files: `events.out.tfevents.*`; all of one directory are one run (restarts), and so are the folders
+//! `train` and `validation` beside each other (Keras) and those that `add_scalars` makes below a run's folder.
 //!
 //! # Format
 //! ```text
 //! record = length (u64 LE) · masked crc32c of the length · data · masked crc32c of the data
 //! mask   = ((crc >> 15) | (crc << 17)) + 0xa282ead8
 //! ```
-//! Data is a protobuf `Event`: step 2, summary 5; a summary has values (1) of tag (1), simple_value (2) and tensor (8); a
+//! Data is a protobuf `Event`: wall time 1, step 2, summary 5; a summary has values (1) of tag (1), simple_value (2) and tensor (8); a
 //! tensor has dtype (1), content (4), float_val (5) and double_val (6).
 
+use self::parts::Naming;
 use super::protobuf::{Value, fields};
 use super::sparse::Sparse;
 use super::{Importer, Log};
@@ -15,6 +17,8 @@ use crate::error::{Place, ReadError};
 use crate::mapping::MapOverrides;
 use crate::source::Source;
 use std::io::Read;
+
+pub(super) mod parts;
 
 /// Reads TensorBoard event files.
 #[derive(Debug)]
@@ -42,8 +46,13 @@ impl Importer for EventFiles {
         // Names carry the time of their beginning: the order of names is the order of restarts.
         let mut sources: Vec<&Source> = sources.iter().collect();
         sources.sort_by(|a, b| a.name().cmp(b.name()));
-        for source in sources {
-            read(source, &mut log)?;
+        let base = parts::base(&sources);
+        for source in &sources {
+            read(source, &Naming::of(source.folder(), &base), &mut log)?;
+        }
+        match sources.first() {
+            Some(first) if map.is_empty() => parts::refuse_epochs(first, &log)?,
+            _ => {}
         }
         Ok(Box::new(log))
     }
@@ -98,7 +107,7 @@ impl<R: Read> Window<R> {
     }
 }
 
-fn read(source: &Source, log: &mut Sparse) -> Result<(), ReadError> {
+fn read(source: &Source, naming: &Naming, log: &mut Sparse) -> Result<(), ReadError> {
     let io = |error| ReadError::io(source.name())(error);
     let mut window = Window::new(source.open().map_err(io)?);
     let mut at = 0_u64;
@@ -144,7 +153,7 @@ fn read(source: &Source, log: &mut Sparse) -> Result<(), ReadError> {
         if masked(event).to_le_bytes() != crc {
             return Err(broken("the checksum of the record is wrong".to_owned()));
         }
-        if message(log, event, record).is_none() {
+        if message(log, naming, event, record).is_none() {
             return Err(broken("the record is no TensorBoard event".to_owned()));
         }
         window.pass(whole as usize);
@@ -153,11 +162,12 @@ fn read(source: &Source, log: &mut Sparse) -> Result<(), ReadError> {
     Ok(())
 }
 
-fn message(log: &mut Sparse, event: &[u8], record: u64) -> Option<()> {
-    let mut step = 0;
+fn message(log: &mut Sparse, naming: &Naming, event: &[u8], record: u64) -> Option<()> {
+    let (mut step, mut time) = (0, f64::NAN);
     let mut summary = None;
     for field in fields(event) {
         match field.ok()? {
+            (1, Value::Fixed64(bits)) => time = f64::from_bits(bits),
             (2, Value::Varint(value)) => step = value,
             (5, Value::Bytes(bytes)) => summary = Some(bytes),
             _ => {}
@@ -180,9 +190,9 @@ fn message(log: &mut Sparse, event: &[u8], record: u64) -> Option<()> {
                 _ => {}
             }
         }
-        if let (Some(number), Some(slot)) = (number, log.wants(tag)) {
+        if let (Some(number), Some(slot)) = (number, log.wants(&naming.column(tag))) {
             if !begun {
-                log.row(record);
+                log.row_at(record, time);
                 log.put("step", step as f64);
                 begun = true;
             }

@@ -176,7 +176,8 @@ impl Log for Export {
         Ok(TableEnd::default())
     }
 
-    fn describe(&self, _mapping: &Mapping, raw: &mut RawRun) -> Result<(), ReadError> {
+    fn describe(&self, mapping: &Mapping, raw: &mut RawRun) -> Result<(), ReadError> {
+        super::sparse::by_names(mapping, raw);
         if self.rounded {
             raw.caveats.push(CaveatKind::DownSampled { run: raw.id.clone() }.into());
         }

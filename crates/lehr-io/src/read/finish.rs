@@ -4,6 +4,7 @@ mod schedule;
 
 pub(super) use schedule::LONGEST_WARMUP;
 
+use super::smoothing;
 use super::unsmooth::unsmooth;
 use super::{LoadedRun, ReadOptions, SplitChoice};
 use crate::error::{Place, ReadError};
@@ -15,7 +16,9 @@ use crate::note::Note;
 use crate::rows::{Points, RawRun};
 use crate::source::Source;
 use crate::stitch::stitch;
-use lehr::{Caveat, CaveatKind, Curve, LossKind, ParamCount, Params, RunMeta, Split, Tokens};
+use crate::unit::{Found, LossUnit, UnitEvidence};
+use lehr::schedule::Rates;
+use lehr::{Caveat, CaveatKind, Curve, LossKind, ParamCount, Params, RunMeta, Schedule, Split, Tokens};
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -87,6 +90,8 @@ pub(super) fn finish(
         return Err(ReadError::Refused { file: raw.file, why, hint });
     }
     work.rescale(&mut raw);
+    work.units(&mut raw);
+    work.empty_validations(&mut raw);
     for split in [Split::Train, Split::Validation, Split::Unstated] {
         let points = std::mem::take(raw.points_mut(split));
         *raw.points_mut(split) = work.clean(&raw, split, points)?;
@@ -112,10 +117,7 @@ pub(super) fn finish(
     work.caveats.extend(health.caveats(&raw.id));
     // A run that diverged changes its level, too; that is said once.
     if health.diverged.is_none() {
-        let breaks = lehr::fit::level_breaks(&points.step, &points.loss, health.noise.unwrap_or(0.0));
-        work.caveats.extend(breaks.into_iter().map(|(before, after)| {
-            Caveat::from(CaveatKind::LevelBreak { run: raw.id.clone(), before, after })
-        }));
+        work.levels(&raw.id, &points, &schedule, health.noise.unwrap_or(0.0));
     }
     if let (Split::Unstated, Some(noise)) = (split, health.noise)
         && noise > SINGLE_BATCH
@@ -134,8 +136,12 @@ pub(super) fn finish(
     if let Some(most) = context.options.max_points {
         points = points.at(&spread(&points.step, most));
     }
+    let decay = work.unknown_smoothing(&raw, &meta, &points);
     let curve = Curve::new(meta, schedule, points.step, points.loss)
         .map_err(|error| ReadError::Curve { file: raw.file.clone(), error })?;
+    if let Some(decay) = decay {
+        work.caveats.push(CaveatKind::smoothed(&curve, decay).into());
+    }
     Ok(LoadedRun {
         curve,
         file: raw.file,
@@ -202,6 +208,7 @@ impl Finish<'_> {
         let after: Vec<usize> = (0..points.len()).filter(|&i| points.step[i] > 0).collect();
         let dropped = points.len() - after.len();
         let points = if dropped > 0 { points.at(&after) } else { points };
+        let points = self.by_time(raw, word, points);
         if dropped > 0 {
             self.note(
                 "before-first-update",
@@ -226,6 +233,117 @@ impl Finish<'_> {
         }
         self.note("stitched", &raw.id, format!("{word} rows: {stitched}"));
         Ok(points.at(&stitched.keep))
+    }
+
+    /// Rows that go back in order of the clock, where the log has one: attempts stand one after the other in it,
+    /// whatever the order of files and rows.
+    fn by_time(&mut self, raw: &RawRun, word: &str, points: Points) -> Points {
+        let n = points.len();
+        let goes_back = points.step.windows(2).any(|pair| pair[1] <= pair[0]);
+        if !goes_back || points.time.len() != n || points.time.iter().any(|time| !time.is_finite()) {
+            return points;
+        }
+        let mut order: Vec<usize> = (0..n).collect();
+        order.sort_by(|&a, &b| points.time[a].total_cmp(&points.time[b]));
+        if order.windows(2).all(|pair| pair[0] < pair[1]) {
+            return points;
+        }
+        self.note(
+            "by-wall-time",
+            &raw.id,
+            format!("{word} rows are put in the order in which they were written, by the log's own clock"),
+        );
+        points.at(&order)
+    }
+
+    /// Losses in nats, whatever unit the log holds them in.
+    fn units(&mut self, raw: &mut RawRun) {
+        let stated = self.context.options.unit.map(|unit| Found { unit, why: "as stated".to_owned() });
+        let mut of = |evidence: &UnitEvidence| match evidence.unit(&raw.id) {
+            _ if stated.is_some() => stated.clone(),
+            Ok(found) => found,
+            Err(caveat) => {
+                self.caveats.push(caveat.into());
+                None
+            }
+        };
+        let training = of(&raw.unit);
+        let validation = if raw.validation_unit.column.is_empty() { None } else { of(&raw.validation_unit) };
+        // One logger writes both in one unit; nats are what is assumed where nothing speaks.
+        let both =
+            [(training.clone().or_else(|| validation.clone()), false), (validation.or(training), true)];
+        for (found, of_validation) in both {
+            let Some(found) = found.filter(|found| found.unit != LossUnit::Nats) else { continue };
+            let scale = found.unit.nats();
+            let splits: &[Split] =
+                if of_validation { &[Split::Validation] } else { &[Split::Train, Split::Unstated] };
+            let mut any = false;
+            for &split in splits {
+                let points = raw.points_mut(split);
+                points.loss.iter_mut().for_each(|loss| *loss *= scale);
+                any |= !points.is_empty();
+            }
+            if !any {
+                continue;
+            }
+            let word = if of_validation { "validation losses" } else { "losses" };
+            self.note(
+                "unit",
+                &raw.id,
+                format!("{word} are {} ({}): turned into nats", found.unit.name(), found.why),
+            );
+            let per_byte: Caveat = CaveatKind::LossPerByte { run: raw.id.clone() }.into();
+            if found.unit == LossUnit::BitsPerByte && !self.caveats.contains(&per_byte) {
+                self.caveats.push(per_byte);
+            }
+        }
+    }
+
+    /// Validation losses written as NaN where there was no validation, beside the training losses of every row.
+    fn empty_validations(&mut self, raw: &mut RawRun) {
+        let points = &raw.validation;
+        let rows: Vec<usize> = (0..points.len()).filter(|&i| !points.loss[i].is_nan()).collect();
+        let (all, empty) = (points.len(), points.len() - rows.len());
+        let beside = raw.train.len() + raw.unstated.len();
+        // A run that diverged has NaN in its training losses, too, and more validations before that.
+        if rows.is_empty() || 2 * empty <= all || beside < all {
+            return;
+        }
+        raw.validation = points.at(&rows);
+        self.note(
+            "empty-validations",
+            &raw.id,
+            format!("{empty} of {all} rows hold NaN for the validation loss: taken as rows without one"),
+        );
+    }
+
+    /// Changes of level that no schedule makes, and a last point of another kind.
+    fn levels(&mut self, id: &str, points: &Points, schedule: &Schedule, noise: f64) {
+        /// A rate that changes by less than this share of the peak does not change the level of the loss.
+        const STEADY: f64 = 0.02;
+        let rates = Rates::new(schedule);
+        let peak = schedule.peak_lr();
+        let rate = |t: u64| rates.at(t.clamp(1, rates.total()));
+        let steady = |from: u64, to: u64| (rate(from) - rate(to)).abs() <= STEADY * peak;
+        let breaks = crate::health::level_breaks(&points.step, &points.loss, noise, &steady);
+        self.caveats.extend(breaks.into_iter().map(|(before, after)| {
+            Caveat::from(CaveatKind::LevelBreak { run: id.to_owned(), before, after })
+        }));
+        if let (Some(jump), Some(&update)) =
+            (crate::health::last_jump(&points.step, &points.loss, noise), points.step.last())
+        {
+            self.caveats.push(CaveatKind::LastPointJumps { run: id.to_owned(), update, jump, noise }.into());
+        }
+    }
+
+    /// The decay of a training loss that is a moving average although no name states its decay: 0 where it cannot be
+    /// told, `None` where the loss is none.
+    fn unknown_smoothing(&self, raw: &RawRun, meta: &RunMeta, points: &Points) -> Option<f64> {
+        if meta.split == Split::Validation || meta.loss_kind != LossKind::Instant {
+            return None;
+        }
+        let found = smoothing::decay(&points.step, &points.loss);
+        if raw.smoothed { Some(found.unwrap_or(0.0)) } else { found }
     }
 
     /// Multiples of a peak turned into rates.

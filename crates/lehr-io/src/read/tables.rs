@@ -10,6 +10,7 @@ use crate::name::stem;
 use crate::rows::{Pace, RawRun};
 use crate::source::Source;
 use crate::table::{self, Cell, Want};
+use crate::unit;
 use lehr::{Shape, Split};
 use std::collections::BTreeMap;
 
@@ -57,6 +58,11 @@ pub(super) fn read(
         rows: 0,
     };
     table.read(&mut |mut raw| {
+        let name = |column: &Option<String>| column.clone().unwrap_or_default();
+        raw.unit.column = name(&mapping.loss);
+        raw.unit.perplexity = name(&mapping.perplexity);
+        raw.validation_unit.column = name(&mapping.val_loss);
+        raw.validation_unit.perplexity = name(&mapping.val_perplexity);
         log.describe(&mapping, &mut raw)?;
         emit(raw, Some(&mapping), &kind)
     })
@@ -153,6 +159,9 @@ impl Table<'_> {
         let count =
             mapping.tokens.as_ref().or(mapping.samples.as_ref()).filter(|name| **name != mapping.step);
         let count = add(&mut select, count.map(String::as_str), Want::Number);
+        let time = add(&mut select, mapping.time.as_deref(), Want::Perhaps);
+        let perplexity = add(&mut select, mapping.perplexity.as_deref(), Want::Perhaps);
+        let validation_perplexity = add(&mut select, mapping.val_perplexity.as_deref(), Want::Perhaps);
         let axis = self.axis()?;
         let loss_split = mapping.loss_split();
         let mut current = 0;
@@ -206,11 +215,26 @@ impl Table<'_> {
                 raw.pace_of_tokens = mapping.tokens.is_some();
                 raw.pace.get_or_insert_with(|| Pace::new(step, count)).add(step, count);
             }
+            let time = time.map(|i| cells[i].number().unwrap_or(f64::NAN));
             if let Some(loss) = loss {
-                raw.points_mut(row_split).push(step, loss, rate, at);
+                let points = raw.points_mut(row_split);
+                points.push(step, loss, rate, at);
+                time.into_iter().for_each(|time| points.stamp(time));
+                if let Some(perplexity) = perplexity.and_then(|i| cells[i].number())
+                    && raw.unit.rows.len() < unit::ENOUGH
+                {
+                    raw.unit.rows.push((loss, perplexity));
+                }
             }
             if let Some(loss) = validation {
-                raw.points_mut(Split::Validation).push(step, loss, rate, at);
+                let points = raw.points_mut(Split::Validation);
+                points.push(step, loss, rate, at);
+                time.into_iter().for_each(|time| points.stamp(time));
+                if let Some(perplexity) = validation_perplexity.and_then(|i| cells[i].number())
+                    && raw.validation_unit.rows.len() < unit::ENOUGH
+                {
+                    raw.validation_unit.rows.push((loss, perplexity));
+                }
             }
             if let (None, None, Some(rate)) = (loss, validation, rate) {
                 raw.rates.push((step, rate));

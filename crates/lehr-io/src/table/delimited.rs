@@ -137,6 +137,7 @@ impl Wanted<'_> {
                     Err(_) if is_missing(text) => Cell::Missing,
                     Err(_) => return Err(value(shortened(text), "a number")),
                 },
+                Want::Perhaps => text.parse().map_or(Cell::Missing, Cell::Number),
                 Want::Text if is_missing(text) => Cell::Missing,
                 Want::Text => Cell::Text(text),
             });

@@ -344,7 +344,11 @@ pub(crate) fn for_each_row(
                 }
                 held[i] = match (want, &leaf) {
                     (_, Leaf::Null) => Held::Missing,
-                    (Want::Number, Leaf::Number(value)) => Held::Number(*value),
+                    (Want::Number | Want::Perhaps, Leaf::Number(value)) => Held::Number(*value),
+                    (Want::Perhaps, Leaf::Text(text)) => {
+                        text.trim().parse().map_or(Held::Missing, Held::Number)
+                    }
+                    (Want::Perhaps, Leaf::Bool(_)) => Held::Missing,
                     // Writers without NaN in their JSON write it as text.
                     (Want::Number, Leaf::Text(text)) => match text.trim().parse() {
                         Ok(value) => Held::Number(value),

@@ -124,6 +124,7 @@ pub(crate) fn for_each_row(
             };
             let column = match want {
                 Want::Number => numbers(array).map(Column::Numbers),
+                Want::Perhaps => Some(numbers(array).map_or(Column::Absent, Column::Numbers)),
                 Want::Text => texts(array).map(Column::Texts),
             };
             columns.push(column.ok_or_else(|| ReadError::Value {

@@ -196,6 +196,7 @@ def read(
     stated_schedule: str | Schedule | None = None,
     lr_scale: float | None = None,
     loss_kind: str | None = None,
+    unit: str | None = None,
     manifest: str | os.PathLike[str] | None = None,
     drop_nan: bool = False,
     stitch: bool = False,
@@ -218,6 +219,7 @@ def read(
         stated_schedule: the schedule of every run, for logs without a rate.
         lr_scale: what a logged rate of 1 stands for.
         loss_kind: what a training loss stands for: ``"instant"``, ``"mean:50"``, ``"ema:0.9"``.
+        unit: the unit of the losses: ``"nats"``, ``"bits"``, ``"bits-per-byte"``; taken from names and perplexities by default.
         manifest: a file that describes the runs.
         drop_nan: leaves rows out whose loss is no number above 0, instead of refusing them.
         stitch: keeps the last row of each update where rows look like several runs.
@@ -233,6 +235,7 @@ def read(
         "map": map, "run": run, "split": split, "warmup": warmup, "params": params, "params_column": params_column,
         "tokens_per_step": tokens_per_step, "samples_per_step": samples_per_step, "lr_scale": lr_scale,
         "stated_schedule": None if stated_schedule is None else str(stated_schedule), "loss_kind": loss_kind,
+        "unit": unit,
         "manifest": manifest, "drop_nan": drop_nan, "stitch": stitch,
     }  # fmt: skip
     paths = [source for source in sources if not is_frame(source)]

@@ -408,10 +408,54 @@ kinds! {
         "";
     SmoothedLoss {
         /// The run.
-        run: String
+        run: String,
+        /// How far the average lags behind, updates, where it is known.
+        #[serde(default)]
+        lag: Option<f64>,
+        /// How much higher it therefore is at the end of the run, nats.
+        #[serde(default)]
+        effect: Option<f64>
     } = "smoothed-loss", 6, Blocks::Never,
         "The losses are a moving average, which lags behind the loss, most of all during annealing.",
-        "log the losses themselves";
+        "log the losses themselves, or state the decay with [[loss_kind]] ema:DECAY: it is undone where rows are dense enough";
+    UnknownUnit {
+        /// The run.
+        run: String,
+        /// Column of the losses.
+        loss: String,
+        /// Column of the perplexities.
+        perplexity: String,
+        /// Median of ln(perplexity)/loss: 1 for nats, 0.693 for bits.
+        ratio: f64
+    } = "unknown-unit", 5, Blocks::Never,
+        "The perplexity beside the loss is neither e^loss nor 2^loss: one of them is not what its name says. The losses are taken as nats.",
+        "state the unit with [[unit]], or map the right column with [[map]]";
+    LossPerByte {
+        /// The run.
+        run: String
+    } = "loss-per-byte", 9, Blocks::Never,
+        "The losses are counted a byte of text, not a token; forecasts are, too.",
+        "";
+    MixedUnits {
+        /// A run whose losses are counted a byte.
+        per_byte: String,
+        /// One whose losses are counted a token.
+        per_token: String
+    } = "mixed-units", 0, Blocks::Always,
+        "Some losses are counted a byte of text and others a token; one law cannot describe both.",
+        "choose runs of one unit with [[run]]";
+    StatedFinalApart {
+        /// The run.
+        run: String,
+        /// The loss that its manifest states for the end.
+        stated: f64,
+        /// The last loss of its own log.
+        logged: f64,
+        /// The usual difference of the two among the other runs.
+        usual: f64
+    } = "stated-final-apart", 5, Blocks::Never,
+        "The final loss that the manifest states for a run stands apart from its own curve by far more than those of the other runs do.",
+        "correct the manifest, or leave the run out with [[run]]";
     LrMultiplier {
         /// The run.
         run: String,

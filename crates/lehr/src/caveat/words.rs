@@ -144,9 +144,34 @@ impl fmt::Display for CaveatKind {
                 if *runs == 1 { "it ends" } else { "they end" },
                 if *runs == 1 { "" } else { " …" }
             ),
-            Self::SmoothedLoss { run } => write!(
+            Self::SmoothedLoss { run, lag, effect } => {
+                write!(f, "the losses of '{run}' are a moving average: it lags behind the loss")?;
+                match (lag, effect) {
+                    (Some(lag), Some(effect)) => write!(
+                        f,
+                        " by about {lag:.0} updates, which makes the end of the run {:.1} mnat too {}",
+                        1e3 * effect.abs(),
+                        if *effect < 0.0 { "low" } else { "high" }
+                    ),
+                    _ => f.write_str(", most of all during annealing"),
+                }
+            }
+            Self::UnknownUnit { run, loss, perplexity, ratio } => write!(
                 f,
-                "the losses of '{run}' are a moving average: it lags behind the loss, most of all during annealing"
+                "run '{run}': ln('{perplexity}') is {ratio:.3} times '{loss}', which is neither nats (1) nor bits (0.693); the losses are taken as nats"
+            ),
+            Self::LossPerByte { run } => {
+                write!(f, "the losses of '{run}' are counted a byte of text, not a token; forecasts are, too")
+            }
+            Self::MixedUnits { per_byte, per_token } => write!(
+                f,
+                "the losses of '{per_byte}' are counted a byte of text and those of '{per_token}' a token: one law cannot describe both"
+            ),
+            Self::StatedFinalApart { run, stated, logged, usual } => write!(
+                f,
+                "run '{run}': its manifest states a final loss of {stated:.4} where its own curve ends at {logged:.4} ({:+.1} mnat; among the other runs {:+.1} mnat are usual)",
+                1e3 * (stated - logged),
+                1e3 * usual
             ),
             Self::LrMultiplier { run, scale: None } => write!(
                 f,

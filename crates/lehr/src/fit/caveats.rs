@@ -99,7 +99,9 @@ fn mixture(law: &dyn Law, fit: &Fit, curves: &[Curve], out: &mut Vec<CaveatKind>
             several(batches).map(|found| CaveatKind::MixedBatches { found, law: law.name().to_owned() }),
         );
     }
-    if let Some(curve) = curves.iter().find(|c| matches!(c.meta().loss_kind, LossKind::Ema(_))) {
-        out.push(CaveatKind::SmoothedLoss { run: curve.meta().id.clone() });
-    }
+    let smoothed = curves.iter().find_map(|curve| match curve.meta().loss_kind {
+        LossKind::Ema(decay) => Some(CaveatKind::smoothed(curve, decay)),
+        _ => None,
+    });
+    out.extend(smoothed);
 }

@@ -6,6 +6,7 @@ mod fall;
 mod line;
 mod place;
 mod rounding;
+mod strays;
 mod warmup;
 
 use self::place::Place;
@@ -69,7 +70,8 @@ pub struct Recognised {
     pub known_from: Steps,
     /// Whether the warm-up was in the rows or was stated.
     pub warmup_known: bool,
-    /// Steps of rows that no schedule explains and that were left out: a rate of 0 after the end of a constant trunk.
+    /// Steps of rows that no schedule explains and that were left out: a rate of 0 after the end of a constant trunk, and
+    /// one or two rows that stand apart from a plain schedule.
     pub left_out: Vec<u64>,
     /// What was assumed, for the reader.
     pub notes: Vec<String>,
@@ -165,7 +167,64 @@ pub(crate) struct Row {
 /// ```
 pub fn recognise(rows: &[(u64, f64)], options: &RecogniseOptions) -> Result<Recognised, RecogniseError> {
     check(rows, options)?;
-    let (rows, left_out) = without_stray_end(rows);
+    let (kept, left_out) = without_stray_end(rows);
+    let mut found = if left_out.is_empty() {
+        read(rows, options)?
+    } else {
+        let whole =
+            RecogniseOptions { total: options.total.or(Some(horizon(rows, options))), ..options.clone() };
+        read(kept, &whole).or_else(|_| read(kept, options))?
+    };
+    if !left_out.is_empty() {
+        let steps = left_out.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+        found.notes.push(format!(
+            "the rate at step {steps} is 0 after a constant rate to the end: left out, as that of a scheduler that has ended"
+        ));
+        found.left_out = left_out;
+    } else if !found.is_plain(options)
+        && let Some(without) = without_strays(rows, options)
+    {
+        return Ok(without);
+    }
+    Ok(found)
+}
+
+/// The update of the last row.
+fn horizon(rows: &[(u64, f64)], options: &RecogniseOptions) -> Steps {
+    let (place, _) = Place::of(rows, options);
+    Steps(place.run(rows, None))
+}
+
+/// The plain schedule of all rows but one or two that stand apart from it; `None` if there is none.
+fn without_strays(rows: &[(u64, f64)], options: &RecogniseOptions) -> Option<Recognised> {
+    let strays = strays::find(rows);
+    if strays.is_empty() {
+        return None;
+    }
+    let kept: Vec<(u64, f64)> =
+        rows.iter().enumerate().filter(|(i, _)| !strays.contains(i)).map(|(_, &row)| row).collect();
+    let end = strays.last() == Some(&(rows.len() - 1));
+    let total = options.total.or_else(|| end.then(|| horizon(rows, options)));
+    let mut found = read(&kept, &RecogniseOptions { total, ..options.clone() }).ok()?;
+    if !found.is_plain(options) {
+        return None;
+    }
+    let rates = super::Rates::new(&found.schedule);
+    let fits = |&i: &usize| {
+        let t = rows[i].0.checked_add_signed(found.offset).filter(|&t| t >= 1 && t <= rates.total());
+        t.is_some_and(|t| (rates.at(t) - rows[i].1).abs() <= strays::APART * rates.peak())
+    };
+    if strays.iter().any(fits) {
+        return None;
+    }
+    found.left_out = strays.iter().map(|&i| rows[i].0).collect();
+    let steps = found.left_out.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+    found.notes.push(format!("the rate at step {steps} fits no schedule: left out, as a stray row"));
+    Some(found)
+}
+
+/// The schedule of rows that are all meant.
+fn read(rows: &[(u64, f64)], options: &RecogniseOptions) -> Result<Recognised, RecogniseError> {
     let digits = Digits::of(rows.iter().map(|&(_, y)| y));
     // Digits can be read in three ways; the finest first, because few digits may just be round numbers.
     let exact = with_reading(rows, options, &digits, Reading::Exact)?;
@@ -174,23 +233,23 @@ pub fn recognise(rows: &[(u64, f64)], options: &RecogniseOptions) -> Result<Reco
     } else {
         with_reading(rows, options, &digits, Reading::Finer)?
     };
-    let mut found = if finer.is_recognised(options) && finer.exact {
-        finer
-    } else {
-        let coarser = with_reading(rows, options, &digits, Reading::Coarser)?;
-        if finer.is_recognised(options) && !coarser.is_recognised(options) { finer } else { coarser }
-    };
-    if !left_out.is_empty() {
-        let steps = left_out.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
-        found.notes.push(format!(
-            "the rate at step {steps} is 0 after a constant rate to the end: left out, as that of a scheduler that has ended"
-        ));
-        found.left_out = left_out;
+    if finer.is_recognised(options) && finer.exact {
+        return Ok(finer);
     }
-    Ok(found)
+    let coarser = with_reading(rows, options, &digits, Reading::Coarser)?;
+    Ok(if finer.is_recognised(options) && !coarser.is_recognised(options) { finer } else { coarser })
 }
 
 impl Recognised {
+    /// Whether one of the plain families comes within what is accepted.
+    fn is_plain(&self, options: &RecogniseOptions) -> bool {
+        let plain = matches!(
+            self.family,
+            Family::Constant | Family::Cosine | Family::LinearToZero | Family::Wsd | Family::TwoStage
+        );
+        plain && self.is_recognised(options)
+    }
+
     fn is_recognised(&self, options: &RecogniseOptions) -> bool {
         self.residual.max <= options.accept && !matches!(self.family, Family::Piecewise | Family::Sampled)
     }

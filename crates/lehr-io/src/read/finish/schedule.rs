@@ -88,13 +88,18 @@ impl Finish<'_> {
         for note in &found.notes {
             self.note("schedule", &raw.id, note.clone());
         }
+        if !found.left_out.is_empty() {
+            let rows: Vec<(u64, f64)> =
+                rates.iter().copied().filter(|(step, _)| found.left_out.contains(step)).collect();
+            self.strays(raw, &rows);
+        }
         let is_family = |family: Family| !matches!(family, Family::Piecewise | Family::Sampled);
         let recognised = is_family(found.family);
         let origin = ScheduleOrigin {
             known: if recognised { Known::Recognised } else { Known::Rows },
             family: rebuild::family(&found.schedule),
             residual: Some(found.residual.max),
-            rows: rates.len(),
+            rows: rates.len() - found.left_out.len(),
         };
         Ok((found.schedule, origin))
     }
