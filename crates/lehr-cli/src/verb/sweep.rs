@@ -113,7 +113,7 @@ enum Action {
     #[command(
         after_help = "Example:\n  lehr sweep adopt plan.toml runs/ --checkpoint trunk@40000=checkpoints/step-40000 --dir sweep"
     )]
-    Adopt(adopt::Args),
+    Adopt(Box<adopt::Args>),
     /// Does a job file with lehr's own engine, as a trainer of your own would (docs/formats/job.md).
     #[command(after_help = "Example:\n  command = \"lehr sweep job {job}\"       under [trainer] in a plan")]
     Job {
@@ -162,7 +162,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
             say_status(&answer.value, all, output)
         }
         Some(Action::Export(args)) => export::run(args, output),
-        Some(Action::Adopt(args)) => adopt::run(args, &desk, output),
+        Some(Action::Adopt(args)) => adopt::run(*args, &desk, output),
         Some(Action::Job { file }) => desk.do_job(&file),
         Some(Action::Worker { dir, job, detached }) => desk.run_job(&JobRequest { dir, job, detached }),
         None => begin(args.new, &desk, output),
