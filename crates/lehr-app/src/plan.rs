@@ -16,6 +16,7 @@ use lehr::plan::{
     RunPlanError, Throughput, Unit, WholeGrid, plan_runs,
 };
 use lehr::recommend::Target;
+use lehr::units::parse_count;
 use lehr::validate::{glob_matches, names_run};
 use lehr::{Caveat, Law, Params, Shape, Steps};
 use lehr_io::Note;
@@ -80,6 +81,59 @@ pub struct PlanRequest {
     pub seed: u64,
     /// Also the plan of a sweep.
     pub sweep: Option<SweepModel>,
+}
+
+/// A number above 0, with k, M, B, T or an exponent.
+fn amount(text: &str) -> Option<f64> {
+    let text = text.trim();
+    let value = parse_count(text).map(|n| n as f64).ok().or_else(|| text.parse::<f64>().ok())?;
+    (value > 0.0 && value.is_finite()).then_some(value)
+}
+
+/// A budget with its unit: `2e19flops`, `400h`, `5Btokens`, `30kupdates`.
+///
+/// # Errors
+/// What was found and expected, in words.
+pub fn parse_budget(text: &str) -> Result<Budget, String> {
+    type Make = fn(f64) -> Budget;
+    let units: [(&str, Make); 8] = [
+        ("gpu-hours", Budget::Hours),
+        ("hours", Budget::Hours),
+        ("updates", Budget::Updates),
+        ("steps", Budget::Updates),
+        ("tokens", Budget::Tokens),
+        ("flops", Budget::Operations),
+        ("flop", Budget::Operations),
+        ("h", Budget::Hours),
+    ];
+    let plain = text.trim().to_ascii_lowercase();
+    units
+        .iter()
+        .find_map(|(unit, make)| {
+            let number = &text.trim()[..plain.strip_suffix(unit)?.len()];
+            amount(number).map(make)
+        })
+        .ok_or_else(|| {
+            format!("'{text}' is not an amount with its unit such as 2e19flops, 400h, 5Btokens or 30kupdates")
+        })
+}
+
+/// What one GPU does: tokens a second at a size, `250k@124M`, or FLOPs a second, `2e14`.
+///
+/// # Errors
+/// What was found and expected, in words.
+pub fn parse_throughput(text: &str) -> Result<Throughput, String> {
+    let found = match text.split_once('@') {
+        Some((pace, params)) => amount(pace)
+            .zip(parse_count(params.trim()).ok().filter(|n| *n > 0))
+            .map(|(per_second, n)| Throughput::Tokens { per_second, params: Params(n) }),
+        None => amount(text).map(Throughput::Operations),
+    };
+    found.ok_or_else(|| {
+        format!(
+            "'{text}' is neither tokens a second at a size such as 250k@124M nor FLOPs a second such as 2e14"
+        )
+    })
 }
 
 /// The runs to train next.

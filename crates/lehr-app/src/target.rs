@@ -38,6 +38,82 @@ pub enum Annealing {
     WholeCosine,
 }
 
+/// The ratio of a plan that states none.
+const USUAL_RATIO: f64 = 0.2;
+
+/// A warm-up–stable–decay plan as people state it: some of it not at all, its annealing in one of several ways.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlanSpec {
+    /// Peak rate.
+    pub peak_lr: Option<f64>,
+    /// Horizon in updates.
+    pub total: Option<u64>,
+    /// Warm-up updates; `None`: as in the runs fitted.
+    pub warmup: Option<u64>,
+    /// Annealing ratio; 0.2 where nothing says how long the annealing is.
+    pub ratio: Option<f64>,
+    /// Updates spent annealing.
+    pub anneal_steps: Option<u64>,
+    /// Last update before the annealing.
+    pub anneal_from: Option<u64>,
+    /// A cosine over the whole run.
+    pub cosine: bool,
+    /// How the rate falls.
+    pub shape: Shape,
+    /// Final rate.
+    pub final_lr: f64,
+}
+
+impl PlanSpec {
+    /// The plan. Of horizon, start and length of the annealing two are enough.
+    ///
+    /// # Errors
+    /// [`Failure`] for what is missing, for what is stated twice, and for an annealing that does not end at the horizon.
+    pub fn plan(&self) -> Result<Plan, Failure> {
+        let given = [
+            ("cosine", self.cosine),
+            ("ratio", self.ratio.is_some()),
+            ("anneal_steps", self.anneal_steps.is_some()),
+            ("anneal_from", self.anneal_from.is_some()),
+        ];
+        let mut stated = given.iter().filter(|(_, given)| *given).map(|(name, _)| *name);
+        if let (Some(first @ ("cosine" | "ratio")), Some(second)) = (stated.next(), stated.next()) {
+            return Err(Failure::usage(format_args!("[[{first}]] and [[{second}]] are both given"))
+                .hint("give one of them: each says how long the annealing is"));
+        }
+        let total = match (self.total, self.anneal_from, self.anneal_steps) {
+            (Some(total), ..) => Some(total),
+            (None, Some(from), Some(anneal)) => from.checked_add(anneal),
+            _ => None,
+        };
+        let Some(total) = total else {
+            return Err(Failure::usage(
+                "the horizon is missing: [[steps]], [[tokens]] or [[compute]] states it",
+            ));
+        };
+        let Some(peak_lr) = self.peak_lr else {
+            return Err(Failure::usage("the peak rate is missing: [[peak_lr]] states it"));
+        };
+        let annealing = match (self.anneal_from, self.anneal_steps) {
+            _ if self.cosine => Annealing::WholeCosine,
+            (None, None) => Annealing::Share(self.ratio.unwrap_or(USUAL_RATIO), self.shape),
+            (None, Some(anneal)) => Annealing::Updates(anneal, self.shape),
+            (Some(from), anneal) => {
+                let rest = total.checked_sub(from).filter(|rest| anneal.is_none_or(|given| given == *rest));
+                let Some(rest) = rest else {
+                    return Err(Failure::usage(format_args!(
+                        "annealing from update {from}{} does not end at [[steps]] {total}",
+                        anneal.map_or_else(String::new, |anneal| format!(" over {anneal} updates"))
+                    ))
+                    .hint("give two of [[steps]], [[anneal_from]] and [[anneal_steps]]"));
+                };
+                Annealing::Updates(rest, self.shape)
+            }
+        };
+        Ok(Plan::Wsd { peak_lr, total, warmup: self.warmup, annealing, final_lr: self.final_lr })
+    }
+}
+
 impl Plan {
     /// The schedule, with the warm-up of the runs fitted where none is stated (noted).
     ///
@@ -113,4 +189,50 @@ pub fn updates(fit: &Fit, length: Length, setting: &Setting) -> Result<u64, Fail
             LengthError::TooShort { .. } => failure,
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec() -> PlanSpec {
+        PlanSpec {
+            peak_lr: Some(1e-3),
+            total: None,
+            warmup: None,
+            ratio: None,
+            anneal_steps: None,
+            anneal_from: None,
+            cosine: false,
+            shape: Shape::Linear,
+            final_lr: 0.0,
+        }
+    }
+
+    #[test]
+    fn two_of_horizon_start_and_length_make_a_plan_and_a_third_must_agree() {
+        let annealing = |spec: PlanSpec| match spec.plan() {
+            Ok(Plan::Wsd { total, annealing: Annealing::Updates(anneal, _), .. }) => Ok((total, anneal)),
+            Ok(other) => panic!("{other:?}"),
+            Err(failure) => Err(failure.to_string()),
+        };
+        let both = PlanSpec { anneal_from: Some(800), anneal_steps: Some(200), ..spec() };
+        assert_eq!(annealing(both.clone()), Ok((1000, 200)));
+        assert_eq!(annealing(PlanSpec { total: Some(1000), ..both.clone() }), Ok((1000, 200)));
+        assert_eq!(
+            annealing(PlanSpec { total: Some(1000), anneal_from: Some(900), ..spec() }),
+            Ok((1000, 100))
+        );
+        let other =
+            annealing(PlanSpec { total: Some(2000), ..both.clone() }).expect_err("does not end there");
+        assert!(
+            other.contains("annealing from update 800 over 200 updates does not end at [[steps]] 2000"),
+            "{other}"
+        );
+        let before = annealing(PlanSpec { total: Some(700), anneal_from: Some(800), ..spec() });
+        assert!(before.expect_err("ends before it begins").contains("does not end at"));
+        let twice = annealing(PlanSpec { ratio: Some(0.2), ..both }).expect_err("stated twice");
+        assert!(twice.contains("[[ratio]] and [[anneal_steps]] are both given"), "{twice}");
+        assert!(annealing(spec()).expect_err("no horizon").contains("the horizon is missing"));
+    }
 }

@@ -13,7 +13,7 @@ const EDGES: [(&str, &[&str]); 9] = [
     ("lehr-cli", &["lehr", "lehr-app", "lehr-io", "lehr-page", "lehr-report", "lehr-train"]),
     ("lehr-io", &["lehr"]),
     ("lehr-page", &["lehr", "lehr-app", "lehr-report"]),
-    ("lehr-py", &["lehr", "lehr-app", "lehr-cli", "lehr-io", "lehr-report"]),
+    ("lehr-py", &["lehr", "lehr-app", "lehr-cli", "lehr-io", "lehr-page", "lehr-report"]),
     ("lehr-report", &[]),
     ("lehr-train", &["lehr"]),
     ("xtask", &["lehr", "lehr-io"]),

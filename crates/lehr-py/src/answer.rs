@@ -2,6 +2,7 @@
 
 use crate::failure::{in_python, raise};
 use lehr::Caveat;
+use lehr::caveat::{Blocks, KINDS};
 use lehr_app::documents::{self, Document};
 use lehr_app::failure::{keyword, worded};
 use lehr_app::pictures::Drawing;
@@ -9,6 +10,7 @@ use lehr_app::{Answer, Failure, laws, writing};
 use lehr_io::Note;
 use lehr_report::PictureStyle;
 use pyo3::prelude::*;
+use serde_json::json;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -111,6 +113,27 @@ fn law_document(py: Python<'_>, name: &str) -> PyResult<String> {
     laws::named(name).and_then(|law| documents::text(&laws::page(law))).map_err(|failure| raise(py, &failure))
 }
 
+/// Every kind of caveat, the most important first, a JSON list of objects.
+#[pyfunction]
+fn caveat_kinds() -> String {
+    let mut kinds: Vec<_> = KINDS.iter().collect();
+    kinds.sort_by_key(|entry| (entry.rank, entry.code));
+    let kinds = kinds.into_iter().map(|entry| {
+        let blocks = match entry.blocks {
+            Blocks::Never => "never".to_owned(),
+            Blocks::Always => "always".to_owned(),
+            Blocks::When(when) => in_python(when),
+        };
+        json!({
+            "code": entry.code,
+            "blocks": blocks,
+            "meaning": in_python(entry.meaning.trim()),
+            "remedy": entry.remedy().map(in_python),
+        })
+    });
+    kinds.collect::<serde_json::Value>().to_string()
+}
+
 /// Names of the trainers that a schedule can be exported to.
 #[pyfunction]
 fn export_targets() -> Vec<&'static str> {
@@ -120,6 +143,7 @@ fn export_targets() -> Vec<&'static str> {
 /// Adds this file's part of the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<NativeAnswer>()?;
+    module.add_function(wrap_pyfunction!(caveat_kinds, module)?)?;
     module.add_function(wrap_pyfunction!(laws_document, module)?)?;
     module.add_function(wrap_pyfunction!(law_document, module)?)?;
     module.add_function(wrap_pyfunction!(export_targets, module)?)

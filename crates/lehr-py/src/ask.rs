@@ -1,6 +1,7 @@
 //! Asks a question on a thread of its own, while this one listens for Ctrl-C and shows progress.
 
 use crate::failure::{internal, raise};
+use crate::law::Laws;
 use lehr_app::{Desk, Event, Failure, Files, Observer};
 use pyo3::prelude::*;
 use std::any::Any;
@@ -54,29 +55,60 @@ fn words(panic: &(dyn Any + Send)) -> String {
         .unwrap_or_else(|| "a panic without words".to_owned())
 }
 
-/// Asks on a desk that reads the disk; `progress(what, done, of, runs)` hears of stages, `None` as `what` of the end.
+/// Where a question is asked: what it may read, on how many threads, and which laws it knows besides those of the crate.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The disk, or files in memory.
+    pub files: Files,
+    /// Threads; `None`: all cores.
+    pub threads: Option<usize>,
+    /// Laws from Python.
+    pub laws: Laws,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self { files: Files::Disk, threads: None, laws: Laws::default() }
+    }
+}
+
+/// Files in memory, where there are some, in place of the disk.
+pub fn files(given: Option<Vec<(String, Vec<u8>)>>) -> Files {
+    given.map_or(Files::Disk, Files::memory)
+}
+
+/// Asks on a desk; `progress(what, done, of, runs)` hears of stages, `None` as `what` of the end.
+///
+/// The interpreter's lock is released. A signal ends the wait at once; the work then stops at its next look at the desk's
+/// observer. A panic becomes an exception, and so does what a law's Python function raises.
 pub fn ask<T: Send + 'static>(
     py: Python<'_>,
+    place: Place,
     progress: Option<&Bound<'_, PyAny>>,
     question: impl FnOnce(&Desk) -> Result<T, Failure> + Send + 'static,
 ) -> PyResult<T> {
-    ask_of(py, Files::Disk, None, progress, question)
+    let laws = place.laws.clone();
+    laws.begin();
+    let answer = ask_in(py, place, progress, question);
+    match laws.end(py) {
+        // What a function of a law raised is why there is no answer, or a wrong one.
+        Some(fault) => Err(fault),
+        None => answer,
+    }
 }
 
-/// Asks on a desk with these files and threads.
-///
-/// The interpreter's lock is released. A signal ends the wait at once; the work then stops at its next look at the desk's
-/// observer. A panic becomes an exception.
-pub fn ask_of<T: Send + 'static>(
+fn ask_in<T: Send + 'static>(
     py: Python<'_>,
-    files: Files,
-    threads: Option<usize>,
+    place: Place,
     progress: Option<&Bound<'_, PyAny>>,
     question: impl FnOnce(&Desk) -> Result<T, Failure> + Send + 'static,
 ) -> PyResult<T> {
     let listener = Arc::new(Listener::default());
-    let mut desk = Desk::new(files).observed(Arc::<Listener>::clone(&listener));
-    if let Some(threads) = threads {
+    let Place { files, threads, laws } = place;
+    let registry = laws.registry().map_err(|failure| raise(py, &failure))?;
+    let mut desk = Desk::new(files).observed(Arc::<Listener>::clone(&listener)).knowing(registry);
+    // Functions of Python run one at a time: more threads would wait for each other.
+    if let Some(threads) = threads.or_else(|| laws.any().then_some(1)) {
         desk = desk.threads(threads).map_err(|failure| raise(py, &failure))?;
     }
     let (answered, answer) = mpsc::channel();

@@ -1,16 +1,16 @@
 //! A fit, and the questions that need nothing else.
 
 use crate::answer::NativeAnswer;
-use crate::ask::{ask, ask_of};
+use crate::ask::{Place, ask, files};
 use crate::failure::raise;
+use crate::law::{Laws, Named, NativeLaw, own};
 use crate::options::Options;
 use crate::requests;
 use crate::runs::NativeRuns;
 use lehr::fit::Fit;
 use lehr_app::fit::{FitRequest, parse_fit, to_file};
 use lehr_app::forecast::ForecastRequest;
-use lehr_app::recommend::RecommendRequest;
-use lehr_app::{Failure, Files, Reading, export, laws, pictures};
+use lehr_app::{Failure, Reading, export, pictures};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::path::PathBuf;
@@ -18,12 +18,32 @@ use std::sync::Arc;
 
 /// A fitted law.
 #[pyclass(frozen, module = "lehr._lehr")]
-pub struct NativeFit(Arc<Fit>);
+pub struct NativeFit {
+    fit: Arc<Fit>,
+    laws: Laws,
+}
+
+/// Logs: paths, and the files in memory where they are not on the disk.
+pub type Logs = (Vec<PathBuf>, Option<Vec<(String, Vec<u8>)>>);
 
 impl NativeFit {
     /// The fit itself.
-    pub fn fit(&self) -> &Fit {
-        &self.0
+    pub fn fit(&self) -> &Arc<Fit> {
+        &self.fit
+    }
+
+    /// Its law, if that is one from Python.
+    pub fn laws(&self) -> Laws {
+        self.laws.clone()
+    }
+
+    /// Where a question about it and about these logs is asked.
+    pub fn place(&self, logs: Option<&Logs>) -> Place {
+        Place {
+            files: files(logs.and_then(|(_, files)| files.clone())),
+            laws: self.laws(),
+            ..Place::default()
+        }
     }
 }
 
@@ -33,7 +53,7 @@ impl NativeFit {
 fn fit(
     py: Python<'_>,
     runs: &NativeRuns,
-    law: &str,
+    law: Named<'_>,
     options: Option<&Bound<'_, PyDict>>,
     progress: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<(NativeFit, NativeAnswer)> {
@@ -42,41 +62,60 @@ fn fit(
         let threads = requests::threads(&mut options)?;
         let request = FitRequest {
             reading: Reading::default(),
-            law: laws::named(law)?,
+            law: law.law()?,
             profile: options.flag("profile")?,
             bootstrap: options.count("bootstrap", 0)?,
             options: requests::fit_options(&mut options)?,
         };
         options.done()?;
-        Ok((request, threads))
+        let laws = own(std::slice::from_ref(&law))?;
+        Ok((request, Place { threads, laws, ..Place::default() }))
     };
-    let (request, threads) = request().map_err(|failure| raise(py, &failure))?;
+    let (request, place) = request().map_err(|failure| raise(py, &failure))?;
     let runs = runs.runs();
-    let (fit, answer) = ask_of(py, Files::Disk, threads, progress, move |desk| {
+    let laws = place.laws.clone();
+    let (fit, answer) = ask(py, place, progress, move |desk| {
         let answer = desk.fit_runs(runs(), &request)?;
         let picture = pictures::residuals(&answer.value.fit, request.law, &answer.value.curves);
         Ok((answer.value.fit.clone(), NativeAnswer::of(&answer, Some(picture))?))
     })?;
-    Ok((NativeFit(Arc::new(fit)), answer))
+    Ok((NativeFit { fit: Arc::new(fit), laws }, answer))
 }
 
-/// A fit from the text of its file; `name` is said in errors.
+/// A fit from the text of its file; `name` is said in errors, `laws` are those from Python that it may be of.
 #[pyfunction]
-fn fit_from_text(py: Python<'_>, name: &str, text: &str) -> PyResult<NativeFit> {
-    let fit = parse_fit(name, text).map_err(|failure| raise(py, &failure.within(name)))?;
-    Ok(NativeFit(Arc::new(fit)))
+fn fit_from_text(
+    py: Python<'_>,
+    name: &str,
+    text: &str,
+    laws: Vec<Bound<'_, NativeLaw>>,
+) -> PyResult<NativeFit> {
+    let laws: Vec<Named<'_>> = laws.into_iter().map(Named::Own).collect();
+    let read = || -> Result<NativeFit, Failure> {
+        let laws = own(&laws)?;
+        let fit = parse_fit(name, text).map_err(|failure| failure.within(name))?;
+        let unknown = format!("{name}: a fit of the law '{}', which is not known here", fit.law);
+        let fit = fit.resolve(&laws.registry()?).map_err(|_| {
+            Failure::new(unknown)
+                .hint("if it is written in Python, hand it over: [[laws]] [law]")
+                .within(name)
+        })?;
+        let laws = laws.named(&fit.law);
+        Ok(NativeFit { fit: Arc::new(fit), laws })
+    };
+    read().map_err(|failure| raise(py, &failure))
 }
 
 #[pymethods]
 impl NativeFit {
     /// The text of the fit's file, as `lehr fit -o` writes it.
     fn text(&self, py: Python<'_>) -> PyResult<String> {
-        to_file(&self.0).map_err(|failure| raise(py, &failure))
+        to_file(&self.fit).map_err(|failure| raise(py, &failure))
     }
 
     /// Whether two are equal, coefficient by coefficient and refit by refit.
     fn same(&self, other: &Self) -> bool {
-        self.0 == other.0
+        self.fit == other.fit
     }
 
     /// Forecasts a run.
@@ -85,69 +124,115 @@ impl NativeFit {
         &self,
         py: Python<'_>,
         options: Option<&Bound<'_, PyDict>>,
-        measured: Option<Vec<PathBuf>>,
+        measured: Option<Logs>,
         progress: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<NativeAnswer> {
         let mut options = Options::read(options)?;
-        let fit = Arc::clone(&self.0);
+        let place = self.place(measured.as_ref());
         let request = || -> Result<_, Failure> {
+            let setting = requests::setting(&mut options)?;
             let request = ForecastRequest {
-                fit: (*fit).clone(),
-                plan: requests::plan(&mut options)?,
-                setting: requests::setting(&mut options)?,
-                at: options.counts("at")?,
+                plan: requests::plan(&mut options, &self.fit, &setting)?,
+                fit: (*self.fit).clone(),
+                setting,
+                at: options.counts("at", 0)?,
                 level: requests::level(&mut options)?,
-                measured: measured.map(Reading::of),
+                measured: measured.map(|(paths, _)| Reading::of(paths)),
             };
             options.done()?;
             Ok(request)
         };
         let request = request().map_err(|failure| raise(py, &failure))?;
-        ask(py, progress, move |desk| {
+        ask(py, place, progress, move |desk| {
             let answer = desk.forecast(&request)?;
             let picture = answer.value.picture(&request.fit);
             NativeAnswer::of(&answer, Some(picture.into()))
         })
     }
 
-    /// Recommends an annealing ratio.
+    /// Forecasts a job that is running.
+    #[pyo3(signature = (options, running, progress=None))]
+    fn forecast_running(
+        &self,
+        py: Python<'_>,
+        options: Option<&Bound<'_, PyDict>>,
+        running: Logs,
+        progress: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<NativeAnswer> {
+        let mut options = Options::read(options)?;
+        let place = self.place(Some(&running));
+        let request = requests::forecast_running(&mut options, &self.fit, running.0)
+            .and_then(|request| options.done().map(|()| request));
+        let request = request.map_err(|failure| raise(py, &failure))?;
+        ask(py, place, progress, move |desk| {
+            let answer = desk.forecast_running(&request)?;
+            let picture = answer.value.picture(&request.job.fit);
+            NativeAnswer::of(&answer, Some(picture.into()))
+        })
+    }
+
+    /// Recommends an annealing ratio: the answer, and the schedule.
     #[pyo3(signature = (options, measured=None, progress=None))]
     fn recommend(
         &self,
         py: Python<'_>,
         options: Option<&Bound<'_, PyDict>>,
-        measured: Option<Vec<PathBuf>>,
+        measured: Option<Logs>,
         progress: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<(NativeAnswer, String)> {
         let mut options = Options::read(options)?;
-        let fit = Arc::clone(&self.0);
-        let request = || -> Result<_, Failure> {
-            let (peak_lr, total, warmup, shape, final_lr) = requests::target(&mut options)?;
-            let request = RecommendRequest {
-                fit: (*fit).clone(),
-                peak_lr,
-                total,
-                warmup,
-                shape,
-                final_lr,
-                setting: requests::setting(&mut options)?,
-                options: requests::search(&mut options)?,
-                optimise_shape: options.flag("optimise_shape")?,
-                free_schedule: options.flag("free_schedule")?,
-                measured: measured.map(Reading::of),
-                export: requests::export(&mut options)?,
-            };
-            options.done()?;
-            Ok(request)
-        };
-        let request = request().map_err(|failure| raise(py, &failure))?;
-        ask(py, progress, move |desk| {
+        let place = self.place(measured.as_ref());
+        let request =
+            requests::recommend(&mut options, &self.fit).and_then(|request| options.done().map(|()| request));
+        let mut request = request.map_err(|failure| raise(py, &failure))?;
+        request.measured = measured.map(|(paths, _)| Reading::of(paths));
+        ask(py, place, progress, move |desk| {
             let answer = desk.recommend(&request)?;
             let picture = answer.value.picture(&request.fit);
             let best =
                 answer.value.target.schedule(lehr::Steps(answer.value.anneal_steps)).map_err(Failure::new)?;
             let made = answer.value.made.as_ref().map(|made| export::bytes(made).to_vec());
             Ok((NativeAnswer::of(&answer, Some(picture.into()))?.with(made), best.to_string()))
+        })
+    }
+
+    /// Recommends an annealing ratio for each of several targets.
+    #[pyo3(signature = (options, progress=None))]
+    fn recommend_rows(
+        &self,
+        py: Python<'_>,
+        options: Option<&Bound<'_, PyDict>>,
+        progress: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<NativeAnswer> {
+        let mut options = Options::read(options)?;
+        let request = requests::recommend_rows(&mut options, &self.fit)
+            .and_then(|request| options.done().map(|()| request));
+        let request = request.map_err(|failure| raise(py, &failure))?;
+        ask(py, self.place(None), progress, move |desk| {
+            NativeAnswer::of(&desk.recommend_rows(&request)?, None)
+        })
+    }
+
+    /// Says when a running job should begin to anneal: the answer, and the schedule with the best start.
+    #[pyo3(signature = (options, running, progress=None))]
+    fn recommend_running(
+        &self,
+        py: Python<'_>,
+        options: Option<&Bound<'_, PyDict>>,
+        running: Logs,
+        progress: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<(NativeAnswer, String)> {
+        let mut options = Options::read(options)?;
+        let place = self.place(Some(&running));
+        let request = requests::recommend_running(&mut options, &self.fit, running.0)
+            .and_then(|request| options.done().map(|()| request));
+        let request = request.map_err(|failure| raise(py, &failure))?;
+        ask(py, place, progress, move |desk| {
+            let answer = desk.running(&request)?;
+            let picture = answer.value.picture(&request.job.fit);
+            let made = answer.value.made.as_ref().map(|made| export::bytes(made).to_vec());
+            let schedule = answer.value.schedule.to_string();
+            Ok((NativeAnswer::of(&answer, Some(picture.into()))?.with(made), schedule))
         })
     }
 }

@@ -8,10 +8,14 @@ mod answer;
 mod ask;
 mod failure;
 mod fit;
+mod law;
 mod options;
+mod plan;
+mod report;
 mod requests;
 mod runs;
 mod schedule;
+mod watch;
 
 use lehr_cli::Program;
 use pyo3::prelude::*;
@@ -27,7 +31,15 @@ fn command(py: Python<'_>, words: Vec<OsString>, program: OsString, before: Vec<
 /// Makes a panic, to test that it becomes an exception.
 #[pyfunction]
 fn provoke_panic(py: Python<'_>) -> PyResult<()> {
-    ask::ask(py, None, |_| -> Result<(), lehr_app::Failure> { panic!("provoked by a test") })
+    ask::ask(py, ask::Place::default(), None, |_| -> Result<(), lehr_app::Failure> {
+        panic!("provoked by a test")
+    })
+}
+
+/// Asks nothing, to measure what a question costs.
+#[pyfunction]
+fn ask_nothing(py: Python<'_>) -> PyResult<()> {
+    ask::ask(py, ask::Place::default(), None, |_| Ok(()))
 }
 
 #[pymodule]
@@ -35,8 +47,13 @@ fn _lehr(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(command, module)?)?;
     module.add_function(wrap_pyfunction!(provoke_panic, module)?)?;
+    module.add_function(wrap_pyfunction!(ask_nothing, module)?)?;
     runs::register(module)?;
     fit::register(module)?;
     schedule::register(module)?;
+    law::register(module)?;
+    watch::register(module)?;
+    plan::register(module)?;
+    report::register(module)?;
     answer::register(module)
 }

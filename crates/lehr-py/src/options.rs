@@ -187,8 +187,8 @@ impl Options {
         }
     }
 
-    /// A whole number or a list of them.
-    pub fn counts(&mut self, name: &str) -> Result<Vec<u64>, Failure> {
+    /// A whole number of at least `least`, or a list of them.
+    pub fn counts(&mut self, name: &str, least: u64) -> Result<Vec<u64>, Failure> {
         let Some(given) = self.0.remove(name) else { return Ok(Vec::new()) };
         let values = match &given {
             Value::List(values) => values.clone(),
@@ -196,8 +196,27 @@ impl Options {
         };
         values
             .iter()
-            .map(|value| count(value).ok_or_else(|| wrong(name, value, "whole numbers of at least 0")))
+            .map(|value| {
+                let whole = count(value).filter(|whole| *whole >= least);
+                whole.ok_or_else(|| wrong(name, value, &format!("whole numbers of at least {least}")))
+            })
             .collect()
+    }
+
+    /// A finite number within a range that is said in words, or a list of them.
+    pub fn numbers(
+        &mut self,
+        name: &str,
+        expected: &str,
+        fits: impl Fn(f64) -> bool,
+    ) -> Result<Vec<f64>, Failure> {
+        let Some(given) = self.0.remove(name) else { return Ok(Vec::new()) };
+        let values = match &given {
+            Value::List(values) => values.clone(),
+            one => vec![one.clone()],
+        };
+        let one = |value| number(value).filter(|value| fits(*value));
+        values.iter().map(|value| one(value).ok_or_else(|| wrong(name, value, expected))).collect()
     }
 
     /// A number for each name.

@@ -1,14 +1,18 @@
 //! Keyword arguments → requests. Names and defaults are those of the command's flags.
 
 use crate::options::Options;
+use lehr::budget::Length;
 use lehr::features::{FeatureDefinition, Momentum};
-use lehr::fit::{Criterion, FitOptions, Residual};
+use lehr::fit::{Criterion, Fit, FitOptions, Residual};
 use lehr::forecast::Setting;
 use lehr::recommend::RecommendOptions;
 use lehr::validate::LeaveOut;
 use lehr::{LossKind, Params, Schedule, Shape, Steps, Tokens};
 use lehr_app::export::ExportRequest;
-use lehr_app::target::{Annealing, Plan};
+use lehr_app::recommend::RecommendRequest;
+use lehr_app::recommend_rows::RowsRequest;
+use lehr_app::running::{Job, RunningForecastRequest, RunningRequest};
+use lehr_app::target::{Plan, PlanSpec, updates};
 use lehr_app::validate::Splitting;
 use lehr_app::{Failure, Reading};
 use lehr_io::{LossUnit, MapOverrides, ReadOptions, SplitChoice};
@@ -192,35 +196,70 @@ pub fn setting(options: &mut Options) -> Result<Setting, Failure> {
     })
 }
 
-/// A rate above 0 that must be given.
+/// A peak rate, if one is stated.
+pub fn some_peak_lr(options: &mut Options) -> Result<Option<f64>, Failure> {
+    options.number("peak_lr", RATE, |rate| rate > 0.0)
+}
+
+/// A peak rate that must be given.
 pub fn peak_lr(options: &mut Options) -> Result<f64, Failure> {
-    options.number("peak_lr", RATE, |rate| rate > 0.0)?.ok_or_else(|| {
+    some_peak_lr(options)?.ok_or_else(|| {
         Failure::usage("[[peak_lr]] is needed").hint("state the peak learning rate, such as 3e-4")
     })
 }
 
-/// A horizon that must be given.
+/// The length of a run, if one is stated.
+pub fn length(options: &mut Options) -> Result<Option<Length>, Failure> {
+    let given: Vec<&str> =
+        ["steps", "tokens", "compute"].into_iter().filter(|name| options.has(name)).collect();
+    if let [first, second, ..] = given[..] {
+        return Err(Failure::usage(format_args!("[[{first}]] and [[{second}]] are both given"))
+            .hint("give one of them: each says how long the run is"));
+    }
+    let operations = "a number of operations above 0 such as 1e21";
+    Ok((options.count("steps", 1)?.map(Length::Updates))
+        .or(options.count("tokens", 1)?.map(Length::Tokens))
+        .or(options.number("compute", operations, |value| value > 0.0)?.map(Length::Compute)))
+}
+
+/// A length that must be stated.
+pub fn some_length(options: &mut Options) -> Result<Length, Failure> {
+    length(options)?.ok_or_else(|| {
+        Failure::usage("the horizon is missing: [[steps]], [[tokens]] or [[compute]] states it")
+            .hint("for example steps=50_000, or tokens='20B'")
+    })
+}
+
+/// A horizon in updates that must be given.
 pub fn steps(options: &mut Options) -> Result<u64, Failure> {
     options.count("steps", 1)?.ok_or_else(|| {
         Failure::usage("[[steps]] is needed").hint("state the horizon in updates, such as 50_000")
     })
 }
 
-fn shape(options: &mut Options) -> Result<Shape, Failure> {
+/// How the rate falls; linear by default.
+pub fn shape(options: &mut Options) -> Result<Shape, Failure> {
     match options.text("shape")? {
         None => Ok(Shape::Linear),
         Some(text) => text.parse().map_err(Failure::usage),
     }
 }
 
-fn final_lr(options: &mut Options) -> Result<f64, Failure> {
+/// Final rate; 0 by default.
+pub fn final_lr(options: &mut Options) -> Result<f64, Failure> {
     Ok(options.number("final_lr", FINAL_RATE, |rate| rate >= 0.0)?.unwrap_or(0.0))
 }
 
+const RATIO: &str = "a share between 0 and 1";
+
+fn ratio(options: &mut Options) -> Result<Option<f64>, Failure> {
+    options.number("ratio", RATIO, |ratio| (0.0..=1.0).contains(&ratio))
+}
+
 /// The plan of a run that is to be forecast.
-pub fn plan(options: &mut Options) -> Result<Plan, Failure> {
+pub fn plan(options: &mut Options, fit: &Fit, setting: &Setting) -> Result<Plan, Failure> {
     if let Some(text) = options.text("schedule")? {
-        for other in ["peak_lr", "steps", "ratio", "cosine", "warmup", "shape", "final_lr"] {
+        for other in PLAN {
             if options.has(other) {
                 return Err(Failure::usage(format_args!("a schedule and [[{other}]] are both given"))
                     .hint("the schedule says it all: give one of them"));
@@ -228,29 +267,161 @@ pub fn plan(options: &mut Options) -> Result<Plan, Failure> {
         }
         return schedule("schedule", &text).map(Plan::Schedule);
     }
-    let (peak_lr, total) = (peak_lr(options)?, steps(options)?);
-    let ratio = options.number("ratio", "a share between 0 and 1", |ratio| (0.0..=1.0).contains(&ratio))?;
-    let shape = shape(options)?;
-    let annealing = match (options.flag("cosine")?, ratio) {
-        (true, None) => Annealing::WholeCosine,
-        (true, Some(_)) => {
-            return Err(Failure::usage("[[cosine]] and [[ratio]] are both given").hint("give one of them"));
-        }
-        (false, ratio) => Annealing::Share(ratio.unwrap_or(0.2), shape),
-    };
-    Ok(Plan::Wsd {
-        peak_lr,
+    let total = length(options)?.map(|length| updates(fit, length, setting)).transpose()?;
+    PlanSpec {
+        peak_lr: some_peak_lr(options)?,
         total,
         warmup: options.count("warmup", 0)?,
-        annealing,
+        ratio: ratio(options)?,
+        anneal_steps: options.count("anneal_steps", 0)?,
+        anneal_from: options.count("anneal_from", 0)?,
+        cosine: options.flag("cosine")?,
+        shape: shape(options)?,
+        final_lr: final_lr(options)?,
+    }
+    .plan()
+}
+
+/// What a schedule says.
+const PLAN: [&str; 11] = [
+    "peak_lr",
+    "steps",
+    "tokens",
+    "compute",
+    "ratio",
+    "anneal_steps",
+    "anneal_from",
+    "cosine",
+    "warmup",
+    "shape",
+    "final_lr",
+];
+
+/// Refuses what says nothing about a running job, whose log tells it.
+fn not_running(options: &Options, names: &[&str]) -> Result<(), Failure> {
+    match names.iter().find(|name| options.has(name)) {
+        Some(name) => Err(Failure::usage(format_args!("[[{name}]] and [[running]] are both given"))
+            .hint("a running job is asked about as its log shows it")),
+        None => Ok(()),
+    }
+}
+
+/// A running job: its log, and what is left open.
+pub fn job(options: &mut Options, fit: &Fit, paths: Vec<PathBuf>) -> Result<Job, Failure> {
+    not_running(options, &["schedule", "peak_lr", "cosine"])?;
+    let setting = setting(options)?;
+    let total = length(options)?.map(|length| updates(fit, length, &setting)).transpose()?;
+    let mut reading = Reading::of(paths);
+    reading.options.warmup = options.count("warmup", 0)?;
+    Ok(Job {
+        fit: fit.clone(),
+        reading,
+        setting,
+        total,
+        shape: shape(options)?,
         final_lr: final_lr(options)?,
     })
 }
 
-/// What a recommendation is for: peak rate, horizon, warm-up, shape, final rate.
-pub fn target(options: &mut Options) -> Result<(f64, u64, Option<u64>, Shape, f64), Failure> {
-    let (peak_lr, total) = (peak_lr(options)?, steps(options)?);
-    Ok((peak_lr, total, options.count("warmup", 0)?, shape(options)?, final_lr(options)?))
+/// The forecast of a running job.
+pub fn forecast_running(
+    options: &mut Options,
+    fit: &Fit,
+    paths: Vec<PathBuf>,
+) -> Result<RunningForecastRequest, Failure> {
+    Ok(RunningForecastRequest {
+        job: job(options, fit, paths)?,
+        anneal_from: options.count("anneal_from", 0)?,
+        anneal_steps: options.count("anneal_steps", 0)?,
+        ratio: ratio(options)?,
+        at: options.counts("at", 0)?,
+        level: level(options)?,
+    })
+}
+
+/// When a running job should begin to anneal.
+pub fn recommend_running(
+    options: &mut Options,
+    fit: &Fit,
+    paths: Vec<PathBuf>,
+) -> Result<RunningRequest, Failure> {
+    not_running(options, &["ratio_range", "max_anneal_steps", "optimise_shape", "free_schedule"])?;
+    Ok(RunningRequest {
+        job: job(options, fit, paths)?,
+        anneal_steps: options.counts("anneal_steps", 1)?,
+        anneal_from: options.counts("anneal_from", 1)?,
+        tolerance: tolerance(options)?,
+        export: export(options)?,
+    })
+}
+
+/// What a recommendation is for.
+pub fn recommend(options: &mut Options, fit: &Fit) -> Result<RecommendRequest, Failure> {
+    for name in ["anneal_steps", "anneal_from"] {
+        if options.has(name) {
+            return Err(Failure::usage(format_args!(
+                "[[{name}]] is about a job that is running: [[running]] names its log"
+            ))
+            .hint("fit.forecast() takes it for a run that has not begun"));
+        }
+    }
+    let setting = setting(options)?;
+    let total = updates(fit, some_length(options)?, &setting)?;
+    let (peak_lr, shape) = (peak_lr(options)?, shape(options)?);
+    shared(options, fit, setting, peak_lr, total, shape)
+}
+
+fn shared(
+    options: &mut Options,
+    fit: &Fit,
+    setting: Setting,
+    peak_lr: f64,
+    total: u64,
+    shape: Shape,
+) -> Result<RecommendRequest, Failure> {
+    Ok(RecommendRequest {
+        fit: fit.clone(),
+        peak_lr,
+        total,
+        warmup: options.count("warmup", 0)?,
+        shape,
+        final_lr: final_lr(options)?,
+        setting,
+        options: search(options)?,
+        optimise_shape: options.flag("optimise_shape")?,
+        free_schedule: options.flag("free_schedule")?,
+        measured: None,
+        export: export(options)?,
+    })
+}
+
+/// What several recommendations are for: every combination of sizes, peak rates and shapes.
+pub fn recommend_rows(options: &mut Options, fit: &Fit) -> Result<RowsRequest, Failure> {
+    let sizes = options.counts("params", 1)?;
+    let peak_lrs = options.numbers("peak_lr", RATE, |rate| rate > 0.0)?;
+    let shapes = options.texts("shape")?;
+    let mut shapes = shapes
+        .iter()
+        .map(|text| text.parse().map_err(Failure::usage))
+        .collect::<Result<Vec<Shape>, Failure>>()?;
+    if shapes.is_empty() {
+        shapes.push(Shape::Linear);
+    }
+    let (Some(&peak_lr), Some(&shape)) = (peak_lrs.first(), shapes.first()) else {
+        return Err(Failure::usage("[[peak_lr]] is needed"));
+    };
+    let length = some_length(options)?;
+    let setting = setting(options)?;
+    let shared = shared(options, fit, setting, peak_lr, 0, shape)?;
+    if shared.optimise_shape || shared.free_schedule || shared.export.is_some() {
+        return Err(Failure::usage("exports and free shapes are of one target, and several were named")
+            .hint("name one peak rate, one shape and one N"));
+    }
+    Ok(RowsRequest { shared, length, params: sizes.into_iter().map(Params).collect(), peak_lrs, shapes })
+}
+
+fn tolerance(options: &mut Options) -> Result<f64, Failure> {
+    Ok(options.number("tolerance", "a number of mnat", |_| true)?.unwrap_or(2.0) * 1e-3)
 }
 
 /// Limits of the search for a ratio.
@@ -262,12 +433,11 @@ pub fn search(options: &mut Options) -> Result<RecommendOptions, Failure> {
     }
     // Taken here for the search and left for the export.
     let from_step = options.clone().count("from_step", 0)?;
-    let tolerance = options.number("tolerance", "a number of mnat", |_| true)?.unwrap_or(2.0);
     Ok(RecommendOptions {
         range,
         max_anneal_steps: options.count("max_anneal_steps", 0)?,
         from_step,
-        tolerance: tolerance * 1e-3,
+        tolerance: tolerance(options)?,
         ..RecommendOptions::default()
     })
 }

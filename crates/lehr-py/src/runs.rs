@@ -1,8 +1,10 @@
 //! Runs that were read, held for the questions about them.
 
 use crate::answer::{NativeAnswer, caveats, notes};
-use crate::ask::{ask, ask_of};
+use crate::ask::{Place, ask, files};
 use crate::failure::raise;
+use crate::fit::NativeFit;
+use crate::law::{Named, own};
 use crate::options::Options;
 use crate::requests;
 use lehr::{Caveat, Curve, RunMeta, Schedule};
@@ -10,8 +12,9 @@ use lehr_app::compare::CompareRequest;
 use lehr_app::inspect::RunLine;
 use lehr_app::transfer::{TransferRequest, TransferTarget};
 use lehr_app::validate::ValidateRequest;
-use lehr_app::{Failure, Files, Reading, Runs, laws, pictures};
+use lehr_app::{Failure, Reading, Runs, pictures};
 use lehr_io::Note;
+use lehr_io::run_store::{MANIFEST, POINTS, StoreWriter};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use serde::{Deserialize, Serialize};
@@ -81,11 +84,11 @@ fn read(
     progress: Option<&Bound<'_, PyAny>>,
     files: Option<Vec<(String, Vec<u8>)>>,
 ) -> PyResult<NativeRuns> {
+    let place = Place { files: self::files(files), ..Place::default() };
     let mut options = Options::read(options)?;
     let reading = requests::reading(paths, &mut options).and_then(|reading| options.done().map(|()| reading));
     let reading = reading.map_err(|failure| raise(py, &failure))?;
-    let files = files.map_or(Files::Disk, Files::memory);
-    let held = ask_of(py, files, None, progress, move |desk| read_held(desk, &reading))?;
+    let held = ask(py, place, progress, move |desk| read_held(desk, &reading))?;
     Ok(NativeRuns(Arc::new(held)))
 }
 
@@ -234,6 +237,23 @@ impl NativeRuns {
         Ok(PyBytes::new(py, &bytes))
     }
 
+    /// A run store in memory, as files by name, for questions that read logs.
+    fn store(&self, py: Python<'_>, folder: &str) -> PyResult<Vec<(String, Vec<u8>)>> {
+        let held = Arc::clone(&self.0);
+        let made = py.detach(|| -> Result<_, Failure> {
+            let mut writer = StoreWriter::new(folder, Vec::new(), 1)?;
+            for curve in &held.runs.curves {
+                writer.push(curve, folder)?;
+            }
+            Ok(writer.finish()?)
+        });
+        let (points, manifest) = made.map_err(|failure| raise(py, &failure))?;
+        Ok(vec![
+            (format!("{folder}/{POINTS}"), points),
+            (format!("{folder}/{MANIFEST}"), manifest.into_bytes()),
+        ])
+    }
+
     /// Whether two have the same points, schedules and metadata.
     fn same(&self, other: &Self) -> bool {
         self.0.runs.curves == other.0.runs.curves
@@ -244,15 +264,16 @@ impl NativeRuns {
     fn compare(
         &self,
         py: Python<'_>,
-        laws: Vec<String>,
+        laws: Vec<Named<'_>>,
         options: Option<&Bound<'_, PyDict>>,
         progress: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<NativeAnswer> {
         let mut options = Options::read(options)?;
         let request = || -> Result<_, Failure> {
+            let known = own(&laws)?;
             let laws = match &laws[..] {
                 [] => lehr::law::all(),
-                names => names.iter().map(|name| laws::named(name)).collect::<Result<_, _>>()?,
+                named => named.iter().map(Named::law).collect::<Result<_, _>>()?,
             };
             let threads = requests::threads(&mut options)?;
             let splitting = requests::splitting(&mut options)?;
@@ -263,11 +284,11 @@ impl NativeRuns {
                 splitting,
             };
             options.done()?;
-            Ok((request, threads))
+            Ok((request, Place { threads, laws: known, ..Place::default() }))
         };
-        let (request, threads) = request().map_err(|failure| raise(py, &failure))?;
+        let (request, place) = request().map_err(|failure| raise(py, &failure))?;
         let runs = self.runs();
-        ask_of(py, Files::Disk, threads, progress, move |desk| {
+        ask(py, place, progress, move |desk| {
             let answer = desk.compare_runs(runs(), &request)?;
             let picture = pictures::comparison(&answer.value.contenders);
             NativeAnswer::of(&answer, Some(picture))
@@ -279,7 +300,7 @@ impl NativeRuns {
     fn validate(
         &self,
         py: Python<'_>,
-        law: &str,
+        law: Named<'_>,
         options: Option<&Bound<'_, PyDict>>,
         progress: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<NativeAnswer> {
@@ -288,19 +309,18 @@ impl NativeRuns {
             let threads = requests::threads(&mut options)?;
             let request = ValidateRequest {
                 reading: Reading::default(),
-                law: laws::named(law)?,
+                law: law.law()?,
                 coverage: options.flag("coverage")?,
                 splitting: requests::splitting(&mut options)?,
                 options: requests::fit_options(&mut options)?,
             };
             options.done()?;
-            Ok((request, threads))
+            let laws = own(std::slice::from_ref(&law))?;
+            Ok((request, Place { threads, laws, ..Place::default() }))
         };
-        let (request, threads) = request().map_err(|failure| raise(py, &failure))?;
+        let (request, place) = request().map_err(|failure| raise(py, &failure))?;
         let runs = self.runs();
-        ask_of(py, Files::Disk, threads, progress, move |desk| {
-            NativeAnswer::of(&desk.validate_runs(runs(), &request)?, None)
-        })
+        ask(py, place, progress, move |desk| NativeAnswer::of(&desk.validate_runs(runs(), &request)?, None))
     }
 
     /// Says how the optimal ratio moves.
@@ -308,7 +328,7 @@ impl NativeRuns {
     fn transfer(
         &self,
         py: Python<'_>,
-        fit: Option<&crate::fit::NativeFit>,
+        fit: Option<&NativeFit>,
         options: Option<&Bound<'_, PyDict>>,
         progress: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<NativeAnswer> {
@@ -329,7 +349,7 @@ impl NativeRuns {
             };
             let request = TransferRequest {
                 reading: Reading::default(),
-                fit: fit.map(|fit| fit.fit().clone()),
+                fit: fit.map(|fit| (**fit.fit()).clone()),
                 target,
                 arch: options.word("arch", &["dense", "moe"])?,
                 across_architectures: options.flag("across_architectures")?,
@@ -340,7 +360,8 @@ impl NativeRuns {
         };
         let request = request().map_err(|failure| raise(py, &failure))?;
         let runs = self.runs();
-        ask(py, progress, move |desk| {
+        let place = Place { laws: fit.map(NativeFit::laws).unwrap_or_default(), ..Place::default() };
+        ask(py, place, progress, move |desk| {
             let answer = desk.transfer_runs(runs(), &request)?;
             let picture = answer.value.picture();
             NativeAnswer::of(&answer, Some(picture.into()))

@@ -1,7 +1,7 @@
 //! Schedules.
 
 use crate::answer::NativeAnswer;
-use crate::ask::ask;
+use crate::ask::{Place, ask};
 use crate::failure::raise;
 use crate::options::Options;
 use crate::requests;
@@ -56,7 +56,7 @@ fn recognise(
         Ok(read)
     };
     let read = read().map_err(|failure| raise(py, &failure))?;
-    let (schedule, answer) = ask(py, None, move |desk| {
+    let (schedule, answer) = ask(py, Place::default(), None, move |desk| {
         let answer = desk.recognise(&log, &read)?;
         Ok((answer.value.schedule.clone(), NativeAnswer::of(&answer, None)?))
     })?;
@@ -137,7 +137,7 @@ impl NativeSchedule {
     #[pyo3(signature = (target, from_step=None))]
     fn export(&self, py: Python<'_>, target: String, from_step: Option<u64>) -> PyResult<NativeAnswer> {
         let schedule = self.0.clone();
-        ask(py, None, move |desk| {
+        ask(py, Place::default(), None, move |desk| {
             desk.check_horizon(schedule.total().0)?;
             let made = ExportRequest { target, from_step }.make(&schedule)?;
             let answer = NativeAnswer::of(&Answer::plain(ExportAnswer::from(&made)), None)?;

@@ -1,5 +1,6 @@
 """Runs and a fit that the tests share."""
 
+import json
 import pathlib
 import warnings
 
@@ -33,3 +34,17 @@ def fit(some: lehr.Runs) -> lehr.Fit:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return lehr.fit(some, **QUICK)
+
+
+def without_wording(document: str) -> object:
+    """A document without the sentences of caveats, which name options as keyword arguments here and as flags there."""
+
+    def plain(value: object) -> object:
+        if isinstance(value, list):
+            return [plain(inner) for inner in value]
+        if isinstance(value, dict):
+            said = ("message", "remedy") if "code" in value else ()
+            return {name: plain(inner) for name, inner in value.items() if name not in said}
+        return value
+
+    return plain(json.loads(document))

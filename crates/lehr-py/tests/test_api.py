@@ -8,6 +8,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import warnings
@@ -175,8 +176,9 @@ GARBAGE = [None, True, -1, 0, 1.5, math.nan, math.inf, -math.inf, 2**70, "", "x"
 
 def calls(fit):
     some = frame()
+    nowhere = os.path.join(tempfile.mkdtemp(), "nowhere")
     yield "read", lambda x: lehr.read(x)
-    for name in ("map", "run", "split", "warmup", "params", "tokens_per_step", "stated_schedule", "lr_scale", "loss_kind", "unit", "manifest"):
+    for name in ("map", "run", "split", "warmup", "params", "tokens_per_step", "stated_schedule", "lr_scale", "loss_kind", "manifest"):
         yield f"read {name}", lambda x, name=name: lehr.read(some, **{name: x})
     runs = lehr.read(some)
     for name in ("fix", "free", "bound", "prior", "residual", "huber", "skip_warmup", "first_update", "momentum", "keep",
@@ -195,7 +197,35 @@ def calls(fit):
     yield "law", lehr.law
     yield "export", lambda x: lehr.Schedule("wsd:peak=1e-3,total=100,ratio=0.2").export(x)
     yield "load", lehr.Fit.load
+    for name in ("running", "tokens", "compute", "anneal_steps", "anneal_from", "accept", "measured"):
+        yield f"forecast {name}", lambda x, name=name: fit.forecast(**{"peak_lr": 1e-3, "tokens_per_step": 1000, "steps": 1000, name: x})
+        yield f"forecast {name} alone", lambda x, name=name: fit.forecast(**{"peak_lr": 1e-3, "tokens_per_step": 1000, name: x})
+        yield f"recommend {name}", lambda x, name=name: fit.recommend(**{"peak_lr": 1e-3, "params": 10**6, name: x})
+    yield "recommend rates", lambda x: fit.recommend(peak_lr=[1e-3, x], steps=1000)
+    yield "recommend shapes", lambda x: fit.recommend(peak_lr=1e-3, steps=1000, shape=["linear", x])
+    yield "recommend sizes", lambda x: fit.recommend(peak_lr=1e-3, steps=1000, params=["1M", x])
+    law = {"name": "own", "predict": lambda theta, run: theta[0] + 0 * run.lr, "coefficients": {"a": (0.1, 9.0, 3.0)}}
+    for name in (*law, "jacobian", "limits", "equation"):
+        yield f"Law {name}", lambda x, name=name: lehr.fit(runs, lehr.Law(**{**law, name: x}), starts=1, max_iterations=2)
+    yield "Coefficient", lambda x: lehr.Law(**{**law, "coefficients": {"a": x}})
+    yield "Law gives", lambda x: lehr.fit(runs, lehr.Law(**{**law, "predict": lambda theta, run: x}), starts=1, max_iterations=2)
+    for name in ("fit", "steps", "anneal_steps", "every", "on", "shape", "law", "accept"):
+        yield f"watch {name}", lambda x, name=name: lehr.watch(str(FIXTURES / "runs"), **{name: x})
+    yield "watch", lambda x: lehr.watch(x).look()
+    yield "report", lambda x: lehr.report(x, os.path.join(nowhere, "at", "all.html"))
+    for name in ("runs", "law", "peak_lr", "steps", "shape"):
+        yield f"report {name}", lambda x, name=name: lehr.report(fit, os.path.join(nowhere, "at", "all.html"), **{name: x})
+    target = {"peak_lr": 1e-3, "steps": 2000, "most_runs": 1, "draws": 2}
+    for name in ("about", "peak_lr", "steps", "budget", "throughput", "checkpoints", "candidate_params", "candidate_lrs", "horizons",
+                 "ratios", "aim", "seed", "model", "batch", "sweep"):  # fmt: skip
+        yield f"plan {name}", lambda x, name=name: lehr.plan(**{"about": fit, **target, name: x})
+    yield "LossLaw", lambda x: lehr.LossLaw(x).fit(runs)
+    yield "Logger", lambda x: lehr.Logger(x).close() if isinstance(x, (list, dict, float)) else None
+    logger = lehr.Logger(nowhere + ".jsonl")
+    for i in range(3):
+        yield f"logged {i}", lambda x, i=i: logger.log(*([1, 2.0, 3.0][:i] + [x] + [1, 2.0, 3.0][i + 1 :]))
     yield "compare", lambda x: lehr.compare(x)
+    yield "compare laws", lambda x: lehr.compare(runs, x)
     yield "transfer", lambda x: lehr.transfer(x)
 
 
@@ -321,13 +351,6 @@ def test_a_monitor_forecasts_and_anneals_only_when_asked(fit, tmp_path):
     for t in range(1, 1001):
         monitor.log(t, 3.0, acting.schedule.lr(t))
     assert when.started_at == 1000 and acting.schedule.steps == 1200
-
-
-def test_a_report_is_written(fit, tmp_path):
-    lehr.report(fit, tmp_path / "r.html", peak_lr=1e-3, steps=2000)
-    assert "<html" in (tmp_path / "r.html").read_text()
-    with pytest.raises(lehr.LehrError):
-        lehr.report(fit, tmp_path / "none" / "r.html")
 
 
 def test_lehr_is_imported_without_numpy_and_other_libraries():

@@ -3,6 +3,7 @@
 mod chinchilla;
 mod cmmt;
 mod convex_bound;
+mod derivatives;
 mod exponential_memory;
 mod forward_momentum;
 mod fsl;
@@ -17,6 +18,7 @@ mod terms;
 pub use chinchilla::{Chinchilla, ChinchillaSteps};
 pub use cmmt::Cmmt;
 pub use convex_bound::ConvexBound;
+pub use derivatives::central_differences;
 pub use exponential_memory::ExponentialMemory;
 pub use forward_momentum::ForwardMomentum;
 pub use fsl::Fsl;

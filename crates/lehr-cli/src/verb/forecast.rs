@@ -12,7 +12,7 @@ use lehr::{Schedule, Shape};
 use lehr_app::forecast::ForecastRequest;
 use lehr_app::running::{Job, RunningForecastRequest};
 use lehr_app::tables;
-use lehr_app::target::{Annealing, Plan, updates};
+use lehr_app::target::{Plan, PlanSpec, updates};
 use std::path::PathBuf;
 
 mod text;
@@ -87,9 +87,6 @@ pub struct PlanArgs {
     cosine: bool,
 }
 
-/// The ratio of a plan that states none.
-const USUAL_RATIO: f64 = 0.2;
-
 impl PlanArgs {
     /// The horizon in updates, if one was stated.
     fn total(&self, fit: &Fit, setting: &Setting) -> Result<Option<u64>, Failure> {
@@ -102,34 +99,18 @@ impl PlanArgs {
                 Failure::usage(error).hint("for example 'wsd:peak=1e-3,total=50k,warmup=300,ratio=0.2'")
             });
         }
-        // clap has required both.
-        let total = match (stated, self.anneal_from, self.anneal_steps) {
-            (Some(total), ..) => Some(total),
-            (None, Some(from), Some(anneal)) => from.checked_add(anneal),
-            _ => None,
-        };
-        let (Some(peak_lr), Some(total)) = (self.peak_lr, total) else {
-            return Err(Failure::usage(
-                "the horizon is missing: [[steps]], [[tokens]] or [[compute]] states it",
-            ));
-        };
-        let annealing = match (self.anneal_from, self.anneal_steps) {
-            _ if self.cosine => Annealing::WholeCosine,
-            (None, None) => Annealing::Share(self.ratio.unwrap_or(USUAL_RATIO), self.shape),
-            (None, Some(anneal)) => Annealing::Updates(anneal, self.shape),
-            (Some(from), anneal) => {
-                let rest = total.checked_sub(from).filter(|rest| anneal.is_none_or(|given| given == *rest));
-                let Some(rest) = rest else {
-                    return Err(Failure::usage(format_args!(
-                        "annealing from update {from}{} does not end at [[steps]] {total}",
-                        anneal.map_or_else(String::new, |anneal| format!(" over {anneal} updates"))
-                    ))
-                    .hint("give two of [[steps]], [[anneal_from]] and [[anneal_steps]]"));
-                };
-                Annealing::Updates(rest, self.shape)
-            }
-        };
-        Ok(Plan::Wsd { peak_lr, total, warmup: self.warmup, annealing, final_lr: self.final_lr })
+        PlanSpec {
+            peak_lr: self.peak_lr,
+            total: stated,
+            warmup: self.warmup,
+            ratio: self.ratio,
+            anneal_steps: self.anneal_steps,
+            anneal_from: self.anneal_from,
+            cosine: self.cosine,
+            shape: self.shape,
+            final_lr: self.final_lr,
+        }
+        .plan()
     }
 }
 

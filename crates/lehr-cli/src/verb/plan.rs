@@ -5,10 +5,9 @@ use crate::fit_or_logs::OptionalFit;
 use crate::load::{count, positive};
 use crate::output::{Output, check_picture, check_target, table, updates};
 use crate::target::{LengthArgs, SettingArgs, final_rate, rate, shape, share};
+use lehr::Shape;
 use lehr::plan::{Aim, Budget, ChosenRun, Throughput, Unit};
-use lehr::units::parse_count;
-use lehr::{Params, Shape};
-use lehr_app::plan::{CandidateLists, PlanAnswer, PlanRequest, SweepModel};
+use lehr_app::plan::{CandidateLists, PlanAnswer, PlanRequest, SweepModel, parse_budget, parse_throughput};
 use lehr_app::target::updates as updates_of;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -44,10 +43,10 @@ pub struct Args {
     setting: SettingArgs,
     /// What the runs may cost together: 2e19flops, 400h (of one GPU, with --throughput), 5Btokens or 30kupdates; default: as
     /// long as runs are worth their price.
-    #[arg(long, value_name = "AMOUNT", value_parser = budget, help_heading = "Price")]
+    #[arg(long, value_name = "AMOUNT", value_parser = parse_budget, help_heading = "Price")]
     budget: Option<Budget>,
     /// What one GPU does: tokens a second at a size, as 250k@124M (other sizes in proportion to 1/N), or FLOPs a second, as 2e14.
-    #[arg(long, value_name = "PACE", value_parser = throughput, help_heading = "Price")]
+    #[arg(long, value_name = "PACE", value_parser = parse_throughput, help_heading = "Price")]
     throughput: Option<Throughput>,
     /// Constant-rate runs of the fit whose checkpoints are kept (names, * and ? allowed; repeat): branching off them costs the
     /// annealing alone.
@@ -77,7 +76,7 @@ pub struct Args {
     /// Seed of the draws.
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     seed: u64,
-    /// With -o: the model of every size, ascending: a preset, or a table that you add to [models]; default: the nearest presets.
+    /// With -o: the model of every size, ascending: a preset, or a table that you add to `models`; default: the nearest presets.
     #[arg(long, value_name = "MODEL,…", value_delimiter = ',', requires = "output")]
     model: Vec<String>,
     /// With -o: sequences an update; default: --tokens-per-step over the preset's context.
@@ -98,53 +97,6 @@ enum For {
     Ratio,
     /// A narrow interval of the forecast loss.
     Forecast,
-}
-
-/// A number above 0, with k, M, B, T or an exponent.
-fn amount(text: &str) -> Option<f64> {
-    let text = text.trim();
-    let value = parse_count(text).map(|n| n as f64).ok().or_else(|| text.parse::<f64>().ok())?;
-    (value > 0.0 && value.is_finite()).then_some(value)
-}
-
-/// A budget with its unit.
-fn budget(text: &str) -> Result<Budget, String> {
-    type Make = fn(f64) -> Budget;
-    let units: [(&str, Make); 8] = [
-        ("gpu-hours", Budget::Hours),
-        ("hours", Budget::Hours),
-        ("updates", Budget::Updates),
-        ("steps", Budget::Updates),
-        ("tokens", Budget::Tokens),
-        ("flops", Budget::Operations),
-        ("flop", Budget::Operations),
-        ("h", Budget::Hours),
-    ];
-    let plain = text.trim().to_ascii_lowercase();
-    units
-        .iter()
-        .find_map(|(unit, make)| {
-            let number = &text.trim()[..plain.strip_suffix(unit)?.len()];
-            amount(number).map(make)
-        })
-        .ok_or_else(|| {
-            format!("'{text}' is not an amount with its unit such as 2e19flops, 400h, 5Btokens or 30kupdates")
-        })
-}
-
-/// A pace.
-fn throughput(text: &str) -> Result<Throughput, String> {
-    let found = match text.split_once('@') {
-        Some((pace, params)) => amount(pace)
-            .zip(parse_count(params.trim()).ok().filter(|n| *n > 0))
-            .map(|(per_second, n)| Throughput::Tokens { per_second, params: Params(n) }),
-        None => amount(text).map(Throughput::Operations),
-    };
-    found.ok_or_else(|| {
-        format!(
-            "'{text}' is neither tokens a second at a size such as 250k@124M nor FLOPs a second such as 2e14"
-        )
-    })
 }
 
 /// Runs the verb.

@@ -10,9 +10,23 @@
 from __future__ import annotations
 
 from . import _lehr
-from ._document import Caveat, Note
+from ._document import Caveat, Note, caveat_kinds
 from ._progress import set_progress
-from .api import Comparison, Transfer, Validation, compare, export_targets, law, laws, report, transfer, validate
+from .api import (
+    Comparison,
+    Plan,
+    Report,
+    Transfer,
+    Validation,
+    compare,
+    export_targets,
+    law,
+    laws,
+    plan,
+    report,
+    transfer,
+    validate,
+)
 from .errors import (
     BlockingCaveatWarning,
     CaveatWarning,
@@ -23,16 +37,28 @@ from .errors import (
     RequestError,
 )
 from .estimator import LossLaw
-from .fit import Coefficients, Fit, Forecast, Recommendation, fit
+from .fit import (
+    Coefficients,
+    Fit,
+    Forecast,
+    Recommendation,
+    Recommendations,
+    RunningForecast,
+    RunningRecommendation,
+    fit,
+)
+from .law import Coefficient, Features, Law
 from .logger import Logger, log
 from .runs import Run, Runs, read
 from .schedule import Export, Schedule
+from .watch import Look, Watch, watch
 
 __version__: str = _lehr.__version__
 
 __all__ = [
-    "BlockingCaveatWarning", "Caveat", "CaveatWarning", "Coefficients", "Comparison", "Export", "Fit", "Forecast",
-    "InternalError", "LehrError", "Logger", "LossLaw", "MissingPackageError", "Note", "ReadError", "Recommendation",
-    "RequestError", "Run", "Runs", "Schedule", "Transfer", "Validation", "compare", "export_targets", "fit", "law",
-    "laws", "log", "read", "report", "set_progress", "transfer", "validate",
+    "BlockingCaveatWarning", "Caveat", "CaveatWarning", "Coefficient", "Coefficients", "Comparison", "Export", "Features", "Fit",
+    "Forecast", "InternalError", "Law", "LehrError", "Logger", "Look", "LossLaw", "MissingPackageError", "Note", "Plan", "ReadError",
+    "Recommendation", "Recommendations", "Report", "RequestError", "Run", "RunningForecast", "RunningRecommendation", "Runs",
+    "Schedule", "Transfer", "Validation", "Watch", "caveat_kinds", "compare", "export_targets", "fit", "law", "laws", "log", "plan",
+    "read", "report", "set_progress", "transfer", "validate", "watch",
 ]  # fmt: skip

@@ -7,11 +7,11 @@ import importlib
 import json
 import os
 import warnings
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from . import errors
+from . import _lehr, errors
 
 if TYPE_CHECKING:
     from ._lehr import NativeAnswer
@@ -22,14 +22,21 @@ class Caveat:
     """Something to know before a number is used.
 
     Attributes:
-        code: kind in kebab-case, for programs.
+        code: kind in kebab-case, for programs; `caveat_kinds` lists all.
         message: the sentence for a person.
         blocking: whether the answer should not be used before a person has looked at this.
+        values: what was found, by name.
+        remedy: what to do about it, or ``None``.
     """
 
     code: str
     message: str
     blocking: bool = False
+    values: dict[str, Any] = field(default_factory=dict, hash=False)
+    remedy: str | None = None
+
+    def __str__(self) -> str:
+        return self.message
 
 
 @dataclass(frozen=True)
@@ -45,8 +52,41 @@ class Note:
 
 
 def caveats_of(text: str) -> list[Caveat]:
-    """Caveats from their JSON list."""
-    return [Caveat(c["code"], c["message"], c["blocking"]) for c in json.loads(text)]
+    """Caveats from their JSON list, the most important first."""
+    return [Caveat(c["code"], c["message"], c["blocking"], c.get("values", {}), c.get("remedy")) for c in json.loads(text)]
+
+
+def caveat_kinds() -> list[dict[str, Any]]:
+    """Every kind of caveat, the most important first: ``code``, ``rank``, ``blocks``, ``meaning``, ``remedy``.
+
+    Examples:
+        >>> "extrapolates-horizon" in [kind["code"] for kind in caveat_kinds()]
+        True
+    """
+    kinds: list[dict[str, Any]] = json.loads(_lehr.caveat_kinds())
+    return kinds
+
+
+Accept = bool | str | Sequence[str] | None
+
+
+def accepted_codes(accept: Accept) -> frozenset[str]:
+    """The codes that ``accept=`` names; ``True`` names all."""
+    if accept is None or accept is False:
+        return frozenset()
+    known = [kind["code"] for kind in caveat_kinds()]
+    if accept is True:
+        return frozenset(known)
+    named: list[Any] = [accept] if isinstance(accept, str) or not hasattr(accept, "__iter__") else list(accept)
+    for code in named:
+        if code not in known:
+            raise errors.RequestError(
+                f"accept= names {code!r}, which is no kind of caveat",
+                found=repr(code),
+                expected=", ".join(known),
+                remedy="lehr.caveat_kinds() lists them",
+            )
+    return frozenset(named)
 
 
 def notes_of(text: str) -> list[Note]:
@@ -68,11 +108,12 @@ def _caller() -> int:
     return level
 
 
-def warn(caveats: list[Caveat]) -> None:
-    """Says caveats as warnings, once each."""
+def warn(caveats: list[Caveat], accepted: frozenset[str] = frozenset()) -> None:
+    """Says caveats as warnings, once each; not those that were accepted."""
     for caveat in caveats:
-        kind = errors.BlockingCaveatWarning if caveat.blocking else errors.CaveatWarning
-        warnings.warn(kind(caveat.message, caveat.code), stacklevel=_caller())
+        if caveat.code not in accepted:
+            kind = errors.BlockingCaveatWarning if caveat.blocking else errors.CaveatWarning
+            warnings.warn(kind(caveat.message, caveat.code, caveat.remedy), stacklevel=_caller())
 
 
 class Frame:
@@ -120,7 +161,11 @@ def html_caveats(caveats: list[Caveat]) -> str:
     """Caveats as a list."""
     if not caveats:
         return ""
-    items = "".join(f"<li>{'<b>blocking</b> ' if c.blocking else ''}{html.escape(c.message)}</li>" for c in caveats)
+    items = "".join(
+        f"<li>{'<b>blocking</b> ' if c.blocking else ''}{html.escape(c.message)}"
+        f"{f' <i>{html.escape(c.remedy)}</i>' if c.remedy else ''}</li>"
+        for c in caveats
+    )
     return f"<ul>{items}</ul>"
 
 
@@ -128,16 +173,18 @@ class Document(Mapping[str, Any]):
     """An answer: a mapping of what the command's ``--json`` prints, with attributes for the main things.
 
     Attributes:
-        caveats: what to know before a number is used.
+        caveats: what to know before a number is used, the most important first.
         notes: what was done or assumed.
+        accepted: codes of caveats that the caller has accepted (``accept=``).
     """
 
-    def __init__(self, native: NativeAnswer) -> None:
+    def __init__(self, native: NativeAnswer, accepted: frozenset[str] = frozenset()) -> None:
         self._native: NativeAnswer | None = native
         self._json = native.json
         self._data: dict[str, Any] = json.loads(native.json)
         self.caveats = caveats_of(native.caveats)
         self.notes = notes_of(native.notes)
+        self.accepted = accepted
         self._svg: str | None = None
         self._extra = native.extra()
 
@@ -152,8 +199,8 @@ class Document(Mapping[str, Any]):
 
     @property
     def blocked(self) -> bool:
-        """Whether a caveat says that a person should look before the answer is used."""
-        return any(caveat.blocking for caveat in self.caveats)
+        """Whether a caveat that was not accepted says that a person should look before the answer is used."""
+        return any(caveat.blocking and caveat.code not in self.accepted for caveat in self.caveats)
 
     def to_json(self) -> str:
         """The document as the command prints it with ``--json``."""

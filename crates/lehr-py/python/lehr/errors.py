@@ -66,11 +66,12 @@ class MissingPackageError(LehrError, ImportError):
 
 
 class CaveatWarning(UserWarning):
-    """Something to know before a number is used; ``code`` names its kind."""
+    """Something to know before a number is used; ``code`` names its kind, ``remedy`` says what to do."""
 
-    def __init__(self, message: str, code: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, message: str, code: str = "", remedy: str | None = None) -> None:
+        super().__init__(message if remedy is None else f"{message}; {remedy}")
         self.code = code
+        self.remedy = remedy
 
 
 class BlockingCaveatWarning(CaveatWarning):

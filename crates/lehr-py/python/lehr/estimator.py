@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from . import errors
 from .fit import Fit
 from .fit import fit as _fit
+from .law import Law
 from .runs import runs_of
 from .schedule import text_of
 
@@ -25,7 +26,7 @@ class LossLaw:
 
     def __init__(
         self,
-        law: str = "noise-relaxation",
+        law: str | Law = "noise-relaxation",
         *,
         fix: dict[str, float] | None = None,
         free: list[str] | None = None,

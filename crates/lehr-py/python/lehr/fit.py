@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from . import _lehr, errors
-from ._document import Document, Frame, axes, html_caveats, html_table, warn
+from ._document import Accept, Caveat, Document, Frame, accepted_codes, axes, html_caveats, html_table, warn
 from ._progress import Listener, listener
-from .runs import runs_of
+from .law import Law, law_of
+from .runs import Logs, logs_of, runs_of
 from .schedule import Export, Schedule, text_of
 
 if TYPE_CHECKING:
@@ -40,10 +41,8 @@ if TYPE_CHECKING:
         threads: int
 
 
-def _paths(measured: Any) -> list[Any] | None:
-    if measured is None:
-        return None
-    return [measured] if isinstance(measured, (str, os.PathLike)) else list(measured)
+def _logs(given: Any) -> Logs | None:
+    return None if given is None else logs_of(given)
 
 
 class Coefficients(Frame, dict[str, float]):
@@ -144,9 +143,9 @@ class Recommendation(Document, Frame):
         schedule: the recommended schedule.
     """
 
-    def __init__(self, native: _lehr.NativeAnswer, schedule: str, fit: Fit) -> None:
-        super().__init__(native)
-        self._schedule, self._fit = schedule, fit
+    def __init__(self, native: _lehr.NativeAnswer, schedule: str, accepted: frozenset[str] = frozenset()) -> None:
+        super().__init__(native, accepted)
+        self._schedule = schedule
 
     @property
     def ratio(self) -> float:
@@ -223,6 +222,163 @@ class Recommendation(Document, Frame):
         return ax
 
 
+class RunningForecast(Forecast):
+    """The forecast of a job that is running, corrected by what it shows.
+
+    Attributes:
+        standing: where the job stands against the law.
+        law: the loss at the end by the law alone.
+        carry: how much of the job's offset is carried there.
+    """
+
+    @property
+    def standing(self) -> dict[str, Any]:
+        standing: dict[str, Any] = self._data["standing"]
+        return standing
+
+    @property
+    def law(self) -> dict[str, float]:
+        law: dict[str, float] = self._data["law"]
+        return law
+
+    @property
+    def carry(self) -> dict[str, Any]:
+        carry: dict[str, Any] = self._data["carry"]
+        return carry
+
+
+class RunningRecommendation(Document, Frame):
+    """When a running job should begin to anneal.
+
+    Attributes:
+        start_step: the last update before the annealing, with its ``interval`` and the ``plateau`` of starts as good as it.
+        anneal_steps, ratio: length of the annealing in updates and as a share of the horizon.
+        loss, loss_interval: the loss at the end.
+        cost_of_now: what annealing now to the horizon costs, nats per token.
+        standing: where the job stands against the law.
+        schedule: the whole job's schedule with the best start.
+    """
+
+    def __init__(self, native: _lehr.NativeAnswer, schedule: str, accepted: frozenset[str] = frozenset()) -> None:
+        super().__init__(native, accepted)
+        self._schedule = schedule
+
+    def _of(self, name: str) -> Any:
+        return self._data["starts"][name]
+
+    @property
+    def start_step(self) -> int:
+        step: int = self._of("start")
+        return step
+
+    @property
+    def interval(self) -> tuple[int, int]:
+        low, high = self._of("interval")
+        return (low, high)
+
+    @property
+    def plateau(self) -> tuple[int, int]:
+        low, high = self._of("plateau")
+        return (low, high)
+
+    @property
+    def anneal_steps(self) -> int:
+        steps: int = self._of("anneal")
+        return steps
+
+    @property
+    def ratio(self) -> float:
+        ratio: float = self._of("ratio")
+        return ratio
+
+    @property
+    def loss(self) -> float:
+        loss: float = self._of("loss")["value"]
+        return loss
+
+    @property
+    def loss_interval(self) -> tuple[float, float]:
+        loss = self._of("loss")
+        return (loss["lower"], loss["upper"])
+
+    @property
+    def cost_of_now(self) -> float:
+        cost: float = self._of("cost_of_now")
+        return cost
+
+    @property
+    def standing(self) -> dict[str, Any]:
+        standing: dict[str, Any] = self._data["standing"]
+        return standing
+
+    @property
+    def schedule(self) -> Schedule:
+        return Schedule(self._schedule)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Loss against start."""
+        curve = self._of("curve")
+        return {name: [row[name] for row in curve] for name in (curve[0] if curve else {})}
+
+    def export(self, target: str, *, from_step: int | None = None) -> Export:
+        """The schedule with the best start as a trainer's configuration."""
+        return self.schedule.export(target, from_step=from_step)
+
+    def _rows(self) -> list[tuple[str, str]]:
+        low, high = self.interval
+        return [
+            ("update", str(self.standing["update"])),
+            ("start_step", f"{self.start_step} ({low} … {high})"),
+            ("anneal_steps", str(self.anneal_steps)),
+            ("loss", f"{self.loss:.4f}"),
+            ("cost_of_now", f"{self.cost_of_now:.4f}"),
+        ]
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draws loss against start."""
+        ax = axes(ax, "RunningRecommendation.plot()")
+        curve = self.to_dict()
+        ax.plot(curve["start"], curve["loss"])
+        ax.axvline(self.start_step, linestyle="--")
+        ax.axvspan(*self.plateau, alpha=0.15)
+        ax.set_xlabel("last update before the annealing")
+        ax.set_ylabel("loss at the end (nats per token)")
+        return ax
+
+
+class Recommendations(Document, Frame):
+    """A recommendation for each of several targets: every combination of ``params``, ``peak_lr`` and ``shape``.
+
+    Attributes:
+        rows: a dictionary a target.
+    """
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = self._data["rows"]
+        return rows
+
+    def to_dict(self) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        for name in self.rows[0] if self.rows else ():
+            values = [row[name] for row in self.rows]
+            if name in ("interval", "plateau", "loss_interval"):
+                out[f"{name}_lower"] = [value[0] for value in values]
+                out[f"{name}_upper"] = [value[1] for value in values]
+            else:
+                out[name] = values
+        return out
+
+    def _rows(self) -> list[tuple[str, str]]:
+        return [
+            (
+                f"N {'as fitted' if row['params'] is None else format(row['params'], '.4g')}, rate {row['peak_lr']:g}, {row['shape']}",
+                f"ratio {row['ratio']:.3f}, start after {row['start_step']}, loss {row['loss']:.4f}",
+            )
+            for row in self.rows
+        ]
+
+
 class Fit:
     """A fitted law; forecasts and recommendations need nothing else.
 
@@ -234,18 +390,32 @@ class Fit:
         caveats, notes: what to know, and what was done.
     """
 
-    def __init__(self, native: _lehr.NativeFit, answer: _lehr.NativeAnswer | None = None) -> None:
+    def __init__(
+        self,
+        native: _lehr.NativeFit,
+        answer: _lehr.NativeAnswer | None = None,
+        own: Sequence[Law] = (),
+        accepted: frozenset[str] = frozenset(),
+    ) -> None:
         self._native = native
         self._text = native.text()
+        self._own = tuple(own)
         self._data: dict[str, Any] = json.loads(self._text)
-        self._answer = Document(answer) if answer is not None else None
-        from ._document import Caveat
-
+        self._answer = Document(answer, accepted) if answer is not None else None
+        self.accepted = accepted
         if self._answer is not None:
             self.caveats, self.notes = self._answer.caveats, self._answer.notes
         else:
-            self.caveats = [Caveat(c["code"], c["message"], c["blocking"]) for c in self._data["caveats"]]
+            self.caveats = [
+                Caveat(c["code"], c["message"], c["blocking"], c.get("values", {}), c.get("remedy"))
+                for c in self._data["caveats"]
+            ]
             self.notes = []
+
+    @property
+    def blocked(self) -> bool:
+        """Whether a caveat that was not accepted says that a person should look before the fit is used."""
+        return any(caveat.blocking and caveat.code not in self.accepted for caveat in self.caveats)
 
     @property
     def law(self) -> str:
@@ -297,23 +467,30 @@ class Fit:
             file.write(self._text)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Fit:
-        """Reads what `save` or ``lehr fit -o`` wrote."""
+    def load(cls, path: str | os.PathLike[str], *, laws: Law | Sequence[Law] = ()) -> Fit:
+        """Reads what `save` or ``lehr fit -o`` wrote; ``laws`` are those of your own that it may be of."""
+        own = [laws] if isinstance(laws, Law) else list(laws)
         try:
             with open(path, encoding="utf-8") as file:
                 text = file.read()
         except (OSError, UnicodeDecodeError) as error:
             raise errors.ReadError(f"{os.fspath(path)}: {error}", file=os.fspath(path)) from error
-        return cls(_lehr.fit_from_text(os.fspath(path), text))
+        return cls(_lehr.fit_from_text(os.fspath(path), text, [law_of(law) for law in own]), own=own)
 
+    @overload
     def forecast(
         self,
         schedule: str | Schedule | None = None,
         *,
+        running: None = None,
         peak_lr: float | None = None,
         steps: int | str | None = None,
+        tokens: int | str | None = None,
+        compute: float | None = None,
         warmup: int | None = None,
         ratio: float | None = None,
+        anneal_steps: int | str | None = None,
+        anneal_from: int | str | None = None,
         shape: str | None = None,
         final_lr: float | None = None,
         cosine: bool | None = None,
@@ -323,32 +500,116 @@ class Fit:
         at: int | Sequence[int] | None = None,
         level: float | None = None,
         measured: Any = None,
+        accept: Accept = None,
+        progress: bool | None | Listener = None,
+    ) -> Forecast: ...
+    @overload
+    def forecast(
+        self,
+        *,
+        running: object,
+        steps: int | str | None = None,
+        tokens: int | str | None = None,
+        compute: float | None = None,
+        warmup: int | None = None,
+        ratio: float | None = None,
+        anneal_steps: int | str | None = None,
+        anneal_from: int | str | None = None,
+        shape: str | None = None,
+        final_lr: float | None = None,
+        params: int | str | None = None,
+        tokens_per_step: int | str | None = None,
+        arch: str | None = None,
+        at: int | Sequence[int] | None = None,
+        level: float | None = None,
+        accept: Accept = None,
+        progress: bool | None | Listener = None,
+    ) -> RunningForecast: ...
+    def forecast(
+        self,
+        schedule: str | Schedule | None = None,
+        *,
+        running: object = None,
+        peak_lr: float | None = None,
+        steps: int | str | None = None,
+        tokens: int | str | None = None,
+        compute: float | None = None,
+        warmup: int | None = None,
+        ratio: float | None = None,
+        anneal_steps: int | str | None = None,
+        anneal_from: int | str | None = None,
+        shape: str | None = None,
+        final_lr: float | None = None,
+        cosine: bool | None = None,
+        params: int | str | None = None,
+        tokens_per_step: int | str | None = None,
+        arch: str | None = None,
+        at: int | Sequence[int] | None = None,
+        level: float | None = None,
+        measured: Any = None,
+        accept: Accept = None,
         progress: bool | None | Listener = None,
     ) -> Forecast:
         """Forecasts the loss of a run from its schedule, or from what a schedule is made of.
 
         Args:
-            schedule: a `Schedule` or its text; else peak_lr and steps, and warmup, ratio, shape, final_lr, cosine.
+            schedule: a `Schedule` or its text; else peak_lr, a length, and warmup, ratio, shape, final_lr, cosine.
+            running: the log of a job that is running (a path, runs, a frame): the forecast goes on from where it stands.
+            steps, tokens, compute: the horizon in updates, in tokens or in floating-point operations (6·N·tokens).
+            anneal_steps, anneal_from: length of the annealing and the last update before it, in place of a ratio.
             params: N of the run, counted as in the fit; ``"1.3B"`` is understood.
             tokens_per_step, arch: checked against the runs fitted.
             at: updates to forecast at; spread over the run by default.
             level: level of the intervals.
-            measured: paths of measured runs to draw beside it.
+            measured: measured runs to draw beside it: paths, runs, a frame.
+            accept: kinds of caveats that are known and need no warning; ``True``: all.
         """
+        accepted = accepted_codes(accept)
         options = {
             "schedule": None if schedule is None else text_of(schedule), "peak_lr": peak_lr, "steps": steps,
-            "warmup": warmup, "ratio": ratio, "shape": shape, "final_lr": final_lr, "cosine": cosine, "params": params,
+            "tokens": tokens, "compute": compute, "warmup": warmup, "ratio": ratio, "anneal_steps": anneal_steps,
+            "anneal_from": anneal_from, "shape": shape, "final_lr": final_lr, "cosine": cosine, "params": params,
             "tokens_per_step": tokens_per_step, "arch": arch, "at": at, "level": level,
         }  # fmt: skip
-        made = Forecast(self._native.forecast(options, _paths(measured), listener(progress)))
-        warn(made.caveats)
+        if running is None:
+            made = Forecast(self._native.forecast(options, _logs(measured), listener(progress)), accepted)
+        else:
+            _alone(measured, "measured")
+            made = RunningForecast(self._native.forecast_running(options, logs_of(running), listener(progress)), accepted)
+        warn(made.caveats, accepted)
         return made
 
+    @overload
+    def recommend(
+        self,
+        *,
+        running: object,
+        steps: int | str | None = None,
+        tokens: int | str | None = None,
+        compute: float | None = None,
+        warmup: int | None = None,
+        shape: str | None = None,
+        final_lr: float | None = None,
+        params: int | str | None = None,
+        tokens_per_step: int | str | None = None,
+        arch: str | None = None,
+        anneal_steps: int | Sequence[int] | None = None,
+        anneal_from: int | Sequence[int] | None = None,
+        tolerance: float | None = None,
+        export: str | None = None,
+        from_step: int | None = None,
+        accept: Accept = None,
+        progress: bool | None | Listener = None,
+    ) -> RunningRecommendation: ...
+    @overload
     def recommend(
         self,
         *,
         peak_lr: float,
-        steps: int | str,
+        steps: int | str | None = None,
+        tokens: int | str | None = None,
+        compute: float | None = None,
+        running: None = None,
         warmup: int | None = None,
         shape: str | None = None,
         final_lr: float | None = None,
@@ -363,26 +624,91 @@ class Fit:
         measured: Any = None,
         export: str | None = None,
         from_step: int | None = None,
+        accept: Accept = None,
         progress: bool | None | Listener = None,
-    ) -> Recommendation:
-        """Recommends the annealing ratio of a run.
+    ) -> Recommendation: ...
+    @overload
+    def recommend(
+        self,
+        *,
+        peak_lr: Any,
+        steps: int | str | None = None,
+        tokens: int | str | None = None,
+        compute: float | None = None,
+        running: None = None,
+        warmup: int | None = None,
+        shape: Any = None,
+        final_lr: float | None = None,
+        params: Any = None,
+        tokens_per_step: int | str | None = None,
+        arch: str | None = None,
+        ratio_range: tuple[float, float] | None = None,
+        max_anneal_steps: int | None = None,
+        tolerance: float | None = None,
+        accept: Accept = None,
+        progress: bool | None | Listener = None,
+    ) -> Recommendations: ...
+    def recommend(
+        self,
+        *,
+        peak_lr: Any = None,
+        steps: int | str | None = None,
+        tokens: int | str | None = None,
+        compute: float | None = None,
+        running: object = None,
+        warmup: int | None = None,
+        shape: Any = None,
+        final_lr: float | None = None,
+        params: Any = None,
+        tokens_per_step: int | str | None = None,
+        arch: str | None = None,
+        anneal_steps: int | Sequence[int] | None = None,
+        anneal_from: int | Sequence[int] | None = None,
+        ratio_range: tuple[float, float] | None = None,
+        max_anneal_steps: int | None = None,
+        tolerance: float | None = None,
+        optimise_shape: bool | None = None,
+        free_schedule: bool | None = None,
+        measured: Any = None,
+        export: str | None = None,
+        from_step: int | None = None,
+        accept: Accept = None,
+        progress: bool | None | Listener = None,
+    ) -> Recommendation | RunningRecommendation | Recommendations:
+        """Recommends the annealing ratio of a run, or when a running job should begin to anneal.
 
         Args:
-            peak_lr, steps: the run: its peak rate and its horizon in updates.
+            peak_lr: the run's peak rate. Lists here, in ``params`` and in ``shape`` give `Recommendations`, a row each.
+            steps, tokens, compute: the horizon in updates, in tokens or in floating-point operations (6·N·tokens).
+            running: the log of a job that is running (a path, runs, a frame): gives a `RunningRecommendation`.
             warmup: warm-up updates; by default as in the runs fitted.
+            anneal_steps, anneal_from: of a running job: lengths of annealing to compare, starts to look at besides the best.
             ratio_range, max_anneal_steps: limits of the search.
             tolerance: ratios within this many mnat of the best are tied with it (2 by default).
             optimise_shape, free_schedule: also find the best power of the shape, the best non-increasing schedule.
+            measured: measured runs to compare with: paths, runs, a frame.
             export, from_step: also make a trainer's configuration (``rec["export"]``).
+            accept: kinds of caveats that are known and need no warning; ``True``: all.
         """
+        accepted = accepted_codes(accept)
         options = {
-            "peak_lr": peak_lr, "steps": steps, "warmup": warmup, "shape": shape, "final_lr": final_lr, "params": params,
-            "tokens_per_step": tokens_per_step, "arch": arch, "ratio_range": ratio_range,
+            "peak_lr": peak_lr, "steps": steps, "tokens": tokens, "compute": compute, "warmup": warmup, "shape": shape,
+            "final_lr": final_lr, "params": params, "tokens_per_step": tokens_per_step, "arch": arch,
+            "anneal_steps": anneal_steps, "anneal_from": anneal_from, "ratio_range": ratio_range,
             "max_anneal_steps": max_anneal_steps, "tolerance": tolerance, "optimise_shape": optimise_shape,
             "free_schedule": free_schedule, "export": export, "from_step": from_step,
         }  # fmt: skip
-        made = Recommendation(*self._native.recommend(options, _paths(measured), listener(progress)), self)
-        warn(made.caveats)
+        heard = listener(progress)
+        made: Recommendation | RunningRecommendation | Recommendations
+        if running is not None:
+            _alone(measured, "measured")
+            made = RunningRecommendation(*self._native.recommend_running(options, logs_of(running), heard), accepted)
+        elif any(_several(value) for value in (peak_lr, params, shape)):
+            _alone(measured, "measured")
+            made = Recommendations(self._native.recommend_rows(options, heard), accepted)
+        else:
+            made = Recommendation(*self._native.recommend(options, _logs(measured), heard), accepted)
+        warn(made.caveats, accepted)
         return made
 
     def svg(self) -> str | None:
@@ -411,7 +737,7 @@ class Fit:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._native = _lehr.fit_from_text("a pickled fit", self._text)
+        self._native = _lehr.fit_from_text("a pickled fit", self._text, [law_of(law) for law in self._own])
 
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={value:.4g}" for name, value in self.coefficients.items())
@@ -427,10 +753,11 @@ class Fit:
 
 def fit(
     runs: Any,
-    law: str = "noise-relaxation",
+    law: str | Law = "noise-relaxation",
     *,
     profile: bool = False,
     bootstrap: int | None = None,
+    accept: Accept = None,
     progress: bool | None | Listener = None,
     **options: Unpack[FitOptions],
 ) -> Fit:
@@ -438,9 +765,10 @@ def fit(
 
     Args:
         runs: what `read` gave, or anything that it reads.
-        law: its name; `laws` lists them.
+        law: its name (`laws` lists them), or a law of your own (`Law`).
         profile: profile every coefficient.
         bootstrap: also refit so many block-bootstrap resamples.
+        accept: kinds of caveats that are known and need no warning; ``True``: all.
         **options: ``fix``, ``free``, ``bound``, ``prior``, ``residual``, ``huber``, ``points``, ``skip_warmup``,
             ``first_update``, ``published``, ``momentum``, ``keep``, ``starts``, ``max_iterations``, ``seed``, ``level``,
             ``threads``, as of ``lehr fit``.
@@ -448,13 +776,31 @@ def fit(
     Raises:
         LehrError: for data that determine nothing.
     """
+    accepted = accepted_codes(accept)
     given = {**options, "profile": profile, "bootstrap": bootstrap}
-    made = Fit(*_lehr.fit(runs_of(runs)._native, _law(law), given, listener(progress)))
-    warn(made.caveats)
+    own = [law] if isinstance(law, Law) else []
+    made = Fit(*_lehr.fit(runs_of(runs)._native, law_of(law), given, listener(progress)), own, accepted)
+    warn(made.caveats, accepted)
     return made
 
 
-def _law(law: Any) -> str:
-    if not isinstance(law, str):
-        raise errors.RequestError(f"law is {type(law).__name__}", found=type(law).__name__, expected="the name of a law")
-    return law
+def fit_of(given: Any) -> Fit:
+    """A fit given as such, or by the name of its file."""
+    if isinstance(given, Fit):
+        return given
+    if isinstance(given, (str, os.PathLike)):
+        return Fit.load(given)
+    raise errors.RequestError(
+        f"fit is {type(given).__name__}", found=type(given).__name__, expected="a lehr.Fit or the name of a fit's file"
+    )
+
+
+def _several(value: Any) -> bool:
+    return not isinstance(value, str) and hasattr(value, "__iter__")
+
+
+def _alone(value: Any, name: str) -> None:
+    if value is not None:
+        raise errors.RequestError(
+            f"{name}= is about one run that has not begun", remedy=f"leave {name}= out, or name one target", found=name
+        )

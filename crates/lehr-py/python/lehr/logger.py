@@ -17,12 +17,13 @@ class Logger:
     A file that exists is continued: a last row that was cut off (by a power failure) is removed, and rows from the first
     update that is logged again on are replaced, as after a resume from a checkpoint.
 
-    >>> import os, tempfile
-    >>> path = os.path.join(tempfile.mkdtemp(), "run.jsonl")
-    >>> with Logger(path) as logger:
-    ...     logger.log(1, 4.5, 1e-3)
-    >>> open(path).read()
-    '{"step": 1, "loss": 4.5, "lr": 0.001}\\n'
+    Examples:
+        >>> import os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "run.jsonl")
+        >>> with Logger(path) as logger:
+        ...     logger.log(1, 4.5, 1e-3)
+        >>> open(path).read()
+        '{"step": 1, "loss": 4.5, "lr": 0.001}\\n'
 
     Args:
         path: the file; its folder is made if it is not there.

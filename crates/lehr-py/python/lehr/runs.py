@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from . import _lehr, errors
-from ._document import Caveat, Frame, Note, axes, caveats_of, html_caveats, html_table, notes_of, warn
+from ._document import Accept, Caveat, Frame, Note, accepted_codes, axes, caveats_of, html_caveats, html_table, notes_of, warn
 from ._frames import columns_of, is_frame, to_csv
 from ._progress import Listener, listener
 from .schedule import Schedule
@@ -201,6 +201,7 @@ def read(
     drop_nan: bool = False,
     stitch: bool = False,
     name: str | None = None,
+    accept: Accept = None,
     progress: bool | None | Listener = None,
 ) -> Runs:
     """Reads runs from logs, tables, directories of them, run stores, or frames.
@@ -224,6 +225,7 @@ def read(
         drop_nan: leaves rows out whose loss is no number above 0, instead of refusing them.
         stitch: keeps the last row of each update where rows look like several runs.
         name: name of a frame's run, where no column tells.
+        accept: kinds of caveats that are known and need no warning; ``True``: all.
         progress: see `lehr.set_progress`.
 
     Raises:
@@ -231,6 +233,7 @@ def read(
     """
     if not sources:
         raise errors.RequestError("nothing to read", expected="a path, a pattern or a frame")
+    accepted = accepted_codes(accept)
     options = {
         "map": map, "run": run, "split": split, "warmup": warmup, "params": params, "params_column": params_column,
         "tokens_per_step": tokens_per_step, "samples_per_step": samples_per_step, "lr_scale": lr_scale,
@@ -241,12 +244,7 @@ def read(
     paths = [source for source in sources if not is_frame(source)]
     frames = [source for source in sources if is_frame(source)]
     for path in paths:
-        if not isinstance(path, (str, os.PathLike)):
-            raise errors.RequestError(
-                f"cannot read a {type(path).__name__}",
-                found=type(path).__name__,
-                expected="a path, a pattern, or a frame: a dict of arrays, pandas, polars, an object with __arrow_c_stream__",
-            )
+        _path(path)
     made: Runs | None = None
     if paths:
         made = Runs(_lehr.read(paths, options, listener(progress)))
@@ -257,8 +255,35 @@ def read(
         more = Runs(_lehr.read([file], options, listener(progress), files))
         made = more if made is None else made + more
     assert made is not None
-    warn(made.caveats)
+    warn(made.caveats, accepted)
     return made
+
+
+def _path(given: Any) -> Any:
+    if isinstance(given, (str, os.PathLike)):
+        return given
+    raise errors.RequestError(
+        f"cannot read a {type(given).__name__}",
+        found=type(given).__name__,
+        expected="a path, a pattern, or a frame: a dict of arrays, pandas, polars, an object with __arrow_c_stream__",
+    )
+
+
+Logs = tuple[list[Any], list[tuple[str, bytes]] | None]
+
+
+def logs_of(given: Any) -> Logs:
+    """Logs for a question that reads them itself: paths as they are, runs and frames as files in memory."""
+    if isinstance(given, (str, os.PathLike)):
+        return [given], None
+    if isinstance(given, (list, tuple)) and given and all(isinstance(path, (str, os.PathLike)) for path in given):
+        return list(given), None
+    if isinstance(given, (Run, Runs)) or (isinstance(given, (list, tuple)) and all(isinstance(run, Run) for run in given)):
+        return ["runs"], runs_of(given)._native.store("runs")
+    if is_frame(given):
+        return ["frame.csv"], [("frame.csv", to_csv(columns_of(given)))]
+    _path(given)
+    raise AssertionError
 
 
 def runs_of(given: Any, **options: Any) -> Runs:

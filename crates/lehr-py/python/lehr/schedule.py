@@ -69,11 +69,12 @@ class Export(Document):
 class Schedule(Frame):
     """A schedule, from its text or from one of the families.
 
-    >>> schedule = Schedule.wsd(peak_lr=1e-3, steps=1000, warmup=100, ratio=0.2)
-    >>> str(schedule)
-    'wsd:peak=0.001,total=1000,warmup=100,ratio=0.2,shape=linear,final=0'
-    >>> len(schedule), schedule.lr(100), schedule.lr(1000)
-    (1000, 0.001, 0.0)
+    Examples:
+        >>> schedule = Schedule.wsd(peak_lr=1e-3, steps=1000, warmup=100, ratio=0.2)
+        >>> str(schedule)
+        'wsd:peak=0.001,total=1000,warmup=100,ratio=0.2,shape=linear,final=0'
+        >>> len(schedule), schedule.lr(100), schedule.lr(1000)
+        (1000, 0.001, 0.0)
     """
 
     def __init__(self, text: str) -> None:

@@ -260,9 +260,9 @@ impl Picture for RecommendationPicture {
                 place: Place::Near,
             });
         }
-        // What has a name of its own, such as a cosine, is named once.
+        // What stands at the right end because its rate falls all along, such as a cosine, is named once.
         let mut named: Vec<&MeasuredLoss> = Vec::new();
-        for run in self.measured.iter().filter(|run| run.name != "measured" && self.measured.len() > 1) {
+        for run in self.measured.iter().filter(|run| run.ratio >= 1.0 && self.measured.len() > 1) {
             if named.iter().all(|other| other.name != run.name) {
                 named.push(run);
             }

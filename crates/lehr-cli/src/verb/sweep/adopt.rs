@@ -11,7 +11,7 @@ use std::path::PathBuf;
 /// What to adopt.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The plan (TOML, with [trainer]; docs/formats/sweep.md).
+    /// The plan (TOML, with `trainer`; docs/formats/sweep.md).
     #[arg(value_name = "PLAN")]
     plan: PathBuf,
     #[command(flatten)]
