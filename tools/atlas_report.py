@@ -62,7 +62,7 @@ def powers(store):
         both = by.get(("peak_lr", "total"))
         row += [span(e["value"], e["interval"]) for e in both["exponents"]] if both else ["–", "–"]
         row += [f"{both['rms']:.2f}", f"{both['n']} + {both['limits']}"] if both else ["–", "–"]
-        sized = by.get(("peak_lr", "total", "n8"))
+        sized = by.get(("peak_lr", "total", "params"))
         row.append(span(sized["exponents"][2]["value"], sized["exponents"][2]["interval"]) if sized else "–")
         rows.append(row)
     return table(["runs", "α_η alone", "α_T alone", "α_η jointly", "α_T jointly", "misfit of ln R", "optima + limits",

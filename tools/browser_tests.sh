@@ -10,7 +10,7 @@ if [ -z "$chromium" ]; then
     DEBIAN_FRONTEND=noninteractive $root apt-get install -y -qq --no-install-recommends chromium >/dev/null
     chromium=$(command -v chromium)
 fi
-cargo build --quiet --workspace --bins
+cargo build --quiet --workspace --all-targets --locked
 lehr=$(pwd)/target/debug/lehr
 work=target/browser
 mkdir -p "$work"

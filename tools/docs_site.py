@@ -24,7 +24,7 @@ NAVIGATION = [
     ("Guides", "guides"),
     ("Reference", ["python.md", "reference/cli.md", "reference/presets.md", "caveats.md", ("Formats", "formats")]),
     ("Laws", "laws"),
-    ("Results", ["results/accuracy.md", ("Measured", "results"), "log.md"]),
+    ("Results", ["results/accuracy.md", "log.md", ("Measured", "results")]),
     ("Decisions", "adr"),
     ("Notices", ["third-party-notices.md"]),
 ]
@@ -41,15 +41,17 @@ def title(path: pathlib.Path) -> str:
 
 
 def summary(path: pathlib.Path) -> str:
-    """The first sentence that is prose."""
+    """The first sentence that is prose; nothing where the title says it all, as of decisions and measurements."""
+    if path.parent.name in ("adr", "laws", "results") and path.stem != "accuracy":
+        return ""
     text = path.read_text()
     if path.suffix == ".py":
-        text = "\n".join(line.removeprefix("# ") for line in text.splitlines() if line.startswith("# "))
+        text = "\n".join(line.removeprefix("# ").removeprefix("#") for line in text.splitlines() if line.startswith("#"))
     text = re.sub(r"^---.*?---\n", "", text, flags=re.S)
-    text = re.sub(r"```.*?```", "", text, flags=re.S)
+    text = re.sub(r"```.*?```|<[^>]*>", "", text, flags=re.S)
     for part in text.split("\n\n"):
         part = " ".join(part.split())
-        if part and part[0] not in "#|!<-=:[`$" and not part.startswith("%%"):
+        if part and part[0] not in "#|!-=:[`$" and not part.startswith("%%"):
             part = LINK.sub(r"\2", part).strip("*")
             return re.split(r"(?<=[.?!:]) ", part)[0].rstrip(":")
     return ""
@@ -83,6 +85,9 @@ def gather(folder: pathlib.Path, gallery: pathlib.Path) -> None:
         to.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".md":
             to.write_text(rewritten(path, path.read_text()))
+        elif relative.parts[0] == "tutorials":
+            # Links of a notebook reach the page as they are.
+            to.write_text(re.sub(r"\]\((\.\.?/[^):]*)\.md([)#])", r"](\1.html\2", path.read_text()))
         else:
             shutil.copy(path, to)
     for path in (DOCS / "site").iterdir():
@@ -173,10 +178,13 @@ class Page(html.parser.HTMLParser):
 def check(site: pathlib.Path) -> None:
     site = site.resolve()
     pages: dict[pathlib.Path, Page] = {}
+    inside: list[str] = []
     for path in sorted(site.rglob("*.html")):
         pages[path] = Page()
         pages[path].feed(path.read_text())
-    faults, outside, count = [], set(), 0
+        if str(ROOT) in path.read_text():
+            inside.append(f"{path.relative_to(site)}: shows the folder that it was built in, {ROOT}")
+    faults, outside, count = inside, set(), 0
     for path, page in pages.items():
         for link in page.links:
             parts = urllib.parse.urlsplit(link)

@@ -4,8 +4,8 @@
 # Seven small runs were logged with W&B, offline. A run of 40,000 updates at a peak rate of 10⁻³ is planned, with Megatron. When should it
 # anneal?
 #
-# (The runs are simulated, written by the real W&B library. `LEHR_FIXTURES` is the folder `fixtures` of the repository; put your own
-# folder `wandb/` in its place.)
+# (The runs are simulated, written by the real W&B library, and lie in the folder `fixtures` of the repository: `LEHR_FIXTURES` says where
+# that is. Put your own folder `wandb/` in its place.)
 
 # %%
 import os
@@ -13,8 +13,8 @@ import warnings
 
 import lehr
 
-wandb = os.path.join(os.environ.get("LEHR_FIXTURES", "fixtures"), "guides", "wandb")
-runs = lehr.read(wandb)
+os.chdir(os.environ.get("LEHR_FIXTURES", "fixtures"))
+runs = lehr.read("guides/wandb")
 runs
 
 # %% [markdown]

@@ -18,12 +18,12 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     };
     let options = RecommendOptions { grid: 7, ..RecommendOptions::default() };
     if let Ok(answer) = recommend_ratio(&fit, &target, &options) {
-        let blocked = answer.caveats.iter().any(|caveat| caveat.blocking);
+        let blocked = answer.caveats.iter().any(|caveat| caveat.blocking());
         assert!(blocked || (answer.ratio.is_finite() && answer.loss.value.is_finite()));
     }
     let Ok(schedule) = target.schedule(Steps(80)) else { return };
     if let Ok(answer) = forecast(&fit, &schedule, &target.setting, &default_points(400, 9)) {
-        let blocked = answer.caveats.iter().any(|caveat| caveat.blocking);
+        let blocked = answer.caveats.iter().any(|caveat| caveat.blocking());
         assert!(blocked || answer.loss.iter().all(|loss| loss.is_finite()));
     }
 });

@@ -135,7 +135,7 @@ await test("the report's numbers are those of the command", async () => {
   const cards = await page.locator("header .cards strong").allTextContents();
   assert.equal(cards[0], told.ratio.toFixed(3));
   assert.equal(cards[1].replace(/\D/g, ""), String(told.start_step));
-  assert.equal(cards[2], told.loss.toFixed(4));
+  assert.equal(cards[2], told.loss.value.toFixed(4));
   await close();
 });
 
@@ -153,7 +153,7 @@ await test("sliders move by keyboard, and between the grid's nodes they are as n
     const told = JSON.parse(run("forecast", "fit.json", ...words, "--json", "--accept-caveats")).final;
     const here = await page.evaluate(([r, p, s]) => between(JSON.parse(document.getElementById("grid").textContent), r, p, s), [ratio, peak, steps]);
     // The document rounds to 1e-6.
-    assert.ok(Math.abs(here.loss - told.loss) <= most + 2e-6, `${words}: ${here.loss} and ${told.loss}`);
+    assert.ok(Math.abs(here.loss - told.value) <= most + 2e-6, `${words}: ${here.loss} and ${told.value}`);
   }
   assert.deepEqual(wrong, []);
   await close();
@@ -228,7 +228,7 @@ await test("a slider moved by keyboard moves the answer, which is that of the co
   const ratio = new URL(page.url()).searchParams.get("ratio");
   const target = await api("/data").then((data) => data.target);
   const told = JSON.parse(run("forecast", "fit.json", "--ratio", ratio, "--peak-lr", String(target.peak_lr), "--steps", String(target.steps), "--json", "--accept-caveats"));
-  assert.equal(await page.textContent("#loss"), told.final.loss.toFixed(4));
+  assert.equal(await page.textContent("#loss"), told.final.value.toFixed(4));
   assert.equal(await page.textContent("#schedule"), told.schedule);
   assert.deepEqual(wrong, []);
   await close();

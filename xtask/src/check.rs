@@ -23,6 +23,11 @@ pub fn test() -> std::io::Result<()> {
     ];
     let tests = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
     step("lints of tests", "cargo", &[&tests[..], &may].concat(), &[])?;
+    for features in ["", "train", "serve", "parquet", "sqlite,png", "full"] {
+        let set = ["--no-default-features", "--features", features, "--", "-D", "warnings"];
+        let arguments = [&["clippy", "--package", "lehr-cli", "--locked"][..], &set].concat();
+        step("lints of a feature set", "cargo", &arguments, &[])?;
+    }
     step("tests", "cargo", &["test", "--workspace", "--locked", "--lib", "--bins", "--tests"], &[])?;
     step("documentation examples", "cargo", &["test", "--workspace", "--locked", "--doc"], &[])?;
     step(
@@ -31,7 +36,6 @@ pub fn test() -> std::io::Result<()> {
         &["doc", "--workspace", "--no-deps", "--locked", "--document-private-items"],
         &[("RUSTDOCFLAGS", "-D warnings")],
     )?;
-    step("simulated runs", "cargo", &["xtask", "simulate-fixture", "--check"], &[])?;
     step("parity with Python", "cargo", &["xtask", "parity"], &[])?;
     println!("\nall checks passed in {:.0} s", begun.elapsed().as_secs_f64());
     Ok(())

@@ -1,13 +1,7 @@
 //! Development tasks: `cargo xtask TASK`.
 
-mod bench;
 mod check;
-mod law_pictures;
-mod many;
 mod python;
-mod scaling;
-mod simulate;
-mod torture;
 
 use std::process::ExitCode;
 
@@ -41,19 +35,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words[..] {
         ["test"] => check::test(),
-        ["simulate-fixture"] => simulate::write(),
-        ["simulate-fixture", "--check"] => simulate::check(),
-        ["simulate-fixture", "--optima"] => {
-            simulate::optima();
-            Ok(())
-        }
         ["record-exports", ref rest @ ..] => python::record_exports(rest),
-        ["make-runs", folder, "--runs", runs, "--points", points] => {
-            match (runs.parse::<u64>(), points.parse::<u64>()) {
-                (Ok(runs), Ok(points)) if points >= 100 => many::write(folder.as_ref(), runs, points),
-                _ => Err(std::io::Error::other("--runs takes a number, --points one of at least 100")),
-            }
-        }
         ["browser"] => python::browser(),
         ["parity"] => python::parity(&["--check"]),
         ["parity", "--write"] => python::parity(&[]),
@@ -61,10 +43,9 @@ fn main() -> ExitCode {
         ["bench-train", ref rest @ ..] => python::bench_train(rest),
         ["remote"] => python::remote(),
         ["bench-import", ref rest @ ..] => python::bench_import(rest),
-        ["bench-scaling"] => scaling::scaling(&python::root().join("docs/results/speed.svg")),
-        ["law-pictures"] => law_pictures::draw_all(&python::root().join("docs/pictures")),
-        ["torture", ref rest @ ..] => torture::torture(rest),
-        ["bench-side", ref rest @ ..] => bench::side(rest),
+        ["simulate-fixture" | "make-runs" | "bench-scaling" | "law-pictures" | "torture", ..] => {
+            python::lab(&words)
+        }
         [] | ["--help" | "-h" | "help"] => {
             println!("{HELP}");
             Ok(())

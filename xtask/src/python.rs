@@ -1,21 +1,9 @@
 //! Tasks that run Python, in a virtual environment of their own with pinned packages.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
-
-/// The workspace's root.
-pub fn root() -> PathBuf {
-    // The manifest's folder is <root>/xtask.
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)
-}
-
-/// Runs a command and fails with its name when it does.
-pub fn run(command: &mut Command) -> io::Result<()> {
-    let name = format!("{command:?}");
-    let status = command.status().map_err(|e| io::Error::other(format!("cannot start {name}: {e}")))?;
-    if status.success() { Ok(()) } else { Err(io::Error::other(format!("{name} ended with {status}"))) }
-}
+use xtask::{root, run};
 
 /// The Python of the virtual environment, which is made on first use and renewed when the requirements change.
 pub fn environment() -> io::Result<PathBuf> {
@@ -57,10 +45,15 @@ pub fn parity(arguments: &[&str]) -> io::Result<()> {
 /// `cargo xtask bench-scipy`: both sides of the comparison in one run.
 pub fn bench_scipy(arguments: &[&str]) -> io::Result<()> {
     let python = environment()?;
-    run(Command::new(env!("CARGO")).current_dir(root()).args(["build", "--release", "--package", "xtask"]))?;
+    run(Command::new(env!("CARGO")).current_dir(root()).args([
+        "build",
+        "--release",
+        "--package",
+        "lehr-lab",
+    ]))?;
     run(Command::new(python)
         .arg(root().join("tools/bench_scipy.py"))
-        .arg(root().join("target/release/xtask"))
+        .arg(root().join("target/release/lehr-lab"))
         .args(arguments))
 }
 
@@ -115,4 +108,11 @@ pub fn remote() -> io::Result<()> {
     let build = ["build", "--locked", "--package", "lehr-cli", "--features", "remote"];
     run(Command::new(env!("CARGO")).current_dir(root()).args(build))?;
     run(Command::new(python).arg(root().join("tools/check_remote.py")).arg(root().join("target/debug/lehr")))
+}
+
+/// A task of the laboratory, which is built for it.
+pub fn lab(words: &[&str]) -> io::Result<()> {
+    run(Command::new(env!("CARGO"))
+        .args(["run", "--quiet", "--locked", "--package", "lehr-lab", "--"])
+        .args(words))
 }

@@ -26,19 +26,19 @@ pub struct CompareRequest {
 }
 
 /// A law's line of a comparison.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct CompareLine {
     /// The law.
     pub law: String,
     /// Why it could not be fitted.
     pub error: Option<String>,
-    /// Free coefficients.
+    /// Coefficients estimated.
     pub n_coefficients: Option<usize>,
     /// Errors on the runs fitted.
     pub train: Option<Metrics>,
     /// Errors on the runs held out.
     pub test: Option<Metrics>,
-    /// Held-out MAPE above that of the best law.
+    /// Held-out MAPE above that of the best law, a fraction.
     pub margin: Option<f64>,
     /// Standard error of that difference, paired over runs.
     pub margin_se: Option<f64>,
@@ -62,13 +62,13 @@ impl CompareLine {
 }
 
 /// Laws in the order of their error on runs held out.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct CompareAnswer {
-    /// The law with the lowest error.
+    /// The law with the smallest held-out `mape`.
     pub winner: String,
     /// All laws, the best first.
     pub laws: Vec<CompareLine>,
-    /// What to beware of.
+    /// What to beware of in the runs.
     pub caveats: Vec<Caveat>,
     /// As the library gives them.
     #[serde(skip)]

@@ -4,11 +4,12 @@ use crate::answer::{Answer, add_caveats};
 use crate::desk::Desk;
 use crate::documents::Document;
 use crate::failure::Failure;
-use crate::forecast::{ForecastAnswer, ForecastRequest, LossEstimate};
+use crate::forecast::{ForecastAnswer, ForecastRequest};
 use crate::pictures::{self, Picture};
 use crate::recommend::{RecommendAnswer, RecommendRequest};
 use crate::target::Plan;
 use lehr::fit::Fit;
+use lehr::forecast::Estimate;
 use lehr::{Caveat, Curve, Schedule, Steps};
 use serde::Serialize;
 
@@ -27,13 +28,13 @@ pub struct ExploreRequest {
 }
 
 /// A schedule held against the target.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct PinAnswer {
     /// The schedule as text.
     pub schedule: String,
     /// Its final loss with the interval.
     #[serde(rename = "final")]
-    pub last: LossEstimate,
+    pub last: Estimate,
     /// Its final loss above that of the target, nats per token.
     pub difference: f64,
     /// Its losses.
@@ -42,7 +43,7 @@ pub struct PinAnswer {
 }
 
 /// One target, explored.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct ExploreAnswer {
     /// Annealing ratio of the forecast, of whole updates.
     pub ratio: f64,
@@ -63,7 +64,7 @@ pub struct ExploreAnswer {
 }
 
 impl Document for ExploreAnswer {
-    const SCHEMA: &'static str = "lehr.explore/1";
+    const SCHEMA: &'static str = "lehr.explore/2";
 }
 
 impl ExploreAnswer {
@@ -71,7 +72,7 @@ impl ExploreAnswer {
     #[must_use]
     pub fn ratio_picture(&self, fit: &Fit) -> Picture {
         let other = self.anneal_steps != self.recommend.anneal_steps;
-        let chosen = other.then_some((self.ratio, self.forecast.last.loss));
+        let chosen = other.then_some((self.ratio, self.forecast.last.value));
         pictures::recommendation_at(fit, &self.recommend.target, &self.recommend.found, &[], chosen)
     }
 
@@ -137,7 +138,7 @@ impl Desk {
             pins.push(PinAnswer {
                 schedule: answer.schedule.clone(),
                 last: answer.last,
-                difference: answer.last.loss - forecast.last.loss,
+                difference: answer.last.value - forecast.last.value,
                 forecast: answer,
             });
         }
@@ -148,7 +149,7 @@ impl Desk {
             ratio: anneal as f64 / total as f64,
             start_step: total - anneal,
             anneal_steps: anneal,
-            cost: forecast.last.loss - recommend.loss,
+            cost: forecast.last.value - recommend.loss.value,
             forecast,
             recommend,
             pins,

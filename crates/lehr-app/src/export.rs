@@ -29,24 +29,24 @@ impl ExportRequest {
 }
 
 /// A configuration as a document.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct ExportAnswer {
-    /// The target's name.
+    /// The trainer, as `[[export]]` takes it.
     pub target: &'static str,
     /// The configuration; `None` where it is binary.
     pub text: Option<String>,
-    /// A file name that suits it.
+    /// The name such a file usually has.
     pub file_name: &'static str,
-    /// What loads the checkpoint to resume from, if one was named.
+    /// What loads the checkpoint that `[[from_step]]` names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub load: Option<String>,
     /// How far the trainer's rates are from the wanted ones.
     pub deviation: Deviation,
-    /// What the trainer really does.
+    /// What the trainer will really do.
     pub notes: Vec<String>,
     /// Whether rates recorded from the trainer's own code back the promise.
     pub executed: bool,
-    /// The rates that the trainer will use.
+    /// The rate that the trainer will use at every update.
     pub promised_rates: Vec<f64>,
     /// By the fit: the final loss under the trainer's rates minus that under the rates asked for, nats per token.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -4,6 +4,7 @@ use lehr::fit::FitError;
 use lehr::forecast::ForecastError;
 use lehr::recommend::RecommendError;
 use lehr::validate::ValidateError;
+pub use lehr_io::Fault;
 use lehr_io::export::ExportError;
 use lehr_io::{Note, ReadError};
 
@@ -27,19 +28,6 @@ pub enum FailureKind {
     Interrupted,
     /// The reader of the output went away: nothing more need be said (exit code 0).
     Quiet,
-}
-
-/// Where in the input a fault is, as far as that is known.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Fault {
-    /// The file.
-    pub file: Option<String>,
-    /// Its line, from 1.
-    pub line: Option<u64>,
-    /// What is there.
-    pub found: Option<String>,
-    /// What should be there.
-    pub expected: Option<String>,
 }
 
 /// A question that has no answer: what is wrong, and the way out where there is one.
@@ -226,11 +214,9 @@ impl From<std::io::Error> for Failure {
 impl From<ReadError> for Failure {
     fn from(error: ReadError) -> Self {
         let hint = error.hint();
-        let lehr_io::Fault { file, line, found, expected } = error.fault();
+        let fault = error.fault();
         let mut failure = Self::new(error);
-        if file.is_some() {
-            failure.fault = Some(Box::new(Fault { file, line, found, expected }));
-        }
+        failure.fault = fault.file.is_some().then(|| Box::new(fault));
         match hint {
             Some(hint) => failure.hint(hint),
             None => failure,

@@ -2,7 +2,7 @@
 
 use crate::answer::{Answer, add_caveats};
 use crate::desk::Desk;
-use crate::documents::Document;
+use crate::documents::{self, Document};
 use crate::failure::Failure;
 use crate::reading::{Reading, Runs};
 use crate::stoppable::Stoppable;
@@ -42,15 +42,15 @@ pub struct FitRequest {
 }
 
 /// A fit and what was asked for besides.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct FitAnswer {
     /// The fit, as its file holds it.
     #[serde(flatten)]
     pub fit: Fit,
-    /// How far each coefficient can be moved before the fit gets worse, if asked for.
+    /// How far each coefficient can be moved before the fit gets worse; with `[[profile]]`, never in the file.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub profiles: Vec<profile::Profile>,
-    /// Block-bootstrap refits, if asked for.
+    /// Block-bootstrap refits; with `[[bootstrap]]`, never in the file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bootstrap: Option<resample::Uncertainty>,
     /// The curves that were fitted.
@@ -125,7 +125,7 @@ impl Desk {
 /// # Errors
 /// [`Failure`] for a fit that JSON cannot hold.
 pub fn to_file(fit: &Fit) -> Result<String, Failure> {
-    Ok(serde_json::to_string_pretty(fit)? + "\n")
+    documents::fit_file(fit)
 }
 
 /// A fit from the text of its file; `name` is the file's, for errors.

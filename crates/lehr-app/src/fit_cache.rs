@@ -83,13 +83,14 @@ impl Desk {
         };
         let key = self.key(request, cache)?;
         let path = cache.folder.join(format!("{key}.json"));
+        let folder = cache.folder.display().to_string();
         if let Ok(text) = std::fs::read_to_string(&path)
             && let Ok(Kept { fit, mut notes }) = serde_json::from_str(&text)
         {
             notes.push(Note::new(
                 "kept-fit",
-                path.display().to_string(),
-                "the fit of these logs, kept from before",
+                folder,
+                "the fit of these logs, kept there from before ([[no_cache]] fits anew)",
             ));
             let caveats = fit.caveats.clone();
             return Ok(Answer { value: fit, caveats, notes });
@@ -98,12 +99,10 @@ impl Desk {
         answer.notes.push(match keep(&path, &answer) {
             Ok(()) => Note::new(
                 "kept-fit",
-                path.display().to_string(),
+                folder,
                 "the fit is kept there and read again while logs, options and program are the same",
             ),
-            Err(failure) => {
-                Note::new("kept-fit", path.display().to_string(), format!("the fit is not kept: {failure}"))
-            }
+            Err(failure) => Note::new("kept-fit", folder, format!("the fit is not kept: {failure}")),
         });
         Ok(answer)
     }

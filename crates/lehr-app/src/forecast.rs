@@ -8,7 +8,7 @@ use crate::pictures::{self, Picture};
 use crate::reading::Reading;
 use crate::target::Plan;
 use lehr::fit::Fit;
-use lehr::forecast::{Forecast, Setting, default_points, forecast};
+use lehr::forecast::{Estimate, Forecast, Setting, default_points, forecast};
 use lehr::{Caveat, Curve, Schedule};
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -30,38 +30,27 @@ pub struct ForecastRequest {
     pub measured: Option<Reading>,
 }
 
-/// Loss with its interval.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct LossEstimate {
-    /// Nats per token.
-    pub loss: f64,
-    /// Lower end.
-    pub lower: f64,
-    /// Upper end.
-    pub upper: f64,
-}
-
 /// A forecast.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct ForecastAnswer {
-    /// The schedule as text.
+    /// The schedule as text (docs/formats/schedule-text.md).
     pub schedule: String,
-    /// Updates.
+    /// Updates at which the loss is forecast, ascending.
     pub update: Vec<u64>,
     /// Rate of each.
     pub lr: Vec<f64>,
-    /// Loss at each, nats per token.
+    /// Forecast loss at each, nats per token.
     pub loss: Vec<f64>,
-    /// Lower end of the interval.
+    /// Lower end of the interval at each, nats per token.
     pub lower: Vec<f64>,
-    /// Upper end of the interval.
+    /// Upper end of the interval at each, nats per token.
     pub upper: Vec<f64>,
-    /// At the last of them.
+    /// The last of the lists: the loss at the last update asked for, with its interval.
     #[serde(rename = "final")]
-    pub last: LossEstimate,
+    pub last: Estimate,
     /// Level of the intervals.
     pub level: f64,
-    /// What to beware of.
+    /// What to know before using it.
     pub caveats: Vec<Caveat>,
     /// The schedule itself.
     #[serde(skip)]
@@ -75,7 +64,7 @@ pub struct ForecastAnswer {
 }
 
 impl Document for ForecastAnswer {
-    const SCHEMA: &'static str = "lehr.forecast/1";
+    const SCHEMA: &'static str = "lehr.forecast/2";
 }
 
 impl ForecastAnswer {
@@ -151,11 +140,7 @@ impl Desk {
             loss: found.loss.clone(),
             lower: found.lower.clone(),
             upper: found.upper.clone(),
-            last: LossEstimate {
-                loss: found.r#final.value,
-                lower: found.r#final.lower,
-                upper: found.r#final.upper,
-            },
+            last: found.r#final,
             level: found.level,
             caveats: found.caveats.iter().cloned().chain(self.changed_inputs(&fit)).collect(),
             plan,

@@ -26,21 +26,21 @@ pub struct ImportRequest {
 }
 
 /// What was kept.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct ImportAnswer {
-    /// The store.
+    /// Directory of the run store.
     pub store: String,
-    /// Runs that were not there before.
+    /// Runs that are new in it.
     pub added: Vec<String>,
-    /// Runs that took the place of others.
+    /// Runs that took the place of one of the same name.
     pub replaced: Vec<String>,
     /// Runs in the store now.
     pub runs: usize,
     /// Points that were added.
     pub points: u64,
-    /// What was done with the data.
+    /// What was done with the data or passed over.
     pub notes: Vec<Note>,
-    /// What to beware of.
+    /// What to beware of in the runs.
     pub caveats: Vec<Caveat>,
 }
 

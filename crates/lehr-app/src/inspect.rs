@@ -1,18 +1,20 @@
 //! What is in logs: runs, schedules, faults.
 
+mod manifest;
+
 use crate::answer::Answer;
 use crate::desk::Desk;
 use crate::documents::Document;
 use crate::failure::Failure;
 use crate::reading::Reading;
-use lehr::{BranchPoint, Caveat, LossKind, ParamCount, Split};
+use lehr::{Arch, BranchPoint, Caveat, LossKind, ParamCount, Schedule, Split};
 use lehr_io::{Health, LoadedRun, Mapping, Note, ScheduleOrigin};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// One run.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct RunLine {
     /// Name.
     pub id: String,
@@ -22,23 +24,23 @@ pub struct RunLine {
     pub format: String,
     /// Which column was taken for what.
     pub mapping: Option<Mapping>,
-    /// Family of the architecture.
-    pub arch: &'static str,
-    /// N.
+    /// Architecture.
+    pub arch: Arch,
+    /// N: parameters, counted as `counted` says.
     pub params: Option<u64>,
-    /// Parameters that a token passes through.
+    /// Parameters that a token passes through, where they differ.
     pub active_params: Option<u64>,
-    /// How N is counted.
-    pub params_counted: ParamCount,
+    /// Which parameters `params` and `active_params` count.
+    pub counted: ParamCount,
     /// Batch in tokens.
     pub tokens_per_step: Option<u64>,
     /// Data set.
     pub dataset: Option<String>,
-    /// Split.
+    /// Which data the loss was measured on.
     pub split: Split,
     /// What one loss stands for.
     pub loss_kind: LossKind,
-    /// Points.
+    /// Number of points.
     pub points: usize,
     /// Update of the first point.
     pub first_step: u64,
@@ -48,30 +50,33 @@ pub struct RunLine {
     pub total_steps: u64,
     /// Largest rate.
     pub peak_lr: f64,
-    /// Warm-up W, of schedules of the WSD family.
+    /// Warm-up W in updates; `None` where the schedule is not of the WSD family.
     pub warmup: Option<u64>,
-    /// Annealing ratio r, of schedules of the WSD family.
+    /// Annealing ratio r; `None` where the schedule is not of the WSD family.
     pub ratio: Option<f64>,
     /// Rate of update T.
     pub final_lr: f64,
-    /// How the schedule is known.
+    /// Where the schedule that was rebuilt comes from, and how well it agrees with the log.
     pub schedule: ScheduleOrigin,
-    /// The run it was resumed from.
+    /// The run it was resumed from, and the last update that both share.
     pub branch: Option<BranchPoint>,
-    /// Loss at the last point.
+    /// Loss at the last point, nats per token.
     pub last_loss: f64,
-    /// Loss at T that the source states apart from its points.
+    /// Loss at T that the source states apart from its points, nats per token.
     pub final_loss: Option<f64>,
-    /// Standard deviation of neighbouring points around a smooth curve.
+    /// Standard deviation of neighbouring points around a smooth curve, nats per token.
     pub noise: Option<f64>,
     /// Updates at which the loss jumps up and comes back.
     pub spikes: Vec<u64>,
-    /// From where on the loss left for good.
+    /// The update from where on the loss left for good.
     pub diverged: Option<u64>,
-    /// What to beware of.
+    /// What to beware of in this run.
     pub caveats: Vec<Caveat>,
-    /// What was done.
+    /// What was done with this run.
     pub notes: Vec<Note>,
+    /// The schedule of the whole run.
+    #[serde(skip)]
+    pub whole: Schedule,
 }
 
 impl RunLine {
@@ -89,10 +94,10 @@ impl RunLine {
             file,
             format,
             mapping,
-            arch: meta.arch.family(),
+            arch: meta.arch.clone(),
             params: meta.params.map(|n| n.0),
             active_params: meta.active_params.map(|n| n.0),
-            params_counted: meta.counted,
+            counted: meta.counted,
             tokens_per_step: meta.tokens_per_step.map(|n| n.0),
             dataset: meta.dataset.clone(),
             split: meta.split,
@@ -114,12 +119,13 @@ impl RunLine {
             diverged,
             caveats,
             notes,
+            whole: whole.clone(),
         }
     }
 }
 
 /// What is in the logs.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct InspectAnswer {
     /// The runs, in the order of the sources.
     pub runs: Vec<RunLine>,
@@ -132,7 +138,7 @@ pub struct InspectAnswer {
 }
 
 impl Document for InspectAnswer {
-    const SCHEMA: &'static str = "lehr.inspect/1";
+    const SCHEMA: &'static str = "lehr.inspect/2";
 }
 
 impl InspectAnswer {
@@ -140,6 +146,17 @@ impl InspectAnswer {
     #[must_use]
     pub fn worst_residual(&self) -> f64 {
         self.runs.iter().filter_map(|run| run.schedule.residual).fold(0.0, f64::max)
+    }
+
+    /// By how much final losses that are stated apart lie above the last ones of their curves, nats: the median over the runs whose
+    /// curve reaches 95 % of the horizon. Several mnat come of another evaluation set.
+    #[must_use]
+    pub fn stated_apart(&self) -> Option<f64> {
+        let ended = |run: &&RunLine| run.last_step as f64 >= 0.95 * run.total_steps as f64;
+        let mut apart: Vec<f64> =
+            self.runs.iter().filter(ended).filter_map(|run| Some(run.final_loss? - run.last_loss)).collect();
+        apart.sort_by(f64::total_cmp);
+        apart.get(apart.len() / 2).copied()
     }
 }
 

@@ -8,20 +8,20 @@ use lehr::testing;
 use serde::Serialize;
 
 /// A law in one line.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct LawLine {
-    /// Name.
+    /// Name, as `[[law]]` takes it.
     pub name: &'static str,
     /// Other names.
     pub aliases: &'static [&'static str],
     /// Equation in plain text.
     pub equation: &'static str,
-    /// How many coefficients it has.
+    /// How many coefficients it has, fitted or held.
     pub n_coefficients: usize,
 }
 
 /// All laws.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct LawList {
     /// The laws, the default first.
     pub laws: Vec<LawLine>,
@@ -32,9 +32,9 @@ impl Document for LawList {
 }
 
 /// Everything that is known about a law.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct LawPage {
-    /// Name.
+    /// Name, as `[[law]]` takes it.
     pub name: &'static str,
     /// Other names.
     pub aliases: &'static [&'static str],

@@ -30,6 +30,7 @@ pub mod fit;
 pub mod fit_cache;
 pub mod follow;
 pub mod forecast;
+pub mod forecast_rows;
 pub mod import;
 pub mod inspect;
 pub mod laws;

@@ -12,9 +12,9 @@ use lehr_io::Note;
 use serde::Serialize;
 
 /// A measured run of the target, beside what the law forecasts for it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct MeasuredRun {
-    /// The run.
+    /// Name of the run.
     pub run: String,
     /// Its annealing ratio; `None` where its rate falls from the end of the warm-up to the end.
     pub ratio: Option<f64>,
@@ -111,7 +111,7 @@ fn one(fit: &Fit, target: &Target, curve: &Curve) -> Result<MeasuredRun, Note> {
     let setting = Setting {
         params: curve.meta().law_params().or(target.setting.params),
         tokens_per_step: curve.meta().tokens_per_step.or(target.setting.tokens_per_step),
-        arch: target.setting.arch.clone(),
+        arch: target.setting.arch,
     };
     let found = forecast(fit, curve.schedule(), &setting, &[update])
         .or_else(|_| forecast(fit, curve.schedule(), &target.setting, &[update]))

@@ -5,7 +5,7 @@ use lehr::fit::Fit;
 use lehr::fit::dataset::prepare;
 use lehr::forecast::Forecast;
 use lehr::recommend::{Recommendation, Target};
-use lehr::transfer::{Optimum, PowerLaw};
+use lehr::transfer::{Optimum, PowerLaw, Variable};
 use lehr::validate::Contender;
 use lehr::{Curve, Law, Schedule};
 use lehr_report::{
@@ -191,7 +191,7 @@ pub fn recommendation_at(
         .iter()
         .map(|(name, rule)| Rule {
             name: name.clone(),
-            ratio: name.strip_suffix('%').and_then(|p| p.parse::<f64>().ok()).map(|p| p / 100.0),
+            ratio: rule.ratio,
             loss: rule.loss,
             regret_mnat: rule.regret * 1e3,
         })
@@ -316,10 +316,11 @@ pub fn worst_residuals(fit: &Fit, law: &dyn Law, curves: &[Curve], most: usize) 
 #[must_use]
 pub fn transfer(sources: &[(&str, &[Optimum], &[Result<PowerLaw, String>])]) -> Picture {
     let mut panels = Vec::new();
-    for (axis, variable, format) in
-        [("peak learning rate", "peak_lr", TickFormat::Power), ("horizon (updates)", "total", TickFormat::Si)]
-    {
-        let position = |o: &Optimum| if variable == "peak_lr" { o.peak_lr } else { o.total };
+    for (axis, variable, format) in [
+        ("peak learning rate", Variable::PeakLr, TickFormat::Power),
+        ("horizon (updates)", Variable::Horizon, TickFormat::Si),
+    ] {
+        let position = |o: &Optimum| if variable == Variable::PeakLr { o.peak_lr } else { o.total };
         let Some((_, optima, laws)) = sources.first() else { continue };
         let law = laws.iter().flatten().find(|law| law.variables == [variable]);
         let (low, high) =
@@ -339,7 +340,7 @@ pub fn transfer(sources: &[(&str, &[Optimum], &[Result<PowerLaw, String>])]) -> 
                     optima.iter().map(|o| lehr_report::Optimum {
                         group: if sources.len() > 1 {
                             (*name).to_owned()
-                        } else if variable == "peak_lr" {
+                        } else if variable == Variable::PeakLr {
                             format!("{} updates", si(o.total, 3))
                         } else {
                             format!("peak {}", power(o.peak_lr, 2))
@@ -355,7 +356,7 @@ pub fn transfer(sources: &[(&str, &[Optimum], &[Result<PowerLaw, String>])]) -> 
             lower: predicted.iter().map(|p| p.1.0).collect(),
             upper: predicted.iter().map(|p| p.1.1).collect(),
             law: law.map_or_else(String::new, |law| {
-                let unit = if variable == "peak_lr" { "(η/10⁻³)" } else { "(T/10⁴)" };
+                let unit = if variable == Variable::PeakLr { "(η/10⁻³)" } else { "(T/10⁴)" };
                 format!("R = {:.2}·{unit}^{:.2}", law.lambda, law.exponents[0].value)
             }),
             x,

@@ -11,13 +11,13 @@ use crate::target::warmup;
 use lehr::fit::Fit;
 use lehr::forecast::Setting;
 use lehr::law::NoiseRelaxation;
+use lehr::names_run;
 use lehr::plan::{
     Aim, AtHand, Budget, BudgetError, Candidates, ChosenRun, Money, Noise, PlanOptions, RunPlan,
     RunPlanError, Throughput, Unit, WholeGrid, plan_runs,
 };
 use lehr::recommend::Target;
 use lehr::units::parse_count;
-use lehr::validate::{glob_matches, names_run};
 use lehr::{Caveat, Law, Params, Shape, Steps};
 use lehr_io::Note;
 use lehr_report::{Outlook, PlanPicture, superscript};
@@ -137,7 +137,7 @@ pub fn parse_throughput(text: &str) -> Result<Throughput, String> {
 }
 
 /// The runs to train next.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct PlanAnswer {
     /// Law.
     pub law: String,
@@ -151,34 +151,35 @@ pub struct PlanAnswer {
     pub params: Option<u64>,
     /// What the runs were chosen for.
     pub aim: Aim,
-    /// The ratio that is best by what is at hand.
+    /// Annealing ratio that is best by what is at hand.
     pub ratio: f64,
     /// The loss forecast there, nats per token.
     pub loss: f64,
-    /// Its expected regret before any further run, nats per token.
+    /// Expected regret of that ratio before any further run, nats per token.
     pub regret: f64,
-    /// Half-width of the forecast's interval before any further run, nats per token.
+    /// Half-width of the interval of `loss` before any further run, nats per token.
     pub half_width: f64,
     /// Level of the interval.
     pub level: f64,
-    /// Unit of the amounts.
+    /// Unit of every `amount` and `worth`.
     pub unit: Unit,
-    /// The budget in that unit.
+    /// What may be spent, in that unit.
     pub budget: Option<f64>,
     /// The runs, in the order of choice.
     pub runs: Vec<ChosenRun>,
-    /// After how many runs to stop.
+    /// After so many of the runs, stop: what follows costs more than it is worth.
     pub stop_after: usize,
-    /// All candidates together.
+    /// What all candidates together would bring.
     pub grid: WholeGrid,
-    /// Errors assumed of the law and of single runs, relative.
+    /// Errors assumed of the law and of single runs, relative to the loss, as standard deviations.
     pub noise: Noise,
-    /// Draws averaged over.
+    /// Draws of the coefficients that were averaged over.
     pub draws: usize,
-    /// The plan of a sweep (TOML) that trains the runs, those up to the stop where no budget is stated, if asked for.
+    /// The plan of a sweep (TOML) that trains the runs, those up to the stop where no budget is stated; with
+    /// `[[out]]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sweep: Option<String>,
-    /// What to beware of.
+    /// What to know before using it.
     pub caveats: Vec<Caveat>,
     /// The target.
     #[serde(skip)]
@@ -244,11 +245,11 @@ fn checkpoints(fit: Option<&Fit>, patterns: &[String]) -> Result<Vec<String>, Fa
         let Some(fit) = fit else {
             return Err(Failure::usage("[[checkpoints]] names runs of a fit, and there is none"));
         };
-        let several = pattern.contains(['*', '?']);
+        let several = pattern.contains(['*', '?', '[']);
         let found: Vec<&str> = fit
             .runs
             .iter()
-            .filter(|run| names_run(pattern, &run.id) || glob_matches(pattern, &run.id))
+            .filter(|run| names_run(pattern, &run.id))
             // A pattern means those runs that can be branched from; a name is taken at its word.
             .filter(|run| !several || run.annealing_share <= 0.02)
             .map(|run| run.id.as_str())

@@ -10,7 +10,7 @@ use crate::pictures::{self, Picture};
 use crate::reading::Reading;
 use crate::target::warmup;
 use lehr::fit::Fit;
-use lehr::forecast::Setting;
+use lehr::forecast::{Estimate, Setting};
 use lehr::measured::MeasuredOptimum;
 use lehr::recommend::{
     BestShape, FreeSchedule, RatioLoss, RecommendOptions, Recommendation, Rule, Target,
@@ -51,20 +51,20 @@ pub struct RecommendRequest {
 }
 
 /// A measured optimum of the target's cell, and what the recommendation costs there.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct MeasuredRegret {
-    /// The optimum.
+    /// The optimum measured in the cell.
     pub measured: MeasuredOptimum,
     /// Loss at the recommended ratio above the lowest, nats per token.
     pub regret: f64,
 }
 
 /// The run that was asked about, everything but the annealing ratio, and the fit that answered.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Asked {
     /// Peak rate.
     pub peak_lr: f64,
-    /// Horizon in updates.
+    /// Horizon T, updates.
     pub steps: u64,
     /// Warm-up updates.
     pub warmup: u64,
@@ -99,51 +99,53 @@ impl Asked {
 }
 
 /// A recommendation.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct RecommendAnswer {
-    /// What was asked.
+    /// The run that was asked about, and the fit.
     pub asked: Asked,
-    /// Annealing ratio.
+    /// r*, the annealing ratio with the lowest forecast loss.
     pub ratio: f64,
-    /// Its interval.
+    /// Interval of r*.
+    #[schemars(with = "lehr::schema::Interval")]
     pub interval: (f64, f64),
-    /// Ratios within the tolerance of the best.
+    /// Ratios whose loss is within `tolerance` of the lowest.
+    #[schemars(with = "lehr::schema::Interval")]
     pub plateau: (f64, f64),
-    /// The tolerance, nats per token.
+    /// Tolerance of the plateau, nats per token.
     pub tolerance: f64,
-    /// Loss at the end, nats per token.
-    pub loss: f64,
-    /// Its interval.
-    pub loss_interval: (f64, f64),
-    /// Last update before the annealing.
+    /// Forecast loss at r*, with its interval.
+    pub loss: Estimate,
+    /// Last update of the stable phase: annealing starts after it.
     pub start_step: u64,
-    /// Updates spent annealing.
+    /// Length of the annealing, updates.
     pub anneal_steps: u64,
-    /// Horizon in updates.
+    /// Horizon T, updates.
     pub steps: u64,
-    /// Horizon in tokens, where the batch is known.
+    /// Tokens of the whole run, where the batch is known.
     pub tokens: Option<u64>,
-    /// What common rules cost.
+    /// What common rules cost, by name: `10%`, `20%`, `40%`, `cosine`, `cosine-to-10%`, `linear-to-zero`; those
+    /// that do not fit into the horizon are missing.
     pub rules: BTreeMap<String, Rule>,
-    /// Loss against ratio.
+    /// Forecast loss against the ratio.
     pub curve: Vec<RatioLoss>,
     /// Level of the intervals.
     pub level: f64,
-    /// What to beware of.
+    /// What to know before using it.
     pub caveats: Vec<Caveat>,
-    /// The best power of the shape, if asked for.
+    /// The best power of the shape; with `[[optimise_shape]]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shape: Option<BestShape>,
-    /// The best non-increasing schedule, if asked for.
+    /// The best non-increasing schedule; with `[[free_schedule]]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub free_schedule: Option<FreeSchedule>,
-    /// Measured optima of the target's cell.
+    /// Measured optima of the target's cell; with `[[measured]]`, where those runs have this peak rate and horizon.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub measured: Vec<MeasuredRegret>,
-    /// Measured runs of the target, beside their forecasts.
+    /// Measured runs of the target's peak rate, horizon, size and batch, beside their forecasts; with
+    /// `[[measured]]`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub measured_runs: Vec<MeasuredRun>,
-    /// The trainer's configuration, if asked for.
+    /// The trainer's configuration; with `[[export]]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub export: Option<ExportAnswer>,
     /// The target.
@@ -158,7 +160,7 @@ pub struct RecommendAnswer {
 }
 
 impl Document for RecommendAnswer {
-    const SCHEMA: &'static str = "lehr.recommend/1";
+    const SCHEMA: &'static str = "lehr.recommend/2";
 }
 
 impl RecommendAnswer {
@@ -240,8 +242,7 @@ impl Desk {
             interval: found.interval,
             plateau: found.plateau,
             tolerance: found.tolerance,
-            loss: found.loss.value,
-            loss_interval: (found.loss.lower, found.loss.upper),
+            loss: found.loss,
             start_step: found.start_step,
             anneal_steps: found.anneal_steps,
             steps: request.total,

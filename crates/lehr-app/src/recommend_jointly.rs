@@ -8,7 +8,7 @@ use crate::tables::{Tabular, number, sheet};
 use crate::target::{updates, warmup};
 use lehr::budget::Length;
 use lehr::fit::Fit;
-use lehr::forecast::Setting;
+use lehr::forecast::{Estimate, Setting};
 use lehr::recommend::{Budget, JointOptions, JointPoint, RecommendOptions, Target, optimise_jointly};
 use lehr::{Caveat, Shape, Steps, Tokens};
 use lehr_report::{Cell, Column, Table};
@@ -42,38 +42,41 @@ pub struct JointRequest {
 }
 
 /// The best choice and what ties with it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct JointAnswer {
-    /// The lowest forecast loss.
+    /// The choice with the lowest forecast loss.
     pub best: JointPoint,
     /// Tokens of the whole run, where the batch is known.
     pub tokens: Option<u64>,
     /// Interval of the ratio at that peak rate and batch.
+    #[schemars(with = "lehr::schema::Interval")]
     pub ratio_interval: (f64, f64),
-    /// Interval of the loss.
-    pub loss_interval: (f64, f64),
+    /// The loss of `best`, with its interval.
+    pub loss: Estimate,
     /// Last update before the annealing.
     pub start_step: u64,
-    /// Updates spent annealing.
+    /// Length of the annealing, updates.
     pub anneal_steps: u64,
     /// Every choice tried whose loss is within the tolerance of the lowest, by batch, then by peak rate.
     pub plateau: Vec<JointPoint>,
-    /// The tolerance, nats per token.
+    /// Tolerance of the plateau, nats per token.
     pub tolerance: f64,
-    /// What stays the same.
+    /// What stays the same while rate and batch are varied.
     pub fixed: Budget,
     /// Smallest and largest peak rate considered.
+    #[schemars(with = "lehr::schema::Interval")]
     pub peak_lr_range: (f64, f64),
     /// Smallest and largest batch considered, tokens; `None` where no batch is known.
+    #[schemars(with = "Option<lehr::schema::WholeInterval>")]
     pub batch_range: Option<(u64, u64)>,
     /// Level of the intervals.
     pub level: f64,
-    /// What to beware of.
+    /// What to know before using it.
     pub caveats: Vec<Caveat>,
 }
 
 impl Document for JointAnswer {
-    const SCHEMA: &'static str = "lehr.recommend-joint/1";
+    const SCHEMA: &'static str = "lehr.recommend-joint/2";
 }
 
 impl Tabular for JointAnswer {
@@ -163,7 +166,7 @@ impl Desk {
             best: found.best,
             tokens: chosen.tokens,
             ratio_interval: chosen.interval,
-            loss_interval: (chosen.loss.lower, chosen.loss.upper),
+            loss: chosen.loss,
             start_step: chosen.start_step,
             anneal_steps: chosen.anneal_steps,
             plateau: found.plateau,

@@ -8,6 +8,7 @@ use crate::recommend::RecommendRequest;
 use crate::tables::{Tabular, number, sheet};
 use crate::target::updates;
 use lehr::budget::Length;
+use lehr::forecast::Estimate;
 use lehr::{Caveat, Params, Shape};
 use lehr_report::{Cell, Column, Table};
 use serde::Serialize;
@@ -28,7 +29,7 @@ pub struct RowsRequest {
 }
 
 /// One target and its recommendation.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct RecommendRow {
     /// N; `None`: that of the runs fitted.
     pub params: Option<u64>,
@@ -36,28 +37,28 @@ pub struct RecommendRow {
     pub peak_lr: f64,
     /// How the rate falls.
     pub shape: String,
-    /// Horizon in updates.
+    /// Horizon T, updates.
     pub steps: u64,
-    /// Horizon in tokens, where the batch is known.
+    /// Tokens of the whole run, where the batch is known.
     pub tokens: Option<u64>,
-    /// Annealing ratio.
+    /// r*, the annealing ratio with the lowest forecast loss.
     pub ratio: f64,
-    /// Its interval.
+    /// Interval of r*.
+    #[schemars(with = "lehr::schema::Interval")]
     pub interval: (f64, f64),
-    /// Ratios within the tolerance of the best.
+    /// Ratios whose loss is within `tolerance` of the lowest.
+    #[schemars(with = "lehr::schema::Interval")]
     pub plateau: (f64, f64),
     /// Last update before the annealing.
     pub start_step: u64,
-    /// Updates spent annealing.
+    /// Length of the annealing, updates.
     pub anneal_steps: u64,
-    /// Loss at the end, nats per token.
-    pub loss: f64,
-    /// Its interval.
-    pub loss_interval: (f64, f64),
+    /// Forecast loss at r*, with its interval.
+    pub loss: Estimate,
 }
 
 /// Recommendations for several targets.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct RecommendRows {
     /// One a target: sizes, within them peak rates, within them shapes.
     pub rows: Vec<RecommendRow>,
@@ -65,12 +66,12 @@ pub struct RecommendRows {
     pub tolerance: f64,
     /// Level of the intervals.
     pub level: f64,
-    /// What to beware of, of all rows.
+    /// What to know before using any of them.
     pub caveats: Vec<Caveat>,
 }
 
 impl Document for RecommendRows {
-    const SCHEMA: &'static str = "lehr.recommend-rows/1";
+    const SCHEMA: &'static str = "lehr.recommend-rows/2";
 }
 
 impl Tabular for RecommendRows {
@@ -98,9 +99,9 @@ impl Tabular for RecommendRows {
                 number(row.interval.0, 3),
                 number(row.interval.1, 3),
                 Cell::Count(row.start_step),
-                number(row.loss, 4),
-                number(row.loss_interval.0, 4),
-                number(row.loss_interval.1, 4),
+                number(row.loss.value, 4),
+                number(row.loss.lower, 4),
+                number(row.loss.upper, 4),
             ]
         });
         sheet(columns, rows)
@@ -148,7 +149,6 @@ impl Desk {
                         start_step: found.start_step,
                         anneal_steps: found.anneal_steps,
                         loss: found.loss,
-                        loss_interval: found.loss_interval,
                     });
                 }
             }

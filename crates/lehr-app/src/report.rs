@@ -58,9 +58,9 @@ pub struct ReportRequest {
 }
 
 /// The target of a report.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct ReportTarget {
-    /// Peak rate.
+    /// Peak rate of the target.
     pub peak_lr: f64,
     /// Horizon in updates.
     pub steps: u64,
@@ -77,9 +77,9 @@ pub struct ReportTarget {
 }
 
 /// The law of a report.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct ReportLaw {
-    /// Name.
+    /// Name of the law fitted.
     pub name: String,
     /// Equation in plain text.
     pub equation: String,
@@ -88,7 +88,7 @@ pub struct ReportLaw {
 }
 
 /// Where a report's numbers come from.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Provenance {
     /// Version of lehr.
     pub version: String,
@@ -99,23 +99,23 @@ pub struct Provenance {
 }
 
 /// Everything about a fit and a target.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct ReportAnswer {
-    /// The target.
+    /// The run that the report is about.
     pub target: ReportTarget,
-    /// The recommended ratio and what others cost.
+    /// The recommended ratio and what others cost, without `schema`.
     pub recommend: RecommendAnswer,
-    /// The forecast under the recommended schedule.
+    /// The forecast at the recommended ratio, without `schema`.
     pub forecast: ForecastAnswer,
     /// The law with its coefficients.
     pub law: ReportLaw,
     /// The runs fitted.
     pub runs: Vec<RunFit>,
-    /// Runs that were not fitted, and why.
+    /// Runs given that were not fitted, and why.
     pub left_out: Vec<LeftOut>,
-    /// How the best ratio moves, where the runs can say.
+    /// How the best ratio moves, where runs are given and cells have four ratios; without `schema`.
     pub transfer: Option<TransferAnswer>,
-    /// All laws on runs held out, where asked for.
+    /// All laws on runs held out, where at least four runs are given that do not share noise; without `schema`.
     pub compare: Option<CompareAnswer>,
     /// The recommended schedule for every trainer.
     pub exports: Vec<Snippet>,
@@ -125,7 +125,7 @@ pub struct ReportAnswer {
     pub notes: Vec<Note>,
     /// Where the numbers come from.
     pub provenance: Provenance,
-    /// What to beware of.
+    /// What to know before using it, blocking ones first.
     pub caveats: Vec<Caveat>,
     /// The fit.
     #[serde(skip)]
@@ -136,7 +136,7 @@ pub struct ReportAnswer {
 }
 
 impl Document for ReportAnswer {
-    const SCHEMA: &'static str = "lehr.report/1";
+    const SCHEMA: &'static str = "lehr.report/2";
 }
 
 /// A figure of a report.

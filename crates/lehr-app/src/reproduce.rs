@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 const HELD: usize = 1000;
 
 /// What can be reproduced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Experiment {
     /// The best annealing ratio measured against peak rate, horizon and N, dense and mixture of experts.
@@ -54,7 +54,7 @@ impl std::fmt::Display for Experiment {
 }
 
 /// Size of a built-in plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Size {
     /// Seconds; too small to mean anything.
@@ -123,20 +123,20 @@ pub struct ReproduceRequest {
 }
 
 /// What was trained for a report.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Trained {
     /// Folder of the sweep.
     pub sweep: String,
-    /// Its jobs.
+    /// Jobs of the sweep.
     pub jobs: usize,
     /// Updates trained, shared beginnings once.
     pub updates: u64,
-    /// Sum over the jobs that are done, each on one core.
+    /// Seconds, summed over the jobs that are done, each on one core.
     pub seconds: f64,
 }
 
 /// The numbers of an experiment, under its name.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Results {
     /// Of `ratios`.
@@ -150,11 +150,11 @@ pub enum Results {
 }
 
 /// An experiment that was reproduced.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct ReproduceAnswer {
     /// The experiment.
     pub experiment: Experiment,
-    /// Size of the built-in plan; `None` of a store.
+    /// Size of the built-in plan; `None` with `[[store]]`.
     pub size: Option<Size>,
     /// Folder of the report.
     pub dir: String,
@@ -166,13 +166,13 @@ pub struct ReproduceAnswer {
     pub pictures: Vec<String>,
     /// Runs analysed.
     pub runs: usize,
-    /// What was trained; `None` of a store.
+    /// What was trained; `None` with `[[store]]`.
     pub trained: Option<Trained>,
     /// The answers, a sentence each.
     pub summary: Vec<String>,
     /// Commands that make the report or show the same numbers.
     pub commands: Vec<String>,
-    /// What to beware of.
+    /// What to know before using it.
     pub caveats: Vec<Caveat>,
     /// The numbers.
     #[serde(flatten)]

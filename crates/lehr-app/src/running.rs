@@ -5,7 +5,7 @@ use crate::desk::Desk;
 use crate::documents::Document;
 use crate::export::{self, ExportAnswer, ExportRequest};
 use crate::failure::Failure;
-use crate::forecast::{LossEstimate, check_level};
+use crate::forecast::check_level;
 use crate::pictures::{self, Picture};
 use crate::reading::Reading;
 use lehr::fit::Fit;
@@ -50,31 +50,31 @@ pub struct RunningRequest {
 }
 
 /// Where a job stands and when it should begin to anneal.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct RunningAnswer {
-    /// Where it stands.
+    /// Where the job stands, and whether the law knows it.
     pub standing: Standing,
-    /// Horizon in updates.
+    /// Horizon T, updates.
     pub steps: u64,
-    /// The best start.
+    /// The best start of the annealing.
     pub starts: Starts,
     /// The law alone at the horizon, with the best start.
     pub law: Estimate,
-    /// How much of the job's offset is carried there.
+    /// How much of the job's offset is carried to the horizon.
     pub carry: Carry,
     /// The end of the job as its log plans it, where the plan goes beyond its last update.
     pub planned: Option<Ending>,
-    /// Annealing over D now, and as late as the horizon allows.
+    /// Annealing over D updates now, and as late as the horizon allows.
     pub anneal: Vec<AnnealRow>,
-    /// The starts asked for, each to the horizon.
+    /// The starts named by `[[anneal_from]]`, each to the horizon.
     pub from: Vec<Ending>,
-    /// What longer budgets would change.
+    /// 1.1, 1.25, 1.5 and 2 times the horizon, each with its best start.
     pub longer: Vec<LongerBudget>,
     /// Level of the intervals.
     pub level: f64,
-    /// What to beware of.
+    /// What to know before using it.
     pub caveats: Vec<Caveat>,
-    /// The trainer's configuration, if asked for.
+    /// The trainer's configuration; with `[[export]]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub export: Option<ExportAnswer>,
     /// The schedule with the best start.
@@ -121,32 +121,32 @@ pub struct RunningForecastRequest {
 }
 
 /// The forecast of a running job.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct RunningForecastAnswer {
-    /// The schedule as text.
+    /// The job's schedule with what follows, as text.
     pub schedule: String,
     /// Where the job stands.
     pub standing: Standing,
-    /// Updates.
+    /// Updates at which the loss is forecast, ascending.
     pub update: Vec<u64>,
     /// Rate of each.
     pub lr: Vec<f64>,
     /// Corrected loss at each, nats per token.
     pub loss: Vec<f64>,
-    /// Lower end of the interval.
+    /// Lower end of the interval at each, nats per token.
     pub lower: Vec<f64>,
-    /// Upper end of the interval.
+    /// Upper end of the interval at each, nats per token.
     pub upper: Vec<f64>,
-    /// At the last of them.
+    /// The last of the lists: the loss at the last update asked for, with its interval.
     #[serde(rename = "final")]
-    pub last: LossEstimate,
+    pub last: Estimate,
     /// By the law alone, at the last of them.
     pub law: Estimate,
     /// How much of the job's offset is carried there.
     pub carry: Carry,
     /// Level of the intervals.
     pub level: f64,
-    /// What to beware of.
+    /// What to know before using it.
     pub caveats: Vec<Caveat>,
     /// The schedule itself.
     #[serde(skip)]
@@ -160,7 +160,7 @@ pub struct RunningForecastAnswer {
 }
 
 impl Document for RunningForecastAnswer {
-    const SCHEMA: &'static str = "lehr.running-forecast/1";
+    const SCHEMA: &'static str = "lehr.running-forecast/2";
 }
 
 impl RunningForecastAnswer {
@@ -419,11 +419,7 @@ impl Desk {
                 loss: forecast.loss.clone(),
                 lower: forecast.lower.clone(),
                 upper: forecast.upper.clone(),
-                last: LossEstimate {
-                    loss: forecast.r#final.value,
-                    lower: forecast.r#final.lower,
-                    upper: forecast.r#final.upper,
-                },
+                last: forecast.r#final,
                 law: made.law,
                 carry: made.carry,
                 level: forecast.level,

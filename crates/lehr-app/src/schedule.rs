@@ -4,25 +4,25 @@ use crate::answer::Answer;
 use crate::desk::Desk;
 use crate::documents::Document;
 use crate::failure::Failure;
+use crate::reading::Reading;
 use lehr::schedule::{Family, PhaseSpan, RecogniseOptions, Recognised, Residual, recognise};
 use lehr::{Schedule, Steps};
 use lehr_io::Note;
 use serde::Serialize;
 use std::fmt::Write as _;
-use std::path::Path;
 
 /// How a schedule was recognised.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct RecognisedFrom {
     /// Distance from the rows, relative to the peak rate.
     pub residual: Residual,
-    /// Rounding of the rows relative to the peak rate.
+    /// Rounding of the rows, a share of the peak rate.
     pub tolerance: f64,
     /// Whether the residual is no more than rounding explains.
     pub exact: bool,
     /// A row's rate is that of update `step + offset`.
     pub offset: i64,
-    /// The first update that a row shows.
+    /// First update that the log speaks of.
     pub known_from: Steps,
     /// Whether the warm-up was in the rows or was stated.
     pub warmup_known: bool,
@@ -31,21 +31,21 @@ pub struct RecognisedFrom {
 }
 
 /// A run of updates in one phase, and how many they are.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct PhaseLine {
     /// The span.
     #[serde(flatten)]
     pub span: PhaseSpan,
-    /// Number of updates.
+    /// Its length, updates.
     pub updates: u64,
 }
 
 /// A schedule, described.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct ScheduleAnswer {
     /// Its family.
     pub family: Family,
-    /// The schedule as text.
+    /// The schedule as text (docs/formats/schedule-text.md).
     pub text: String,
     /// Horizon T.
     pub total: Steps,
@@ -57,14 +57,14 @@ pub struct ScheduleAnswer {
     pub final_lr: f64,
     /// S = Σ η over the run (rate · updates).
     pub forward_effect: f64,
-    /// Its phases.
+    /// Its phases: stretches of one kind.
     pub phases: Vec<PhaseLine>,
-    /// The schedule itself.
+    /// The schedule as data.
     pub schedule: Schedule,
-    /// The rate of every update, if asked for.
+    /// The rate of every update; with `[[rates]]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rates: Option<Vec<f64>>,
-    /// How it was recognised, if it was.
+    /// How it was recognised; with `[[from_log]]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recognised: Option<RecognisedFrom>,
 }
@@ -118,60 +118,48 @@ pub fn csv(schedule: &Schedule) -> String {
 }
 
 impl Desk {
-    /// Recognises the schedule that a log followed.
+    /// Recognises the schedule that a run of a log followed; the log may be of any kind that is read, with losses or without.
     ///
     /// # Errors
-    /// [`Failure`] with file and line for rows that are none, and where the rows show no schedule.
+    /// [`Failure`] with file and line for rows that are none, where the rows show no schedule, and where the log holds several
+    /// runs and none is chosen.
     pub fn recognise(
         &self,
-        log: &Path,
+        reading: &Reading,
         options: &RecogniseOptions,
     ) -> Result<Answer<ScheduleAnswer>, Failure> {
-        let rows = read_rates(&log.display().to_string(), &self.files().text(log)?)?;
-        let found = recognise(&rows, options)
-            .map_err(|error| Failure::new(format_args!("{}: {error}", log.display())))?;
-        let about = log.display().to_string();
-        let notes =
-            found.notes.iter().map(|note| Note::new("recognised", about.clone(), note.clone())).collect();
+        let sources = self.files().sources(&reading.paths)?;
+        let mut runs = lehr_io::logged_rates(&sources, &reading.options)?;
+        let run = match (runs.pop(), runs.is_empty()) {
+            (Some(run), true) => run,
+            (last, _) => {
+                let names: Vec<&str> = runs.iter().chain(&last).map(|run| run.run.as_str()).collect();
+                return Err(Failure::new(format_args!(
+                    "{} runs were read, and a schedule is of one: {}",
+                    names.len(),
+                    short_list(&names)
+                ))
+                .hint("choose one with [[run]]"));
+            }
+        };
+        let options = RecogniseOptions {
+            total: options.total.or(run.total.map(Steps)),
+            offset: options.offset.or(run.own_update.then_some(0)),
+            ..options.clone()
+        };
+        let found = recognise(&run.rates, &options)
+            .map_err(|error| Failure::new(format_args!("{}: run '{}': {error}", run.file, run.run)))?;
+        let mut notes = run.notes;
+        notes.extend(found.notes.iter().map(|note| Note::new("recognised", run.run.clone(), note.clone())));
         let value = ScheduleAnswer::of(found.schedule.clone(), Some(found));
         Ok(Answer { value, caveats: Vec::new(), notes })
     }
 }
 
-/// Rows of (step, lr) from CSV text with a header; `place` is the file's name, for errors.
-fn read_rates(place: &str, text: &str) -> Result<Vec<(u64, f64)>, Failure> {
-    let mut lines = text.lines().enumerate();
-    let header: Vec<String> = lines
-        .next()
-        .map(|(_, line)| line.split(',').map(|name| name.trim().to_ascii_lowercase()).collect())
-        .unwrap_or_default();
-    let column = |names: &[&str]| {
-        header.iter().position(|name| names.contains(&name.as_str())).ok_or_else(|| {
-            Failure::new(format_args!(
-                "{place}:1: no column '{}'; found: {}",
-                names[0],
-                if header.is_empty() { "nothing (the file is empty)".to_owned() } else { header.join(", ") }
-            ))
-            .hint(format_args!("accepted names: {}", names.join(", ")))
-        })
-    };
-    let step = column(&["step", "update", "iteration", "iter", "global_step"])?;
-    let lr = column(&["lr", "learning_rate", "learning-rate", "rate"])?;
-    let mut rows = Vec::new();
-    for (i, line) in lines.filter(|(_, line)| !line.trim().is_empty()) {
-        let cells: Vec<&str> = line.split(',').map(str::trim).collect();
-        let cell = |index: usize| cells.get(index).copied().unwrap_or_default();
-        // A row without a rate (a validation row, say) is none of the schedule's.
-        if cell(lr).is_empty() {
-            continue;
-        }
-        let bad = |name: &str, found: &str, expected: &str| {
-            Failure::new(format_args!("{place}:{}: {name} is '{found}'; expected {expected}", i + 1))
-        };
-        let t =
-            cell(step).parse::<u64>().map_err(|_| bad("step", cell(step), "a whole number of updates"))?;
-        let y = cell(lr).parse::<f64>().map_err(|_| bad("lr", cell(lr), "a rate"))?;
-        rows.push((t, y));
-    }
-    Ok(rows)
+/// The first names, and how many more there are.
+fn short_list(names: &[&str]) -> String {
+    const SHOWN: usize = 12;
+    let more = names.len().saturating_sub(SHOWN);
+    let shown = names.iter().take(SHOWN).map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
+    if more == 0 { shown } else { format!("{shown} and {more} more") }
 }

@@ -160,7 +160,7 @@ impl Tabular for RecommendAnswer {
         let recommended = vec![
             Cell::Text(format!("recommended: {} from update {}", self.target.shape, self.start_step)),
             number(self.ratio, 3),
-            number(self.loss, 4),
+            number(self.loss.value, 4),
             number(0.0, 1),
             Cell::Empty,
             Cell::Empty,
@@ -168,7 +168,7 @@ impl Tabular for RecommendAnswer {
         let rules = rules.into_iter().map(|rule| {
             vec![
                 Cell::Text(rule.schedule.clone()),
-                Cell::Empty,
+                rule.ratio.map_or(Cell::Empty, |ratio| number(ratio, 3)),
                 number(rule.loss, 4),
                 number(1e3 * rule.regret, 1),
                 number(1e3 * rule.regret_interval.0, 1),
@@ -228,8 +228,8 @@ impl Tabular for CompareAnswer {
             vec![
                 Cell::Text(line.law.clone()),
                 line.n_coefficients.map_or(Cell::Empty, |n| Cell::Count(n as u64)),
-                percent(line.train.map(|m| m.mape)),
-                percent(line.test.map(|m| m.mape)),
+                percent(line.train.map(|m| m.judged())),
+                percent(line.test.map(|m| m.judged())),
                 percent(line.test.map(|m| m.worst)),
                 percent(line.test.map(|m| m.r#final)),
                 percent(line.margin),
@@ -258,7 +258,7 @@ impl Tabular for ValidateAnswer {
                 Cell::Text(run.part.clone()),
                 Cell::Text(run.split.clone()),
                 number(1e3 * run.metrics.mae, 2),
-                percent(Some(run.metrics.mape)),
+                percent(Some(run.metrics.judged())),
                 percent(Some(run.metrics.worst)),
                 percent(Some(run.final_signed)),
             ]

@@ -1,6 +1,7 @@
 //! One small run, from its configuration to its curve in a run store.
 
 mod failure;
+pub mod material;
 mod outline;
 
 pub use outline::{Counts, Floor, Outline, TrainPlanAnswer};
@@ -119,38 +120,38 @@ pub struct TrainRequest {
 }
 
 /// Where a run diverged.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Divergence {
-    /// The update.
+    /// The first update that could not be done.
     pub update: u64,
-    /// What was out of bounds.
+    /// What was not finite, or more than thrice that of guessing: `loss`, `gradient norm` or `validation loss`.
     pub quantity: &'static str,
 }
 
 /// A run that was trained.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct TrainAnswer {
-    /// The store.
+    /// The run store.
     pub store: String,
     /// What was trained.
     pub outline: Outline,
-    /// Updates done in all.
+    /// Updates done; fewer than the horizon where the run diverged.
     pub completed: u64,
-    /// Updates that were done before, where it was resumed.
+    /// The update after which this call went on, where it resumed a run.
     pub resumed_at: Option<u64>,
     /// Where it diverged, if it did.
     pub diverged: Option<Divergence>,
-    /// Time of this training.
+    /// Seconds that this call trained.
     pub seconds: f64,
-    /// Its speed.
+    /// Tokens a second in this call, validations included.
     pub tokens_per_second: Option<f64>,
     /// Loss of the last update's batch, nats per token.
     pub training_loss: Option<f64>,
     /// Last validation loss, nats per token.
     pub validation_loss: Option<f64>,
-    /// Of a mixture of experts: tokens of every expert over the whole run, `[layer][expert]`.
+    /// Of a mixture of experts: tokens of every expert over the whole run, `[layer][expert]`; else empty.
     pub expert_tokens: Vec<Vec<u64>>,
-    /// What to beware of.
+    /// What to beware of: data that repeat, divergence (blocking).
     pub caveats: Vec<Caveat>,
     /// Every update.
     #[serde(skip)]

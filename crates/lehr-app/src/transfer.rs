@@ -11,16 +11,22 @@ use lehr::batch::{Collapse, CriticalBatch, collapse, critical_batch};
 use lehr::fit::Fit;
 use lehr::measured::{MeasuredOptimum, branch_noise, measured_optima, misfit_caveats, twin_noise};
 use lehr::recommend::{RecommendOptions, Target, recommend_ratio};
-use lehr::transfer::{Limit, Optimum, PowerLaw, Stability, check_architecture, power_law, stability};
-use lehr::{Caveat, Curve, Shape, Steps};
+use lehr::transfer::{
+    Limit, Optimum, PowerLaw, Stability, Variable, check_architecture, power_law, stability,
+};
+use lehr::{ArchFamily, Caveat, Curve, Params, Shape, Steps};
 use serde::{Serialize, Serializer};
 
 /// Last losses and coarse curves are all that is needed.
 const HELD: Option<usize> = Some(1000);
 
 /// The sets of variables of the power laws, in the order of [`OptimaSource::laws`].
-pub const VARIABLES: [&[&str]; 4] =
-    [&["peak_lr"], &["total"], &["peak_lr", "total"], &["peak_lr", "total", "n8"]];
+pub const VARIABLES: [&[Variable]; 4] = [
+    &[Variable::PeakLr],
+    &[Variable::Horizon],
+    &[Variable::PeakLr, Variable::Horizon],
+    &[Variable::PeakLr, Variable::Horizon, Variable::Params],
+];
 
 /// The run to predict a ratio for.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,7 +49,7 @@ pub struct TransferRequest {
     /// Predict for this run.
     pub target: Option<TransferTarget>,
     /// Architecture of the target; `None`: that of the runs.
-    pub arch: Option<String>,
+    pub arch: Option<ArchFamily>,
     /// Use optima of one architecture for a target of another all the same.
     pub across_architectures: bool,
     /// Level of the intervals.
@@ -55,16 +61,17 @@ fn held<S: Serializer>(laws: &[Result<PowerLaw, String>], to: S) -> Result<S::Ok
 }
 
 /// Optima from one source, and the power laws through them.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct OptimaSource {
-    /// `measured`, or `law` where a fit derives them.
+    /// `measured`, or `law` for optima derived from the fit.
     pub source: &'static str,
     /// The optima.
     pub optima: Vec<Optimum>,
     /// Of optima that a fit derives: what each costs on the measured losses of its cell, nats per token.
     pub regrets: Vec<f64>,
-    /// The power laws, in the order of [`VARIABLES`], or why there is none.
+    /// Those of R(η), R(T), R(η, T) and R(η, T, N) that the optima determine.
     #[serde(serialize_with = "held")]
+    #[schemars(with = "Vec<PowerLaw>")]
     pub laws: Vec<Result<PowerLaw, String>>,
 }
 
@@ -77,50 +84,51 @@ impl OptimaSource {
 }
 
 /// A ratio predicted by a power law.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Prediction {
-    /// Peak rate.
+    /// Peak rate of the target.
     pub peak_lr: f64,
-    /// Horizon in updates.
+    /// Horizon of the target, updates.
     pub steps: u64,
-    /// Annealing ratio.
+    /// Predicted annealing ratio.
     pub ratio: f64,
-    /// Its interval.
+    /// Its interval, misfit of the law included.
+    #[schemars(with = "lehr::schema::Interval")]
     pub interval: (f64, f64),
 }
 
 /// What batch sizes show.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Batches {
-    /// Whether updates or tokens decide.
+    /// Whether updates or tokens decide, where runs differ in batch.
     pub collapse: Option<Collapse>,
-    /// B_opt as a power of the loss.
+    /// B_opt as a power of the loss, where three batches reach the same losses.
     pub critical: Option<CriticalBatch>,
 }
 
 /// How the optimal ratio moves.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct TransferAnswer {
-    /// Noise of a final loss, from twins.
+    /// Standard deviation of a final loss, from twins, nats.
     pub twin_noise: Option<f64>,
-    /// The same without what all runs of a seed share.
+    /// The same without what all runs of a seed share, nats.
     pub branch_noise: Option<f64>,
     /// Measured optima, one a cell.
     pub measured: Vec<MeasuredOptimum>,
-    /// Optima and power laws by source.
+    /// Optima by where they come from, with their power laws.
     pub sources: Vec<OptimaSource>,
-    /// Whether the ratio stays put across size, data, split, architecture.
+    /// Whether the ratio stays put across N, data set, split and architecture.
     pub stability: Vec<Stability>,
-    /// The ratio of the target.
+    /// The ratio of the target; with `[[peak_lr]]` and `[[steps]]`.
     pub prediction: Option<Prediction>,
-    /// What batch sizes show.
+    /// What the runs say about the batch.
     pub batch: Batches,
-    /// What to beware of.
+    /// What to know before using it.
     pub caveats: Vec<Caveat>,
 }
 
 impl Document for TransferAnswer {
-    const SCHEMA: &'static str = "lehr.transfer/1";
+    const SCHEMA: &'static str = "lehr.transfer/2";
 }
 
 impl TransferAnswer {
@@ -143,10 +151,7 @@ fn derived(fit: &Fit, measured: &[MeasuredOptimum], level: f64) -> Result<Optima
             warmup: Steps(fit.usual_warmup().0.min(cell.total / 2)),
             shape: cell.shape.parse::<Shape>().map_err(Failure::new)?,
             final_lr: 0.0,
-            setting: lehr::forecast::Setting {
-                params: cell.n8.map(|n| lehr::Params((n * 1e8).round() as u64)),
-                ..Default::default()
-            },
+            setting: lehr::forecast::Setting { params: cell.params, ..Default::default() },
         };
         let found = recommend_ratio(fit, &target, &RecommendOptions::default()).map_err(Failure::new)?;
         regrets.push(cell.regret(found.ratio));
@@ -209,22 +214,23 @@ fn transfer(curves: &[Curve], request: &TransferRequest) -> Result<TransferAnswe
     let mut caveats = misfit_caveats(&measured, twin_noise(curves));
     let mut prediction = None;
     if let Some(target) = &request.target {
-        let arch = request.arch.clone().unwrap_or_else(|| first.optima[0].arch.clone());
+        let arch = request.arch.unwrap_or(first.optima[0].arch);
         let caveat =
-            check_architecture(&first.optima, &arch, request.across_architectures).map_err(Failure::new)?;
+            check_architecture(&first.optima, arch, request.across_architectures).map_err(Failure::new)?;
         caveats.extend(caveat);
         let [by_rate, by_horizon, jointly, with_size] = &first.laws[..] else { unreachable!("one law each") };
-        let n8 = target.params.map(|params| params as f64 / 1e8);
-        let law = match n8 {
+        let params = target.params.map(Params);
+        let law = match params {
             Some(_) => with_size.as_ref().map_err(|error| {
                 Failure::new(format_args!("[[target_params]] asks for a law of the ratio in N: {error}"))
                     .hint("leave [[target_params]] out, or give cells of several sizes")
             })?,
             None => jointly.as_ref().or(by_rate.as_ref()).or(by_horizon.as_ref()).map_err(Failure::new)?,
         };
-        prediction = law.predict(target.peak_lr, target.total as f64, n8, level).map(|(ratio, interval)| {
-            Prediction { peak_lr: target.peak_lr, steps: target.total, ratio, interval }
-        });
+        prediction =
+            law.predict(target.peak_lr, target.total as f64, params, level).map(|(ratio, interval)| {
+                Prediction { peak_lr: target.peak_lr, steps: target.total, ratio, interval }
+            });
     }
     Ok(TransferAnswer {
         twin_noise: twin_noise(curves),

@@ -56,15 +56,15 @@ pub struct ValidateRequest {
 }
 
 /// Errors on runs held out.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct ValidateAnswer {
     /// The errors.
     #[serde(flatten)]
     pub validation: Validation,
-    /// How often the intervals hold, if asked for.
+    /// How often the intervals hold what they did not see; with `[[coverage]]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub coverage: Option<Coverage>,
-    /// What to beware of.
+    /// What to beware of in the runs.
     pub caveats: Vec<Caveat>,
     /// How many splits there were.
     #[serde(skip)]

@@ -50,7 +50,9 @@ pub struct WatchRequest {
 }
 
 /// What can happen to a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum EventKind {
@@ -112,11 +114,11 @@ impl std::str::FromStr for EventKind {
 }
 
 /// Something that happened to a job.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct WatchEvent {
     /// Name of the job.
     pub job: String,
-    /// What.
+    /// What happened.
     pub event: EventKind,
     /// The job's last update.
     pub update: u64,
@@ -125,7 +127,7 @@ pub struct WatchEvent {
 }
 
 /// Where a job stands.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct JobStatus {
     /// Name.
     pub id: String,
@@ -135,13 +137,13 @@ pub struct JobStatus {
     pub loss: f64,
     /// Horizon, where it is known.
     pub steps: Option<u64>,
-    /// Whether the horizon is reached.
+    /// Whether the horizon is reached, or the rate has fallen to next to nothing.
     pub finished: bool,
     /// Where it stands against the law.
     pub standing: Option<Standing>,
     /// Loss at the horizon: under the plan of its log, or with the best start.
     pub forecast: Option<Estimate>,
-    /// The best start of the annealing, where it has not begun.
+    /// Best start of the annealing, where the horizon was stated.
     pub start: Option<u64>,
     /// Loss at the horizon if the annealing begins now, above that with the best start, nats per token.
     pub cost_of_now: Option<f64>,
@@ -156,10 +158,11 @@ pub struct JobStatus {
     /// Updates of spikes.
     pub spikes: Vec<u64>,
     /// The updates between which the loss jumps to another level.
+    #[schemars(with = "Option<lehr::schema::WholeInterval>")]
     pub level_break: Option<(u64, u64)>,
     /// Seconds since the log was written last, where that is too long.
     pub stalled: Option<u64>,
-    /// Loss at the horizon against the start of the annealing.
+    /// Loss at the horizon against the start of the annealing, where the horizon was stated.
     pub starts: Vec<StartLoss>,
     /// Why there is no forecast.
     pub problem: Option<String>,
@@ -175,13 +178,13 @@ pub struct JobView {
 }
 
 /// What a look at the jobs shows.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct WatchAnswer {
     /// The law.
     pub law: String,
     /// Runs of the fit; 0: there is none.
     pub runs: usize,
-    /// Whether the fit was given, rather than made of the runs watched.
+    /// Whether the fit was given with `[[fit]]`, rather than made of the runs watched.
     pub given: bool,
     /// The jobs, in the order of their names.
     pub jobs: Vec<JobStatus>,
@@ -202,9 +205,9 @@ impl Document for WatchAnswer {
 }
 
 /// A forecast as it is kept, to be judged when the job has ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct SavedForecast {
-    /// When it was made, as the face's clock says.
+    /// When it was made, UTC, as the face's clock says.
     pub time: String,
     /// Name of the job.
     pub job: String,
@@ -214,9 +217,9 @@ pub struct SavedForecast {
     pub steps: u64,
     /// Forecast loss, nats per token.
     pub loss: f64,
-    /// Lower end of the interval.
+    /// Lower end of the interval, nats per token.
     pub lower: f64,
-    /// Upper end of the interval.
+    /// Upper end of the interval, nats per token.
     pub upper: f64,
     /// Level of the interval.
     pub level: f64,

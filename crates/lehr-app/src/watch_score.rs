@@ -10,8 +10,8 @@ use lehr::Curve;
 use serde::Serialize;
 use std::path::Path;
 
-/// A forecast and what happened.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// A forecast and what happened. A line of the file that `[[save]]` names holds the fields up to `law`.
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct ScoredForecast {
     /// As it was saved.
     #[serde(flatten)]
@@ -25,7 +25,7 @@ pub struct ScoredForecast {
 }
 
 /// Scores of the forecasts that were made when about as much of the run was done.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct ScoredShare {
     /// Share of the run done, from.
     pub from: f64,
@@ -37,14 +37,14 @@ pub struct ScoredShare {
     pub jobs: usize,
     /// Of the forecasts, those whose interval holds what was measured.
     pub inside: usize,
-    /// Mean |error|, nats per token.
+    /// Mean |forecast − measured|, nats per token.
     pub mean_error: f64,
-    /// Mean error, nats per token.
+    /// Mean of forecast − measured, nats per token.
     pub bias: f64,
 }
 
 /// How saved forecasts did.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct ScoreAnswer {
     /// By the share of the run that was done.
     pub shares: Vec<ScoredShare>,

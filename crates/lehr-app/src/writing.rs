@@ -16,10 +16,13 @@ pub fn check_target(path: Option<&Path>) -> Result<(), Failure> {
 /// Whether a picture can be written there: a known format, a directory that exists.
 ///
 /// # Errors
-/// As [`check_target`], and for an ending that is no format of pictures.
+/// As [`check_target`], for an ending that is no format of pictures, and for one that this build does not draw.
 pub fn check_picture(path: Option<&Path>) -> Result<(), Failure> {
     if let Some(path) = path {
-        PictureFormat::from_name(&path.to_string_lossy()).map_err(Failure::usage)?;
+        let format = PictureFormat::from_name(&path.to_string_lossy()).map_err(Failure::usage)?;
+        format.available().map_err(|error| {
+            Failure::usage(error).hint("draw .svg, or build lehr with the feature: --features png (or full)")
+        })?;
     }
     check_target(path)
 }

@@ -19,10 +19,13 @@ pub fn answered() {
 }
 
 /// What `--json` prints of a failure.
-#[derive(Debug, Serialize)]
-struct ErrorAnswer {
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+pub struct ErrorAnswer {
+    /// Exit code of the process.
     exit_code: u8,
+    /// What is wrong: file, line, what was found, what was expected.
     error: String,
+    /// What to do.
     hint: Option<String>,
 }
 

@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use crate::load::{SplitArg, read_map};
 use crate::output::Output;
+use crate::running::RunningArgs;
 use lehr::fit::{Fit, FitOptions};
 use lehr_app::fit::FitRequest;
 use lehr_app::fit_cache::FitCache;
@@ -16,7 +17,7 @@ pub struct FitOrLogs {
     /// The fit, from `lehr fit -o`; or logs and directories of them, which are fitted first (and the fit kept, see --no-cache).
     #[arg(required = true, value_name = "FIT|PATH")]
     paths: Vec<PathBuf>,
-    /// Of logs: takes only runs whose name fits a pattern with * and ? (repeat, or separate with commas).
+    /// Of logs: takes only runs whose name fits a pattern with `*`, `?` and `[abc]` (repeat, or separate with commas).
     #[arg(long, value_name = "GLOB", value_delimiter = ',', help_heading = "Logs in place of a fit")]
     fit_run: Vec<String>,
     /// Of logs: takes these losses; default: validation where a run has it.
@@ -39,7 +40,7 @@ pub struct OptionalFit {
     /// The fit, from `lehr fit -o`; or logs, which are fitted first; without any, priors from public runs.
     #[arg(value_name = "FIT|PATH")]
     paths: Vec<PathBuf>,
-    /// Of logs: takes only runs whose name fits a pattern with * and ? (repeat, or separate with commas).
+    /// Of logs: takes only runs whose name fits a pattern with `*`, `?` and `[abc]` (repeat, or separate with commas).
     #[arg(
         long,
         value_name = "GLOB",
@@ -85,20 +86,56 @@ fn cache() -> Option<FitCache> {
 }
 
 impl FitOrLogs {
+    /// The same with `--run`, `--split` and `--map`, which are of a running job or of measured runs, as choices of the logs to fit
+    /// where there is neither. What names a fit has no use for them and is refused by [`FitOrLogs::fit`].
+    pub fn chosen(mut self, running: &RunningArgs, measured: &[PathBuf]) -> Result<Self, Failure> {
+        if !running.running.is_empty() || !measured.is_empty() {
+            return Ok(self);
+        }
+        let twice = |name: &str| {
+            Err(Failure::usage(format_args!("[[{name}]] and [[fit_{name}]] both choose the logs to fit"))
+                .hint(format_args!(
+                    "give one of them; [[{name}]] is of [[running]] and [[measured]] where they are given"
+                )))
+        };
+        if !running.run.is_empty() {
+            if !self.fit_run.is_empty() {
+                return twice("run");
+            }
+            self.fit_run.clone_from(&running.run);
+        }
+        if running.split.is_some() {
+            if self.fit_split.is_some() {
+                return twice("split");
+            }
+            self.fit_split = running.split;
+        }
+        if !running.map.is_empty() {
+            if !self.fit_map.is_empty() {
+                return twice("map");
+            }
+            self.fit_map.clone_from(&running.map);
+        }
+        Ok(self)
+    }
+
     /// The fit, read or made, with the notes of its making.
     pub fn fit(&self, desk: &Desk, output: &Output) -> Result<Answer<Fit>, Failure> {
         if desk.names_a_fit(&self.paths)? {
             let options = [
-                ("fit_run", !self.fit_run.is_empty()),
-                ("fit_split", self.fit_split.is_some()),
-                ("fit_map", !self.fit_map.is_empty()),
+                ("run", !self.fit_run.is_empty()),
+                ("split", self.fit_split.is_some()),
+                ("map", !self.fit_map.is_empty()),
                 ("law", self.law.is_some()),
             ];
-            if let Some((name, _)) = options.iter().find(|(_, given)| *given) {
+            if options.iter().any(|(_, given)| *given) {
+                let fit = self.paths[0].display();
+                let names: Vec<String> = options.iter().map(|(name, _)| format!("[[{name}]]")).collect();
                 return Err(Failure::usage(format_args!(
-                    "[[{name}]] is for logs, and {} is a fit",
-                    self.paths[0].display()
-                )));
+                    "{} choose what is fitted, and {fit} is a fit already",
+                    names.join(", ")
+                ))
+                .hint("name the logs in its place; [[run]] and [[split]] also choose among the runs of [[measured]] and [[running]]"));
             }
             return desk.read_fit(&self.paths[0]).map(Answer::plain);
         }

@@ -4,6 +4,7 @@
 //! process.
 
 mod clock;
+pub mod documents;
 mod export;
 mod failure;
 mod fit_args;
@@ -18,6 +19,7 @@ mod verb;
 #[cfg(feature = "train")]
 mod watch;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand};
 use failure::Failure;
 use output::{Accepted, Output};
@@ -163,6 +165,37 @@ fn run(verb: Verb, output: &Output) -> Result<(), Failure> {
     }
 }
 
+/// An answer about an unknown option, with the verbs that take it in place of the advice to pass it as a value: no verb takes
+/// values that begin with dashes.
+fn about_options(mut answer: clap::Error) -> clap::Error {
+    let unknown = match (answer.kind(), answer.get(ContextKind::InvalidArg)) {
+        (ErrorKind::UnknownArgument, Some(ContextValue::String(option))) => option.clone(),
+        _ => return answer,
+    };
+    let mut advice = match answer.remove(ContextKind::Suggested) {
+        Some(ContextValue::StyledStrs(advice)) => advice,
+        _ => Vec::new(),
+    };
+    advice.retain(|text| !text.to_string().contains("as a value"));
+    let name = unknown.trim_start_matches('-').split('=').next().unwrap_or_default().to_owned();
+    let takes = |verb: &&clap::Command| {
+        verb.get_arguments().any(|option| {
+            option.get_long() == Some(&name)
+                || option.get_all_aliases().is_some_and(|aliases| aliases.contains(&name.as_str()))
+        })
+    };
+    let program = Cli::command();
+    let verbs: Vec<String> =
+        program.get_subcommands().filter(takes).map(|verb| format!("`lehr {}`", verb.get_name())).collect();
+    if !verbs.is_empty() {
+        advice.push(format!("'--{name}' is an option of {}", verbs.join(", ")).into());
+    }
+    if !advice.is_empty() {
+        answer.insert(ContextKind::Suggested, ContextValue::StyledStrs(advice));
+    }
+    answer
+}
+
 /// What clap answers itself: help and the version on stdout, errors on stderr (as a document with `--json`).
 fn answered_by_clap(answer: &clap::Error, json: bool) -> u8 {
     if answer.use_stderr() {
@@ -195,7 +228,7 @@ pub fn command(words: &[OsString], program: Program) -> u8 {
     let asked_for_json = words.iter().skip(1).take_while(|word| *word != "--").any(|word| word == "--json");
     let cli = match Cli::try_parse_from(words) {
         Ok(cli) => cli,
-        Err(answer) => return answered_by_clap(&answer, asked_for_json),
+        Err(answer) => return answered_by_clap(&about_options(answer), asked_for_json),
     };
     let accepted = Accepted { all: cli.accept_caveats, codes: cli.accept };
     let output = Output::new(cli.json, cli.verbose, accepted);

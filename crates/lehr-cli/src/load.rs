@@ -17,10 +17,10 @@ pub struct LoadArgs {
     /// commas).
     #[arg(long, value_name = "ROLE=COLUMN", value_delimiter = ',', help_heading = "Reading")]
     pub map: Vec<String>,
-    /// Takes only runs whose name fits a pattern with * and ?; '!GLOB' takes all but those (repeat, or separate with commas).
+    /// Takes only runs whose name fits a pattern with `*`, `?` and `[abc]`; '!GLOB' takes all but those (repeat, or separate with commas).
     #[arg(long, value_name = "GLOB", value_delimiter = ',', help_heading = "Reading")]
     pub run: Vec<String>,
-    /// Takes no run whose name fits a pattern with * and ? (repeat, or separate with commas).
+    /// Takes no run whose name fits a pattern with `*`, `?` and `[abc]` (repeat, or separate with commas).
     #[arg(long, value_name = "GLOB", value_delimiter = ',', help_heading = "Reading")]
     pub exclude: Vec<String>,
     /// Takes these losses; default: validation where a run has it.

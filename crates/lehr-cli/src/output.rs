@@ -7,6 +7,7 @@ use lehr::Caveat;
 use lehr_app::documents::{self, Document};
 use lehr_app::failure::{flag, worded};
 use lehr_app::pictures::{Drawing, Picture};
+use lehr_app::tables::{self, Tabular};
 use lehr_app::{Answer, Desk, Event, Files, Observer, writing};
 use lehr_io::Note;
 use std::collections::BTreeMap;
@@ -87,6 +88,7 @@ pub struct Output {
 }
 
 /// Writes a line to stderr.
+#[cfg(feature = "train")]
 pub fn say(text: impl std::fmt::Display) {
     Output::new(false, false, Accepted::default()).say(text);
 }
@@ -247,6 +249,19 @@ impl Output {
                     notes.len() - shown
                 ));
             }
+        }
+    }
+
+    /// The beginning of an answer: its notes, and its table in a file where one is wanted.
+    pub fn begin<D: Document + Tabular>(
+        &self,
+        answer: &Answer<D>,
+        file: Option<&Path>,
+    ) -> Result<(), Failure> {
+        self.notes(&answer.notes);
+        match file {
+            Some(path) => self.write(path, tables::contents(path, &answer.value)?.as_bytes()),
+            None => Ok(()),
         }
     }
 

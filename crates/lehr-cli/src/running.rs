@@ -6,7 +6,7 @@ use crate::load::{LoadArgs, SplitArg, positive};
 use crate::output::{Output, table};
 use lehr::live::Standing;
 use lehr_app::running::{RunningAnswer, RunningForecastAnswer, RunningForecastRequest, RunningRequest};
-use lehr_app::{Reading, export, tables};
+use lehr_app::{Reading, export};
 use std::path::{Path, PathBuf};
 
 /// Where the job's log is.
@@ -16,7 +16,7 @@ pub struct RunningArgs {
     /// The log of a job that is running, of any kind that `lehr inspect` reads: the answer starts from where it stands.
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub running: Vec<PathBuf>,
-    /// Of --running and --measured, takes only runs whose name fits a pattern with * and ? (repeat, or separate with commas).
+    /// Of --running and --measured, takes only runs whose name fits a pattern with `*`, `?` and `[abc]` (repeat, or separate with commas).
     #[arg(long, value_name = "GLOB", value_delimiter = ',')]
     pub run: Vec<String>,
     /// Of --running and --measured, says which column holds what: loss, val_loss, lr, step, … (repeat, or separate with commas).
@@ -90,12 +90,9 @@ pub struct Wanted<'a> {
 pub fn recommend(request: &RunningRequest, wanted: &Wanted<'_>, output: &Output) -> Result<(), Failure> {
     let answer = output.desk().running(request)?;
     let found = &answer.value;
-    output.notes(&answer.notes);
+    output.begin(&answer, wanted.output)?;
     if let Some(path) = wanted.plot {
         output.draw(path, found.picture(&request.job.fit))?;
-    }
-    if let Some(path) = wanted.output {
-        output.write(path, tables::contents(path, found)?.as_bytes())?;
     }
     if output.json {
         output.answer(found)?;
@@ -120,10 +117,7 @@ pub fn forecast(
 ) -> Result<(), Failure> {
     let answer = output.desk().forecast_running(request)?;
     let found = &answer.value;
-    output.notes(&answer.notes);
-    if let Some(path) = wanted.output {
-        output.write(path, tables::contents(path, found)?.as_bytes())?;
-    }
+    output.begin(&answer, wanted.output)?;
     let picture = found.picture(&request.job.fit);
     let drawing = output.drawing(&picture).filter(|_| request.at.is_empty());
     if let Some(path) = wanted.plot {
@@ -240,7 +234,7 @@ fn forecast_text(found: &RunningForecastAnswer, every: bool, drawing: Option<Str
     let mut out = format!(
         "loss at update {}: {:.4} nats per token ({:.4} … {:.4}, {percent} %)\n",
         found.update.last().copied().unwrap_or(total),
-        found.last.loss,
+        found.last.value,
         found.last.lower,
         found.last.upper
     );

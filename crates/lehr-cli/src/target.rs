@@ -5,29 +5,30 @@ use crate::load::positive;
 use clap::Args;
 use lehr::budget::Length;
 use lehr::forecast::Setting;
-use lehr::{Params, Shape, Tokens};
+use lehr::{ArchFamily, Params, Shape, Tokens};
 
 /// What the target run is, besides its schedule.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Target")]
 pub struct SettingArgs {
-    /// Parameters N, counted as in the fit (k M B are understood; `recommend` takes several, separated by commas). Default: that of the runs fitted.
+    /// Parameters N, counted as in the fit (k M B are understood; `forecast` and `recommend` take several, separated by commas). Default: that of the runs fitted.
     #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = positive)]
     pub params: Vec<u64>,
     /// Tokens per update, to check the batch against the runs fitted.
     #[arg(long, value_name = "TOKENS", value_parser = positive)]
     pub tokens_per_step: Option<u64>,
     /// Architecture, to check it against the runs fitted.
-    #[arg(long, value_name = "dense|moe", value_parser = ["dense", "moe"])]
-    pub arch: Option<String>,
+    #[arg(long, value_name = "dense|moe", value_parser = family)]
+    pub arch: Option<ArchFamily>,
 }
 
 impl SettingArgs {
     /// The library's setting of one run.
     pub fn one(&self) -> Result<Setting, Failure> {
         if self.params.len() > 1 {
-            return Err(Failure::usage("[[params]] names several sizes: this is about one run")
-                .hint("`lehr recommend` takes several, one row each"));
+            return Err(Failure::usage("[[params]] names several sizes: this is about one run").hint(
+                "`lehr forecast` and `lehr recommend` take several of runs that have not begun, one row each",
+            ));
         }
         Ok(self.setting())
     }
@@ -38,7 +39,7 @@ impl SettingArgs {
         Setting {
             params: only.copied().map(Params),
             tokens_per_step: self.tokens_per_step.map(Tokens),
-            arch: self.arch.clone(),
+            arch: self.arch,
         }
     }
 }
@@ -106,4 +107,9 @@ pub fn final_rate(text: &str) -> Result<f64, String> {
 /// A shape by name.
 pub fn shape(text: &str) -> Result<Shape, String> {
     text.parse::<Shape>().map_err(|error| error.to_string())
+}
+
+/// A family of architectures by name.
+pub fn family(text: &str) -> Result<ArchFamily, String> {
+    text.parse::<ArchFamily>().map_err(|error| error.to_string())
 }

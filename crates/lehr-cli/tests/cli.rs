@@ -8,6 +8,12 @@ mod contract;
 mod errors;
 #[path = "cli/finals.rs"]
 mod finals;
+#[path = "cli/formats.rs"]
+mod formats;
+#[path = "cli/json_schema.rs"]
+mod json_schema;
+#[path = "cli/manifest.rs"]
+mod manifest;
 #[path = "cli/manners.rs"]
 mod manners;
 #[path = "cli/outside.rs"]

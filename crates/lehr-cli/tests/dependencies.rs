@@ -54,7 +54,18 @@ fn no_banned_crate_is_locked() {
 
 #[test]
 fn every_crate_comes_from_the_registry_with_a_checksum_or_from_this_repository() {
-    let members = ["lehr", "lehr-io", "lehr-report", "lehr-train", "lehr-page", "lehr-cli", "xtask"];
+    let members = [
+        "lehr",
+        "lehr-app",
+        "lehr-cli",
+        "lehr-io",
+        "lehr-lab",
+        "lehr-page",
+        "lehr-py",
+        "lehr-report",
+        "lehr-train",
+        "xtask",
+    ];
     let mut own = BTreeSet::new();
     for (name, source, checksum) in locked() {
         if source.is_empty() {

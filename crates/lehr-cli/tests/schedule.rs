@@ -106,9 +106,9 @@ fn every_refusal_says_what_was_found_and_expected() {
         ),
         (vec!["--wsd", WSD, "--export", "hf", "--from-step", "900"], 1, "annealing starts after update 800"),
         (vec!["--wsd", WSD, "-o", "rates.xlsx"], 2, "'rates.xlsx' says no format"),
-        (vec!["--from-log", log], 1, "log.csv:3: lr is 'fast'; expected a rate"),
-        (vec!["--from-log", bare], 1, "bare.csv:1: no column 'lr'; found: iteration, loss"),
-        (vec!["--from-log", "/nowhere/log.csv"], 1, "/nowhere/log.csv: No such file"),
+        (vec!["--from-log", log], 1, "log.csv:3: column 'lr' is 'fast'; expected a number"),
+        (vec!["--from-log", bare], 1, "bare.csv: run 'bare' has no learning rate"),
+        (vec!["--from-log", "/nowhere/log.csv"], 1, "/nowhere/log.csv: no such file"),
     ] {
         let answer = lehr(&[&["schedule"], arguments.as_slice()].concat());
         assert_eq!(answer.code, Some(code), "{arguments:?}: {}", answer.stderr);

@@ -426,7 +426,7 @@ impl ReadError {
             Self::NoSplit { .. } => "leave [[split]] out to take what there is".into(),
             Self::DuplicateRun { .. } => "load them apart, or rename one".into(),
             Self::NoRun { .. } => "name a log, a table, a directory of them, or a run store".into(),
-            Self::NoMatch { .. } => "[[run]] takes names and patterns with * and ?; !PATTERN takes all but those".into(),
+            Self::NoMatch { .. } => "[[run]] takes names and patterns with *, ? and [abc]; !PATTERN takes all but those".into(),
             Self::Refused { hint, .. } => hint.clone(),
             Self::Axis { option, .. } => {
                 format!("say how many with {option} N, or name a column of updates with [[map]] step=NAME")
@@ -434,6 +434,16 @@ impl ReadError {
             Self::Compressed { hint, .. } => (*hint).to_owned(),
             Self::Store { hint, .. } => (*hint).to_owned(),
         })
+    }
+
+    /// A file of a kind that only builds with a feature read; `what` with its article.
+    #[must_use]
+    pub fn without_feature(file: &str, what: &str, feature: &str) -> Self {
+        Self::Refused {
+            file: file.to_owned(),
+            why: format!("{what}; this lehr was built without the feature `{feature}`"),
+            hint: format!("build lehr with it: --features {feature} (or full)"),
+        }
     }
 
     /// Whether the file is no log at all, rather than a log with a fault: then one found inside a directory is passed

@@ -48,15 +48,15 @@ pub struct ExportOptions {
 }
 
 /// How far the trainer's rates are from the wanted ones, over the updates that are still to be done.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Deviation {
-    /// Largest |Δlr|.
+    /// Largest |Δlr|, a rate.
     pub max: f64,
     /// The update at which it occurs; 0 if there is no difference.
     pub at: u64,
     /// Σ |Δlr| (rate · updates).
     pub sum: f64,
-    /// `max` over the peak rate.
+    /// `max` over the peak rate, a share.
     pub max_of_peak: f64,
     /// `sum` over Σ lr: the share of the forward effect that differs.
     pub sum_of_total: f64,

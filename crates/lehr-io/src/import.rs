@@ -14,10 +14,16 @@ pub mod nanogpt;
 pub mod nanotron;
 mod protobuf;
 pub mod sparse;
+#[cfg(feature = "sqlite")]
 mod sqlite;
+mod sqlite_files;
 pub mod tensorboard;
 pub mod tensorboard_csv;
 pub mod torchtitan;
+#[cfg(feature = "sqlite")]
+pub mod tracker_db;
+#[cfg(not(feature = "sqlite"))]
+#[path = "import/no_tracker_db.rs"]
 pub mod tracker_db;
 pub mod wandb;
 pub mod wandb_csv;

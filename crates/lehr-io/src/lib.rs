@@ -33,9 +33,11 @@ pub use error::{Fault, Place, ReadError};
 pub use health::Health;
 pub use manifest::Manifest;
 pub use mapping::{MapOverrides, Mapping};
-pub use name::{matches, params_in};
+pub use name::params_in;
 pub use note::Note;
-pub use read::{LoadedRun, Progress, ReadOptions, SplitChoice, Summary, for_each_run, twins};
+pub use read::{
+    LoadedRun, LoggedRates, Progress, ReadOptions, SplitChoice, Summary, for_each_run, logged_rates, twins,
+};
 pub use rebuild::{Known, ScheduleOrigin};
 pub use rows::{Points, RawRun};
 pub use run_store::{StoreManifest, StoreWriter};

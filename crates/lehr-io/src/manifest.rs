@@ -361,8 +361,15 @@ impl Entry {
         if let Some(schedule) = &self.schedule {
             return Ok(Some(schedule.clone()));
         }
-        let (Some(peak_lr), Some(total)) = (self.peak_lr()?, self.total()?) else { return Ok(None) };
         const KIND: [&str; 2] = ["schedule", "scheduler"];
+        // The whole schedule in one text.
+        if let Some(text) = self.text(&KIND).filter(|text| text.contains(':')) {
+            return text
+                .parse()
+                .map(Some)
+                .map_err(|error| self.wrong(&KIND, text, &format!("a schedule as text: {error}")));
+        }
+        let (Some(peak_lr), Some(total)) = (self.peak_lr()?, self.total()?) else { return Ok(None) };
         const SHAPE: [&str; 3] = ["shape", "decay_type", "anneal_shape"];
         let kind = self.text(&KIND).unwrap_or("wsd").to_lowercase();
         let stated_shape = self.text(&SHAPE).map(str::to_lowercase);

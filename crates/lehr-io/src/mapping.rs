@@ -186,6 +186,8 @@ impl Role {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MapOverrides {
     given: Vec<(Role, String)>,
+    /// Rates are wanted alone: a table without a loss will do.
+    pub(crate) rates_alone: bool,
 }
 
 impl MapOverrides {
@@ -236,31 +238,31 @@ impl MapOverrides {
 }
 
 /// The columns of one table by role.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Mapping {
-    /// Updates done.
+    /// Column of the updates.
     pub step: String,
-    /// The loss, or the training loss.
+    /// Column of the loss, or of the training loss.
     pub loss: Option<String>,
-    /// The validation loss.
+    /// Column of the validation loss.
     pub val_loss: Option<String>,
-    /// The learning rate.
+    /// Column of the learning rate.
     pub lr: Option<String>,
-    /// The run's name.
+    /// Column of the run's name.
     pub run: Option<String>,
-    /// The split, row by row.
+    /// Column that says train or val.
     pub split: Option<String>,
-    /// Tokens seen.
+    /// Column of tokens seen.
     pub tokens: Option<String>,
-    /// Samples seen.
+    /// Column of sequences seen.
     pub samples: Option<String>,
-    /// Seconds of the clock.
+    /// Column of the clock, in seconds.
     #[serde(default)]
     pub time: Option<String>,
-    /// Perplexity beside the loss: it tells the loss's unit.
+    /// Column of the perplexity beside the loss, which tells its unit.
     #[serde(default)]
     pub perplexity: Option<String>,
-    /// Perplexity beside the validation loss.
+    /// Column of the perplexity beside the validation loss.
     #[serde(default)]
     pub val_perplexity: Option<String>,
 }
@@ -270,7 +272,7 @@ impl Mapping {
     ///
     /// # Errors
     /// [`ReadError::UnknownColumn`] when an override names no column; [`ReadError::MissingColumn`] when there is no
-    /// step or no loss of any kind.
+    /// step, or no loss of any kind where one is wanted.
     pub fn guess(file: &str, columns: &[String], overrides: &MapOverrides) -> Result<Self, ReadError> {
         let find = |role: Role| -> Result<Option<String>, ReadError> {
             if let Some(name) = overrides.get(role) {
@@ -310,7 +312,7 @@ impl Mapping {
         {
             val_loss = None;
         }
-        if loss.is_none() && val_loss.is_none() {
+        if loss.is_none() && val_loss.is_none() && !overrides.rates_alone {
             return Err(missing(Role::Loss));
         }
         let (tokens, samples) = (find(Role::Tokens)?, find(Role::Samples)?);

@@ -1,6 +1,7 @@
 //! Names of runs: made from paths, matched by patterns.
 
 use crate::source::Source;
+use lehr::names_run;
 use std::collections::BTreeMap;
 
 /// Extensions that are no part of a run's name.
@@ -85,55 +86,13 @@ pub(crate) fn of_files(sources: &[Source]) -> Vec<String> {
     }
 }
 
-/// Whether a run's name, or its last component, fits a pattern with `*` (any text) and `?` (any character).
-///
-/// # Examples
-/// ```
-/// use lehr_io::matches;
-/// assert!(matches("cosine_*", "25M/cosine_24000"));
-/// assert!(matches("25M/*", "25M/cosine_24000"));
-/// assert!(!matches("cosine", "25M/cosine_24000"));
-/// ```
-#[must_use]
-pub fn matches(pattern: &str, id: &str) -> bool {
-    let last = id.rsplit('/').next().unwrap_or(id);
-    wildcard(pattern.as_bytes(), id.as_bytes()) || wildcard(pattern.as_bytes(), last.as_bytes())
-}
-
 /// Whether a run is wanted by these patterns: named by one of them, if any does not begin with `!`, and by none that does.
 #[must_use]
 pub fn is_wanted(patterns: &[String], id: &str) -> bool {
     let (excluded, wanted): (Vec<&str>, Vec<&str>) =
         patterns.iter().map(String::as_str).partition(|pattern| pattern.starts_with('!'));
-    (wanted.is_empty() || wanted.iter().any(|pattern| matches(pattern, id)))
-        && !excluded.iter().any(|pattern| matches(&pattern[1..], id))
-}
-
-/// Linear-time wildcard match: on a mismatch the last `*` takes one byte more.
-fn wildcard(pattern: &[u8], text: &[u8]) -> bool {
-    let (mut p, mut t) = (0, 0);
-    let mut star = None;
-    while t < text.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, t));
-                p += 1;
-            }
-            Some(&byte) if byte == b'?' || byte == text[t] => {
-                p += 1;
-                t += 1;
-            }
-            _ => match star {
-                Some((at, from)) => {
-                    star = Some((at, from + 1));
-                    p = at + 1;
-                    t = from + 1;
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|&byte| byte == b'*')
+    (wanted.is_empty() || wanted.iter().any(|pattern| names_run(pattern, id)))
+        && !excluded.iter().any(|pattern| names_run(&pattern[1..], id))
 }
 
 #[cfg(test)]
@@ -191,19 +150,6 @@ mod tests {
             of_files(&sources(&[("x/a/metrics.csv", 1), ("x/b/metrics.csv", 1)])),
             ["a/metrics", "b/metrics"]
         );
-    }
-
-    #[test]
-    fn wildcards_match_as_in_a_shell() {
-        for (pattern, text, expected) in [
-            ("a*c", "abbc", true),
-            ("a?c", "abc", true),
-            ("a?c", "ac", false),
-            ("*", "", true),
-            ("*b*b", "abab", true),
-        ] {
-            assert_eq!(wildcard(pattern.as_bytes(), text.as_bytes()), expected, "{pattern} {text}");
-        }
     }
 
     #[test]

@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 /// One thing that a reader did or assumed: rows stitched, points appended, columns guessed.
 ///
 /// A note is not a caveat: it says what happened, not that a number is doubtful.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Note {
     /// Stable identifier in kebab-case: `stitched`, `final-loss-appended`, `skipped-file`, …
     pub code: String,
-    /// The run or the file it concerns.
+    /// The run, file or directory it concerns.
     pub about: String,
     /// The sentence for a person.
     pub message: String,

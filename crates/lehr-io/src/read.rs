@@ -3,6 +3,7 @@
 mod branch;
 mod finals;
 mod finish;
+mod rates;
 mod smoothing;
 mod tables;
 mod together;
@@ -22,11 +23,13 @@ use crate::source::Source;
 use crate::table;
 use crate::unit::LossUnit;
 use finish::{Context, FirstStep, finish};
-use lehr::{Caveat, Curve, LossKind, Schedule};
+use lehr::{But, Caveat, Cell, Curve, LossKind, Schedule};
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::io::Read;
 use std::sync::Arc;
+
+pub use rates::{LoggedRates, logged_rates};
 
 /// Which losses are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -200,7 +203,7 @@ pub fn for_each_run<E: From<ReadError>>(
     reading.finish(done, skipped).map_err(E::from)
 }
 
-/// An error that only carries the visitor's own error out; it is never shown.
+/// An error that only carries the visitor's own error out, or says that there was nothing at all.
 fn stop() -> ReadError {
     ReadError::NoRun { looked: String::new(), skipped: Vec::new() }
 }
@@ -288,11 +291,16 @@ impl<'a> Reading<'a> {
         })
     }
 
-    /// The directory of the manifest that speaks for a source: the nearest one at or above it.
+    /// The manifest that speaks for a source, and its directory: the one that was named, else the nearest.
     fn manifest_of(&self, source: &Source) -> Option<(String, Arc<Manifest>)> {
-        if let Some(given) = &self.given {
-            return Some((String::new(), given.clone()));
+        match &self.given {
+            Some(given) => Some((String::new(), given.clone())),
+            None => self.nearest_manifest(source),
         }
+    }
+
+    /// The nearest manifest at or above a source, and its directory.
+    fn nearest_manifest(&self, source: &Source) -> Option<(String, Arc<Manifest>)> {
         let mut directory = source.directory();
         loop {
             if let Some(manifest) = self.manifests.get(directory) {
@@ -459,6 +467,16 @@ impl<'a> Reading<'a> {
             let skipped = skipped.iter().map(ToString::to_string).collect();
             return Err(ReadError::NoRun { looked, skipped });
         }
+        for pattern in &self.options.runs {
+            let name = pattern.strip_prefix('!').unwrap_or(pattern);
+            if !self.seen.keys().any(|id| lehr::names_run(name, id)) {
+                self.summary.notes.push(Note::new(
+                    "pattern-without-run",
+                    pattern.as_str(),
+                    "no run has this name",
+                ));
+            }
+        }
         if self.options.runs.is_empty() {
             for (directory, manifest) in &self.manifests {
                 let without: Vec<&str> = manifest
@@ -500,18 +518,15 @@ fn store_without_points(source: &Source) -> Result<Option<StoreManifest>, ReadEr
 /// Groups of runs of one configuration: same schedule, size, batch, data and split. Their difference is the noise floor.
 #[must_use]
 pub fn twins(curves: &[Curve]) -> Vec<Vec<String>> {
-    let mut groups: Vec<(&Curve, Vec<String>)> = Vec::new();
+    let mut groups: Vec<(Cell, Vec<String>)> = Vec::new();
+    let mut known = BTreeMap::new();
     for curve in curves {
-        let same = |other: &Curve| {
-            let (a, b) = (curve.meta(), other.meta());
-            curve.schedule() == other.schedule()
-                && (&a.arch, a.params, a.active_params, a.tokens_per_step, &a.dataset, a.split)
-                    == (&b.arch, b.params, b.active_params, b.tokens_per_step, &b.dataset, b.split)
-        };
-        match groups.iter_mut().find(|(other, _)| same(other)) {
-            Some((_, ids)) => ids.push(curve.meta().id.clone()),
-            None => groups.push((curve, vec![curve.meta().id.clone()])),
+        let cell = Cell::of(curve, But::Nothing);
+        let at = *known.entry(cell.clone()).or_insert(groups.len());
+        if at == groups.len() {
+            groups.push((cell, Vec::new()));
         }
+        groups[at].1.push(curve.meta().id.clone());
     }
     groups.into_iter().map(|(_, ids)| ids).filter(|ids| ids.len() > 1).collect()
 }

@@ -5,7 +5,7 @@ use lehr::{Schedule, Segment};
 use serde::{Deserialize, Serialize};
 
 /// How a run's schedule is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Known {
     /// The source or the user states it.
@@ -19,15 +19,16 @@ pub enum Known {
 }
 
 /// Where a run's schedule comes from and how well the logged rates agree with it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ScheduleOrigin {
-    /// How it is known.
+    /// Where the schedule comes from.
     pub known: Known,
     /// A name for a table: `wsd linear`, `cosine`, `constant`, `rows`.
     pub family: String,
-    /// Largest |logged − rebuilt| / peak over the logged rows; `None` if no rate was logged.
+    /// Largest difference between logged and rebuilt rates over the logged rows, a share of the peak rate; `None`
+    /// if no rate was logged.
     pub residual: Option<f64>,
-    /// Rows with a rate.
+    /// Rows that had a rate.
     pub rows: usize,
 }
 

@@ -1,13 +1,13 @@
 //! Something with a name that can be opened again and again: a file for the command, bytes for a test.
 
 mod compressed;
+#[cfg(feature = "parquet")]
+mod in_places;
 
 pub use compressed::Compression;
 pub(crate) use compressed::ExpandError;
 
 use bytes::Bytes;
-use parquet::errors::ParquetError;
-use parquet::file::reader::{ChunkReader, Length};
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -277,35 +277,5 @@ impl Seek for Shared {
         };
         self.at = place.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
         Ok(self.at)
-    }
-}
-
-impl Length for Source {
-    fn len(&self) -> u64 {
-        self.len
-    }
-}
-
-impl ChunkReader for Source {
-    type T = io::BufReader<Box<dyn ReadSeek>>;
-
-    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
-        let mut reader = self.open().map_err(|error| ParquetError::External(Box::new(error)))?;
-        reader.seek(SeekFrom::Start(start))?;
-        Ok(io::BufReader::new(reader))
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
-        let mut reader = self.open().map_err(|error| ParquetError::External(Box::new(error)))?;
-        reader.seek(SeekFrom::Start(start))?;
-        let mut buffer = Vec::with_capacity(length.min(1 << 26));
-        reader.take(length as u64).read_to_end(&mut buffer)?;
-        if buffer.len() < length {
-            return Err(ParquetError::EOF(format!(
-                "expected {length} bytes at byte {start}, found {}",
-                buffer.len()
-            )));
-        }
-        Ok(buffer.into())
     }
 }

@@ -2,6 +2,10 @@
 
 pub(crate) mod delimited;
 pub mod json;
+#[cfg(feature = "parquet")]
+pub(crate) mod parquet;
+#[cfg(not(feature = "parquet"))]
+#[path = "table/no_parquet.rs"]
 pub(crate) mod parquet;
 
 use crate::error::{Place, ReadError};

@@ -11,7 +11,7 @@ pub use tables::{Named, tables};
 use lehr_app::failure::{flag, worded};
 use lehr_app::report::ReportAnswer;
 use lehr_app::{Failure, documents};
-use lehr_report::{PictureStyle, TableFormat};
+use lehr_report::{HAS_PNG, PictureStyle, TableFormat};
 
 /// In which form a report is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,8 +86,10 @@ pub fn render(
                 let style = style_of(figure.drawing.height);
                 let picture = &figure.drawing.picture;
                 files.push((format!("figures/{}.svg", figure.name), picture.svg(&style).into_bytes()));
-                let png = picture.png(&style, 2.0).map_err(Failure::new)?;
-                files.push((format!("figures/{}.png", figure.name), png));
+                if HAS_PNG {
+                    let png = picture.png(&style, 2.0).map_err(Failure::new)?;
+                    files.push((format!("figures/{}.png", figure.name), png));
+                }
             }
             for table in tables(answer)? {
                 let csv = table.table.write(TableFormat::Csv).into_bytes();

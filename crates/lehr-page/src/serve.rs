@@ -4,6 +4,7 @@
 //! one page that shows them. What it accepts is limited in size, time and number; requests that name another host, or come
 //! from another page, are refused.
 
+mod answers;
 mod api;
 mod guard;
 mod index;
@@ -11,13 +12,13 @@ mod monitor;
 mod openapi;
 mod query;
 mod refit;
+mod respond;
 mod shelf;
 
 pub use guard::Guard;
 pub use monitor::{Monitor, watch};
 pub use openapi::document_of_all as openapi;
 
-use axum::body::Body;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use lehr::Curve;
@@ -91,7 +92,7 @@ pub(crate) struct State {
     /// Fits at a time: one, since it uses all threads.
     pub fits: Semaphore,
     pub upload: usize,
-    pub cache: api::Cache,
+    pub cache: respond::Cache,
 }
 
 impl State {
@@ -122,7 +123,7 @@ pub fn serve(start: Start, options: &ServeOptions, ready: impl FnOnce(&str)) -> 
             answers: Semaphore::new(options.threads.max(1)),
             fits: Semaphore::new(1),
             upload: options.upload,
-            cache: api::Cache::default(),
+            cache: respond::Cache::default(),
         });
         accept(listener, api::router(state)).await
     })
@@ -166,9 +167,4 @@ async fn accept(listener: tokio::net::TcpListener, router: axum::Router) -> Resu
             drop(permit);
         });
     }
-}
-
-/// A body that is text of a type.
-pub(crate) fn body(text: impl Into<Body>) -> Body {
-    text.into()
 }

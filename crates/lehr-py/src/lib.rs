@@ -15,6 +15,7 @@ mod report;
 mod requests;
 mod runs;
 mod schedule;
+mod train;
 mod watch;
 
 use lehr_cli::Program;
@@ -55,5 +56,6 @@ fn _lehr(module: &Bound<'_, PyModule>) -> PyResult<()> {
     watch::register(module)?;
     plan::register(module)?;
     report::register(module)?;
+    train::register(module)?;
     answer::register(module)
 }

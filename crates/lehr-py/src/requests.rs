@@ -7,7 +7,7 @@ use lehr::fit::{Criterion, Fit, FitOptions, Residual};
 use lehr::forecast::Setting;
 use lehr::recommend::RecommendOptions;
 use lehr::validate::LeaveOut;
-use lehr::{LossKind, Params, Schedule, Shape, Steps, Tokens};
+use lehr::{ArchFamily, LossKind, Params, Schedule, Shape, Steps, Tokens};
 use lehr_app::export::ExportRequest;
 use lehr_app::recommend::RecommendRequest;
 use lehr_app::recommend_rows::RowsRequest;
@@ -187,12 +187,18 @@ pub fn splitting(options: &mut Options) -> Result<Splitting, Failure> {
     }
 }
 
+/// The family of architectures, if one is stated.
+pub fn family(options: &mut Options) -> Result<Option<ArchFamily>, Failure> {
+    let word = options.word("arch", &["dense", "moe"])?;
+    word.map(|word| word.parse().map_err(Failure::usage)).transpose()
+}
+
 /// What the target run is besides its schedule.
 pub fn setting(options: &mut Options) -> Result<Setting, Failure> {
     Ok(Setting {
         params: options.count("params", 1)?.map(Params),
         tokens_per_step: options.count("tokens_per_step", 1)?.map(Tokens),
-        arch: options.word("arch", &["dense", "moe"])?,
+        arch: family(options)?,
     })
 }
 

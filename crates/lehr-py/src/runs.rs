@@ -351,7 +351,7 @@ impl NativeRuns {
                 reading: Reading::default(),
                 fit: fit.map(|fit| (**fit.fit()).clone()),
                 target,
-                arch: options.word("arch", &["dense", "moe"])?,
+                arch: requests::family(&mut options)?,
                 across_architectures: options.flag("across_architectures")?,
                 level: requests::level(&mut options)?.unwrap_or(0.9),
             };

@@ -9,7 +9,7 @@ use lehr::schedule::RecogniseOptions;
 use lehr::{Schedule, Shape, Steps};
 use lehr_app::export::{self, ExportAnswer, ExportRequest};
 use lehr_app::schedule::ScheduleAnswer;
-use lehr_app::{Answer, Desk, Failure, Files, documents};
+use lehr_app::{Answer, Desk, Failure, Files, Reading, documents};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use std::path::PathBuf;
@@ -57,7 +57,7 @@ fn recognise(
     };
     let read = read().map_err(|failure| raise(py, &failure))?;
     let (schedule, answer) = ask(py, Place::default(), None, move |desk| {
-        let answer = desk.recognise(&log, &read)?;
+        let answer = desk.recognise(&Reading::of([log]), &read)?;
         Ok((answer.value.schedule.clone(), NativeAnswer::of(&answer, None)?))
     })?;
     Ok((NativeSchedule(schedule), answer))

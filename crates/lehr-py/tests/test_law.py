@@ -59,10 +59,10 @@ def test_a_law_of_ones_own_finds_the_truth_and_forecasts(truth, derivatives):
     target = lehr.Schedule.wsd(peak_lr=1.5e-3, steps=6000, warmup=100, ratio=0.2)
     ahead = fit.forecast(target)
     wanted = TRUTH[0] + TRUTH[1] * target.rates().sum() ** -TRUTH[2]
-    assert abs(ahead.final["loss"] / wanted - 1.0) < 1e-3
+    assert abs(ahead.final["value"] / wanted - 1.0) < 1e-3
     half = {name: values[:2000] for name, values in truth[2].to_dict().items()}
     half["val_loss"] = half.pop("loss")
-    end = fit.forecast(running=half, steps=4000, ratio=0.2).final["loss"]
+    end = fit.forecast(running=half, steps=4000, ratio=0.2).final["value"]
     assert end == pytest.approx(truth[2].loss[-1], rel=1e-3)
 
 

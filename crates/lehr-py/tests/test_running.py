@@ -179,6 +179,7 @@ def test_reports_are_made_of_fits_and_of_runs(fit, some, tmp_path):
     text = (tmp_path / "r.html").read_text()
     assert made.files == [str(tmp_path / "r.html")] and "<html" in text
     assert made["recommend"]["ratio"] == fit.recommend(peak_lr=1e-3, steps=2000).ratio
+    assert f"{made['recommend']['loss']['value']:.4f}" in made._repr_html_()
     whole = lehr.report(fit, tmp_path / "whole.md", runs=some, skip_laws=True)
     assert (tmp_path / "whole.md").exists() and len(whole.files) > 3
     assert {run["id"] for run in whole["runs"]} == set(some.ids)

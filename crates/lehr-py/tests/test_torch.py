@@ -1,7 +1,12 @@
 """Schedules and callbacks in real training loops."""
 
 import copy
+import json
+import subprocess
+import sys
+import time
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -116,10 +121,10 @@ def test_hf_trainer_writes_the_run_and_resumes(tmp_path):
     wanted = lehr.Schedule.wsd(peak_lr=1e-2, steps=40, warmup=5, ratio=0.25)
     first = lehr.read(tmp_path / "hf.jsonl", loss_kind="instant")[0]
     assert (first.step == np.arange(1, 41)).all()
-    rows = [__import__("json").loads(line) for line in (tmp_path / "hf.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (tmp_path / "hf.jsonl").read_text().splitlines()]
     assert [row["lr"] for row in rows] == wanted.rates().tolist()
     run(str(tmp_path / "out" / "checkpoint-20"))
-    again = [__import__("json").loads(line) for line in (tmp_path / "hf.jsonl").read_text().splitlines()]
+    again = [json.loads(line) for line in (tmp_path / "hf.jsonl").read_text().splitlines()]
     assert [(row["step"], row["lr"]) for row in again] == [(row["step"], row["lr"]) for row in rows]
 
 
@@ -144,14 +149,12 @@ def test_lightning_writes_the_run(tmp_path):
         enable_model_summary=False, callbacks=[lightning(Monitor(tmp_path / "pl.jsonl"))],
     )  # fmt: skip
     trainer.fit(Module(), torch.utils.data.DataLoader(torch.ones(64, 4), batch_size=4))
-    rows = [__import__("json").loads(line) for line in (tmp_path / "pl.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (tmp_path / "pl.jsonl").read_text().splitlines()]
     wanted = lehr.Schedule.wsd(peak_lr=1e-2, steps=30, warmup=5, ratio=0.2).rates().tolist()
     assert [row["step"] for row in rows] == list(range(1, 31)) and [row["lr"] for row in rows] == wanted
 
 
 def test_a_loop_like_composers_writes_the_run(tmp_path):
-    from types import SimpleNamespace
-
     model, optimizer, scheduler = parts(**PLAN)
     callback = composer(Monitor(tmp_path / "c.jsonl"))
     state = SimpleNamespace(optimizers=[optimizer], timestamp=SimpleNamespace(batch=0), loss=0.0)
@@ -161,5 +164,146 @@ def test_a_loop_like_composers_writes_the_run(tmp_path):
         state.timestamp.batch, state.loss = t, 2.0
         callback.batch_end(state, None)
     callback.fit_end(state, None)
-    rows = [__import__("json").loads(line) for line in (tmp_path / "c.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (tmp_path / "c.jsonl").read_text().splitlines()]
     assert [row["lr"] for row in rows] == lehr.Schedule.wsd(**PLAN).rates()[:30].tolist()
+
+
+def test_composer_writes_the_run(tmp_path):
+    pytest.importorskip("composer")
+    from composer import Trainer
+    from composer.models import ComposerModel
+
+    class Model(ComposerModel):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Linear(4, 1)
+
+        def forward(self, batch):
+            return self.layer(batch)
+
+        def loss(self, outputs, batch):
+            return (outputs**2).mean() + 1.0
+
+    model = Model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    scheduler = WSD(optimizer, peak_lr=1e-2, steps=30, warmup=5, ratio=0.2)
+    trainer = Trainer(
+        model=model, train_dataloader=torch.utils.data.DataLoader(torch.ones(64, 4), batch_size=4), max_duration="30ba",
+        optimizers=optimizer, schedulers=scheduler, step_schedulers_every_batch=True, device="cpu", progress_bar=False,
+        device_train_microbatch_size=2, callbacks=[composer(Monitor(tmp_path / "c.jsonl"))],
+    )  # fmt: skip
+    trainer.fit()
+    rows = [json.loads(line) for line in (tmp_path / "c.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(1, 31))
+    assert [row["lr"] for row in rows] == scheduler.schedule.rates().tolist()
+    # The loss of the whole batch, of two microbatches.
+    assert all(row["loss"] >= 1.0 for row in rows)
+
+
+LOOPS = {
+    "plain": """
+for i in range(1, 10**9):
+    monitor.log(i, 1.0 + 1.0 / i, 1e-2)
+""",
+    "transformers": """
+import transformers
+class Model(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(4, 1)
+    def forward(self, x, labels):
+        return {"loss": ((self.layer(x) - labels) ** 2).mean() + 1.0}
+data = [{"x": torch.ones(4), "labels": torch.ones(1)} for i in range(64)]
+arguments = transformers.TrainingArguments(folder, max_steps=10**6, per_device_train_batch_size=4, logging_steps=1,
+    save_strategy="no", report_to=[], use_cpu=True, disable_tqdm=True)
+transformers.Trainer(Model(), arguments, train_dataset=data, callbacks=[lehr.callbacks.hf(monitor)]).train()
+""",
+    "lightning": """
+import lightning.pytorch as pl
+class Module(pl.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(4, 1)
+    def training_step(self, batch, index):
+        return (self.layer(batch) ** 2).mean() + 1.0
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=1e-2)
+pl.Trainer(max_steps=10**6, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+    enable_model_summary=False, callbacks=[lehr.callbacks.lightning(monitor)]).fit(
+    Module(), torch.utils.data.DataLoader(torch.ones(64, 4), batch_size=4))
+""",
+    "composer": """
+import composer
+class Model(composer.models.ComposerModel):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(4, 1)
+    def forward(self, batch):
+        return self.layer(batch)
+    def loss(self, outputs, batch):
+        return (outputs**2).mean() + 1.0
+model = Model()
+composer.Trainer(model=model, train_dataloader=torch.utils.data.DataLoader(torch.ones(64, 4), batch_size=4),
+    max_duration="1000000ba", optimizers=torch.optim.SGD(model.parameters(), lr=1e-2), device="cpu", progress_bar=False,
+    callbacks=[lehr.callbacks.composer(monitor)]).fit()
+""",
+}
+
+
+@pytest.mark.parametrize("framework", LOOPS)
+def test_a_training_that_is_killed_leaves_every_row_that_was_logged(framework, tmp_path):
+    if framework != "plain":
+        pytest.importorskip(framework)
+    path = tmp_path / "run.jsonl"
+    head = f"""
+import torch, lehr.callbacks
+folder = {str(tmp_path / "out")!r}
+monitor = lehr.callbacks.Monitor({str(path)!r})
+log = monitor.log
+def told(step, *rest, **more):
+    log(step, *rest, **more)
+    if step == 40:
+        print("there", flush=True)
+monitor.log = told
+"""
+    child = subprocess.Popen([sys.executable, "-c", head + LOOPS[framework]], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for line in child.stdout:
+        if line == "there\n":
+            break
+    child.kill()
+    said = child.communicate()[1]
+    assert child.returncode == -9, said
+    run = lehr.read(path, loss_kind="instant", accept=True)[0]
+    assert len(run) >= 40 and (run.step == np.arange(1, len(run) + 1)).all()
+    # What goes on from update 30 takes the place of what was logged after it.
+    with lehr.Logger(path) as logger:
+        logger.log(31, 1.0, 1e-2)
+    assert len(lehr.read(path, loss_kind="instant", accept=True)[0]) == 31
+
+
+def test_a_call_of_a_callback_takes_less_than_50_microseconds(tmp_path):
+    pytest.importorskip("transformers")
+    pl = pytest.importorskip("lightning.pytorch")
+    del pl
+    model, optimizer, _ = parts(**PLAN)
+    times = {"hf": [], "lightning": [], "composer": []}
+    callbacks = {name: make(Monitor(tmp_path / f"{name}.jsonl")) for name, make in [("hf", hf), ("lightning", lightning), ("composer", composer)]}
+    state = SimpleNamespace(optimizers=[optimizer], timestamp=SimpleNamespace(batch=0), loss=torch.tensor(2.0))
+    at = SimpleNamespace(global_step=0, is_world_process_zero=True, is_global_zero=True)
+    for t in range(1, 3001):
+        at.global_step = state.timestamp.batch = t
+        begun = time.perf_counter()
+        callbacks["hf"].on_pre_optimizer_step(None, at, None, optimizer=optimizer)
+        callbacks["hf"].on_log(None, at, None, logs={"loss": 2.0})
+        times["hf"].append(time.perf_counter() - begun)
+        begun = time.perf_counter()
+        callbacks["lightning"].on_before_optimizer_step(at, None, optimizer)
+        callbacks["lightning"].on_train_batch_end(at, None, {"loss": state.loss}, None, t)
+        times["lightning"].append(time.perf_counter() - begun)
+        begun = time.perf_counter()
+        callbacks["composer"].batch_start(state, None)
+        callbacks["composer"].batch_end(state, None)
+        times["composer"].append(time.perf_counter() - begun)
+    medians = {name: 1e6 * float(np.median(taken)) for name, taken in times.items()}
+    print(medians)
+    assert max(medians.values()) < 50, medians

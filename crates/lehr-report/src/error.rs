@@ -13,6 +13,12 @@ pub enum PictureError {
         /// The name as given.
         name: String,
     },
+    /// This build cannot draw the format.
+    #[error("this lehr draws no {format}: it was built without the feature `png`")]
+    Missing {
+        /// The format.
+        format: &'static str,
+    },
     /// The PNG would be empty or too large.
     #[error(
         "a PNG of {width:.0} × {height:.0} px cannot be drawn: choose a scale that gives between 1 and 67 million pixels"

@@ -25,10 +25,13 @@ mod error;
 mod figure;
 mod geometry;
 mod labels;
+#[cfg(feature = "png")]
 mod outline;
 mod page;
+#[cfg(feature = "png")]
 mod pdf;
 mod picture;
+#[cfg(feature = "png")]
 mod png;
 mod style;
 mod svg;
@@ -40,9 +43,9 @@ mod ticks;
 pub use error::PictureError;
 pub use page::{PageAxis, PageFigure, PagePanel, PageSeries};
 pub use picture::{
-    ComparisonEntry, ComparisonPicture, FitPicture, FitView, ForecastPicture, Horizontal, MeasuredLoss,
-    Optimum, Outlook, Phase, Picture, PictureFormat, PlanPicture, RecommendationPicture, Rival, Rule, RunFit,
-    TrainingPicture, TransferPanel, TransferPicture, write_picture,
+    ComparisonEntry, ComparisonPicture, FitPicture, FitView, ForecastPicture, HAS_PNG, Horizontal,
+    MeasuredLoss, Optimum, Outlook, Phase, Picture, PictureFormat, PlanPicture, RecommendationPicture, Rival,
+    Rule, RunFit, TrainingPicture, TransferPanel, TransferPicture, write_picture,
 };
 pub use style::{PictureStyle, TerminalStyle, Theme};
 pub use table::{Cell, Column, Table, TableError, TableFormat};

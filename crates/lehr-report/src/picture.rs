@@ -20,7 +20,9 @@ use crate::error::PictureError;
 use crate::figure::Figure;
 use crate::page::PageFigure;
 use crate::style::{PictureStyle, TerminalStyle};
-use crate::{pdf, png, svg, terminal};
+#[cfg(feature = "png")]
+use crate::{pdf, png};
+use crate::{svg, terminal};
 
 /// A format of picture files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +59,22 @@ impl PictureFormat {
             _ => Err(PictureError::UnknownFormat { name: name.to_owned() }),
         }
     }
+
+    /// Whether this build draws the format.
+    ///
+    /// # Errors
+    /// [`PictureError::Missing`] for PNG and PDF without the feature `png`.
+    pub fn available(self) -> Result<Self, PictureError> {
+        match self {
+            Self::Png if !HAS_PNG => Err(PictureError::Missing { format: "PNG" }),
+            Self::Pdf if !HAS_PNG => Err(PictureError::Missing { format: "PDF" }),
+            _ => Ok(self),
+        }
+    }
 }
+
+/// Whether this build draws PNG and PDF (feature `png`).
+pub const HAS_PNG: bool = cfg!(feature = "png");
 
 /// Something that can be drawn.
 pub trait Picture {
@@ -84,17 +101,25 @@ pub trait Picture {
     /// The picture as PNG with `scale` pixels per unit of the style's size; 2 suits most papers.
     ///
     /// # Errors
-    /// [`PictureError::Size`] where the scale gives no or too many pixels.
+    /// [`PictureError::Size`] where the scale gives no or too many pixels; [`PictureError::Missing`] without the feature `png`.
+    #[cfg_attr(not(feature = "png"), expect(unused_variables, reason = "nothing can be drawn"))]
     fn png(&self, style: &PictureStyle, scale: f64) -> Result<Vec<u8>, PictureError> {
-        png::rasterise(&self.svg(style), scale)
+        #[cfg(feature = "png")]
+        return png::rasterise(&self.svg(style), scale);
+        #[cfg(not(feature = "png"))]
+        Err(PictureError::Missing { format: "PNG" })
     }
 
     /// The picture as a PDF of one page, as large as the style says (96 px are an inch).
     ///
     /// # Errors
-    /// [`PictureError::Drawing`] where the picture holds what a PDF cannot.
+    /// [`PictureError::Drawing`] where the picture holds what a PDF cannot; [`PictureError::Missing`] without the feature `png`.
+    #[cfg_attr(not(feature = "png"), expect(unused_variables, reason = "nothing can be drawn"))]
     fn pdf(&self, style: &PictureStyle) -> Result<Vec<u8>, PictureError> {
-        pdf::document(&self.svg(style), &self.figure().0.title)
+        #[cfg(feature = "png")]
+        return pdf::document(&self.svg(style), &self.figure().0.title);
+        #[cfg(not(feature = "png"))]
+        Err(PictureError::Missing { format: "PDF" })
     }
 }
 

@@ -266,6 +266,62 @@ impl Corpus {
         vec![CaveatKind::DataRepeat { run: None, updates, rows: self.rows as u64, passes, sequences }.into()]
     }
 
+    /// Writes rows `first`, `first` + 1, … of the batch of `update` (1 …) to `tokens`, as many as fit: the share of one process of
+    /// several.
+    ///
+    /// # Errors
+    /// As [`Batches::training`].
+    ///
+    /// # Panics
+    /// When `tokens` is no whole number of rows, or the batch has fewer.
+    pub fn training_rows(&self, update: u64, first: usize, tokens: &mut [u32]) -> Result<(), TrainError> {
+        let first = update.saturating_sub(1) * self.rows as u64 + self.check_rows(first, tokens);
+        for (index, row) in (first..).zip(tokens.chunks_exact_mut(self.context + 1)) {
+            match &self.source {
+                Source::Files(stream) => {
+                    let len = stream.split.training_len();
+                    let order = Permutation::new(len, self.seed, index / len);
+                    let sequence = stream.split.training(order.at(index % len));
+                    stream.sequence(sequence, row, self.vocabulary)?;
+                }
+                Source::Language { language, .. } => {
+                    language.sequence(language::Stream::Training { seed: self.seed }, index, row);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes rows `first`, `first` + 1, … of validation batch `index` (0 …) to `tokens`, as many as fit.
+    ///
+    /// # Errors
+    /// As [`Batches::validation`].
+    ///
+    /// # Panics
+    /// As [`Corpus::training_rows`], and when there is no such batch.
+    pub fn validation_rows(&self, index: u64, first: usize, tokens: &mut [u32]) -> Result<(), TrainError> {
+        assert!(index < self.validation_len(), "validation batch {index} of {}", self.validation_len());
+        let first = index * self.rows as u64 + self.check_rows(first, tokens);
+        for (index, row) in (first..).zip(tokens.chunks_exact_mut(self.context + 1)) {
+            match &self.source {
+                Source::Files(stream) => {
+                    stream.sequence(stream.split.held_out()[index as usize], row, self.vocabulary)?;
+                }
+                Source::Language { language, .. } => {
+                    language.sequence(language::Stream::Validation, index, row)
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_rows(&self, first: usize, tokens: &[u32]) -> u64 {
+        let row = self.context + 1;
+        let whole = tokens.len().is_multiple_of(row) && first + tokens.len() / row <= self.rows;
+        assert!(whole, "{} tokens from row {first} of {} rows of {row}", tokens.len(), self.rows);
+        first as u64
+    }
+
     fn check_len(&self, tokens: &[u32]) {
         assert_eq!(tokens.len(), self.rows * (self.context + 1), "a batch is rows × (T + 1) tokens");
     }
@@ -286,21 +342,7 @@ impl Batches for Corpus {
 
     fn training(&self, update: u64, tokens: &mut [u32]) -> Result<(), TrainError> {
         self.check_len(tokens);
-        let first = update.saturating_sub(1) * self.rows as u64;
-        for (index, row) in (first..).zip(tokens.chunks_exact_mut(self.context + 1)) {
-            match &self.source {
-                Source::Files(stream) => {
-                    let len = stream.split.training_len();
-                    let order = Permutation::new(len, self.seed, index / len);
-                    let sequence = stream.split.training(order.at(index % len));
-                    stream.sequence(sequence, row, self.vocabulary)?;
-                }
-                Source::Language { language, .. } => {
-                    language.sequence(language::Stream::Training { seed: self.seed }, index, row);
-                }
-            }
-        }
-        Ok(())
+        self.training_rows(update, 0, tokens)
     }
 
     fn validation_len(&self) -> u64 {
@@ -313,19 +355,7 @@ impl Batches for Corpus {
 
     fn validation(&self, index: u64, tokens: &mut [u32]) -> Result<(), TrainError> {
         self.check_len(tokens);
-        assert!(index < self.validation_len(), "validation batch {index} of {}", self.validation_len());
-        let first = index * self.rows as u64;
-        for (index, row) in (first..).zip(tokens.chunks_exact_mut(self.context + 1)) {
-            match &self.source {
-                Source::Files(stream) => {
-                    stream.sequence(stream.split.held_out()[index as usize], row, self.vocabulary)?;
-                }
-                Source::Language { language, .. } => {
-                    language.sequence(language::Stream::Validation, index, row)
-                }
-            }
-        }
-        Ok(())
+        self.validation_rows(index, 0, tokens)
     }
 }
 

@@ -57,11 +57,11 @@ pub enum Stream {
 }
 
 /// The entropy of a language, measured.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, schemars::JsonSchema)]
 pub struct Entropy {
     /// Mean over positions 1 … T, nats per token: the lowest loss that any predictor can reach on average.
     pub nats_per_token: f64,
-    /// Standard error of it.
+    /// Standard error of it, nats per token.
     pub standard_error: f64,
     /// Number of sequences it was measured on.
     pub sequences: u64,

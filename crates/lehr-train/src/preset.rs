@@ -15,7 +15,7 @@ pub const DEFAULT: &str = "dense-0.1m";
 const VOCABULARY: u32 = 256;
 
 /// Largest dense preset that has a mixture-of-experts sibling, by its place in the list.
-const EXPERTS_UP_TO: &str = "200m";
+const EXPERTS_UP_TO: &str = "400m";
 
 /// Size, width, layers, heads, hidden, context.
 const DENSE: [(&str, u32, u32, u32, u32, u32); 16] = [

@@ -398,3 +398,24 @@ fn a_file_that_changes_while_it_is_used_is_an_error() {
         assert_eq!(batch, before);
     }
 }
+
+#[test]
+fn rows_of_a_batch_are_those_of_the_whole_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder, "a.txt", "To be, or not to be, that is the question. ".repeat(60));
+    for data in [config(&folder, &["a.txt"]), DataConfig { validation_sequences: 2, ..DataConfig::default() }]
+    {
+        let corpus = Corpus::open(&data, 16, 4, 3).unwrap();
+        let (mut whole, mut part) = (vec![0; 4 * 17], vec![0; 2 * 17]);
+        for update in [1, 2, 40] {
+            corpus.training(update, &mut whole).unwrap();
+            for first in 0..3 {
+                corpus.training_rows(update, first, &mut part).unwrap();
+                assert_eq!(part, whole[first * 17..][..2 * 17]);
+            }
+        }
+        corpus.validation(0, &mut whole).unwrap();
+        corpus.validation_rows(0, 2, &mut part).unwrap();
+        assert_eq!(part, whole[2 * 17..]);
+    }
+}

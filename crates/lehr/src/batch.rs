@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 /// How well runs of different batch sizes fall onto one curve, by updates and by tokens.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Collapse {
     /// Batch sizes in tokens, ascending.
     pub batches: Vec<u64>,
@@ -21,12 +22,13 @@ pub struct Collapse {
 
 /// The smallest batch that does not cost updates, as a function of the loss: B_opt = λ_B/L^α_B (tokens).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CriticalBatch {
-    /// λ_B, tokens.
+    /// λ_B of B_opt = λ_B/L^α_B, tokens.
     pub lambda: f64,
     /// α_B.
     pub alpha: f64,
-    /// (loss, batch in tokens) pairs it was fitted to.
+    /// The pairs it was fitted to: (loss in nats, batch in tokens).
     pub points: Vec<(f64, f64)>,
     /// Root mean square misfit of ln B.
     pub rms: f64,
@@ -202,10 +204,12 @@ pub struct GradientSample {
 
 /// The gradient-noise scale over one stretch of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NoiseScale {
     /// Mean loss of the stretch, nats.
     pub loss: f64,
-    /// B_noise = tr Σ/|G|², tokens; `None` where the batch is too small to show |G|² above the noise.
+    /// B_noise = tr Σ/|G|², tokens; `None` where noise hides the true gradient: the batch is too small to show |G|²
+    /// above it.
     pub tokens: Option<f64>,
     /// tr Σ: variance of one sequence's gradient.
     pub variance: f64,

@@ -90,6 +90,36 @@ impl Serialize for Caveat {
     }
 }
 
+/// What a caveat as JSON looks like, for every kind: the values of each are in `docs/caveats.md`.
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Caveat {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Caveat".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "description": "What a reader must know before using a number; docs/caveats.md lists all kinds.",
+            "type": "object",
+            "properties": {
+                "code": { "type": "string", "description": "Stable name of its kind, in kebab-case." },
+                "values": {
+                    "type": "object",
+                    "description": "What the kind holds, as data: the numbers and names of the sentence.",
+                    "additionalProperties": { "type": ["number", "string", "boolean", "array", "null"] }
+                },
+                "blocking": { "type": "boolean", "description": "Whether it leads to exit code 3." },
+                "message": { "type": "string", "description": "The sentence, with the numbers in it." },
+                "remedy": {
+                    "type": ["string", "null"],
+                    "description": "What to do, the cheapest way first; `null`: nothing can be done."
+                }
+            },
+            "required": ["code", "blocking", "message", "remedy"]
+        })
+    }
+}
+
 impl<'de> Deserialize<'de> for Caveat {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         CaveatKind::deserialize(deserializer).map(Self::from)

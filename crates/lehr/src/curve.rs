@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// The architecture family. Laws transfer within one family, not across.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Arch {
     /// Every token passes through every parameter.
@@ -21,18 +22,64 @@ pub enum Arch {
 }
 
 impl Arch {
-    /// `dense` or `moe`, for tables and for asking whether two runs are of one family.
+    /// The family, for tables and for asking whether two runs are of one.
     #[must_use]
-    pub fn family(&self) -> &'static str {
+    pub fn family(&self) -> ArchFamily {
+        match self {
+            Self::Dense => ArchFamily::Dense,
+            Self::Moe { .. } => ArchFamily::Moe,
+        }
+    }
+}
+
+/// Dense models or mixtures of experts: laws and ratios transfer within one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum ArchFamily {
+    /// Every token passes through every parameter.
+    Dense,
+    /// Mixture of experts.
+    Moe,
+}
+
+impl ArchFamily {
+    /// `dense` or `moe`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Self::Dense => "dense",
-            Self::Moe { .. } => "moe",
+            Self::Moe => "moe",
+        }
+    }
+}
+
+impl std::fmt::Display for ArchFamily {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// The text names no family of architectures.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is no family of architectures; expected dense or moe")]
+pub struct ArchFamilyError(pub String);
+
+impl std::str::FromStr for ArchFamily {
+    type Err = ArchFamilyError;
+
+    fn from_str(text: &str) -> Result<Self, ArchFamilyError> {
+        match text {
+            "dense" => Ok(Self::Dense),
+            "moe" => Ok(Self::Moe),
+            other => Err(ArchFamilyError(other.to_owned())),
         }
     }
 }
 
 /// Which parameters a count includes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ParamCount {
     /// Without the embedding and the output head: what the size terms of the laws want.
@@ -46,6 +93,7 @@ pub enum ParamCount {
 
 /// Which data the loss was measured on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Split {
     /// The training batches themselves.
@@ -59,6 +107,7 @@ pub enum Split {
 
 /// What one loss value stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum LossKind {
     /// The loss at that update alone.
@@ -72,6 +121,7 @@ pub enum LossKind {
 
 /// Where a branch left its trunk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BranchPoint {
     /// `id` of the trunk run.
     pub trunk: String,

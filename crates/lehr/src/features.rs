@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 /// Which points the annealing momentum is computed over.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Momentum {
     /// Not computed: no law in use reads it.
@@ -37,15 +38,16 @@ pub enum Momentum {
 
 /// How features are computed; stored with a fit so that two definitions cannot be mixed.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FeatureDefinition {
     /// Rows of the annealing momentum.
     pub momentum: Momentum,
-    /// Its constants.
+    /// Constants of the Adam-style momentum.
     pub asmt: AsmtDefinition,
     /// Whether the terms of the convex bound are computed (O(T) a point).
     pub bound: bool,
-    /// B_ref: the batch in tokens against which laws with a batch term measure others. `None`: a fit puts its most
-    /// frequent batch here.
+    /// B_ref: the batch in tokens against which laws with a batch term measure others. `None`: a fit puts the most
+    /// frequent batch of its runs here.
     #[serde(default)]
     pub reference_batch: Option<f64>,
 }

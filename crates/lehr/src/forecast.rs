@@ -1,5 +1,6 @@
 //! Forecasts: the loss at every update under any schedule, with an interval and what to know about it.
 
+use crate::ArchFamily;
 use crate::caveat::{Caveat, CaveatKind};
 use crate::features::RunFeatures;
 use crate::fit::{Fit, resample};
@@ -16,12 +17,13 @@ pub(crate) use reach::{Reach, annealed};
 
 /// A loss with its interval, nats per token.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Estimate {
-    /// The number.
+    /// Forecast loss, nats per token.
     pub value: f64,
-    /// Lower end.
+    /// Lower end of the interval, nats per token.
     pub lower: f64,
-    /// Upper end.
+    /// Upper end of the interval, nats per token.
     pub upper: f64,
 }
 
@@ -54,7 +56,7 @@ pub struct Setting {
     /// Batch in tokens. `None`: the most frequent one of the runs fitted.
     pub tokens_per_step: Option<Tokens>,
     /// `dense` or `moe`, if it is to be checked against the runs fitted.
-    pub arch: Option<String>,
+    pub arch: Option<ArchFamily>,
 }
 
 /// Why there is no forecast.
@@ -366,10 +368,10 @@ pub(crate) fn caveats(ready: &Ready, schedule: &Schedule, setting: &Setting) -> 
     {
         say(CaveatKind::AssumedBatch { tokens });
     }
-    if let Some(arch) = &setting.arch
-        && let Some(run) = runs.iter().find(|run| run.arch.family() != arch)
+    if let Some(target) = setting.arch
+        && let Some(run) = runs.iter().find(|run| run.arch.family() != target)
     {
-        say(CaveatKind::OtherArchitecture { found: run.arch.family().to_owned(), target: arch.clone() });
+        say(CaveatKind::OtherArchitecture { found: run.arch.family(), target });
     }
     if fit.uncertainty.method == resample::Method::BlockBootstrap {
         say(CaveatKind::IntervalIsLowerBound);

@@ -33,6 +33,7 @@ use std::fmt::Debug;
 
 /// How the fit moves a coefficient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Scale {
     /// The solver moves the coefficient itself.
@@ -43,6 +44,7 @@ pub enum Scale {
 
 /// One number that a fit estimates.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Coefficient {
     /// Name on the command line and in files: `alpha_s`.
     pub name: &'static str,

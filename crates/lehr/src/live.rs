@@ -81,6 +81,7 @@ pub enum LiveError {
 
 /// Where a job stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Standing {
     /// Name of the job.
     pub id: String,
@@ -102,7 +103,7 @@ pub struct Standing {
     pub law: f64,
     /// `measured` − `law`, nats per token.
     pub residual: f64,
-    /// Half-width of the law's interval there, nats per token.
+    /// Half-width of the law's interval at u, nats per token.
     pub half_width: f64,
     /// Whether the residual lies inside the interval: whether the law knows this job.
     pub inside: bool,
@@ -155,7 +156,7 @@ impl<'a> Live<'a> {
         let setting = Setting {
             params: setting.params.or(meta.law_params()),
             tokens_per_step: setting.tokens_per_step.or(meta.tokens_per_step),
-            arch: setting.arch.clone(),
+            arch: setting.arch,
         };
         let ready = Ready::new(fit, setting.params)?;
         if ready.law.final_only() {

@@ -1,10 +1,12 @@
 //! The optimal annealing ratio measured from runs that differ in it alone: no law involved.
 
 use crate::caveat::{Caveat, CaveatKind};
-use crate::curve::Curve;
+use crate::cell::{But, Cell};
+use crate::curve::{ArchFamily, Curve};
 use crate::fit::resample::quantile;
 use crate::fit::starts::normal;
 use crate::schedule::{Schedule, Wsd};
+use crate::units::Params;
 use nalgebra::{Matrix2, Vector2};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -13,33 +15,35 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The measured optimum of one cell: runs that share everything but the annealing ratio.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MeasuredOptimum {
     /// Peak rate of the cell.
     pub peak_lr: f64,
     /// Horizon of the cell, updates.
     pub total: u64,
-    /// N / 10⁸, if known.
-    pub n8: Option<f64>,
-    /// `dense` or `moe`.
-    pub arch: String,
+    /// N (the active ones of a mixture of experts), if known.
+    pub params: Option<Params>,
+    /// Family of the architecture.
+    pub arch: ArchFamily,
     /// Data set, if stated.
     pub dataset: Option<String>,
-    /// Split of the losses.
+    /// Split of the losses: `train`, `validation` or `unstated`.
     pub split: String,
-    /// Shape of the annealing.
+    /// How the rate falls.
     pub shape: String,
-    /// The measured points (ratio, final loss), ascending. Where several seeds were measured, each loss is less what its
-    /// seed's runs lie above the mean over the seeds.
+    /// The measured points (ratio, final loss in nats), ascending. Where several seeds were measured, each loss is
+    /// less what its seed's runs lie above the mean over the seeds.
     pub points: Vec<(f64, f64)>,
     /// Seeds measured; runs that state none count as one.
     pub seeds: usize,
     /// The ratio with the lowest loss on the quadratic in √r.
     pub ratio: f64,
     /// Its 90 % interval.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Interval"))]
     pub interval: (f64, f64),
     /// The lowest loss on the quadratic, nats.
     pub loss: f64,
-    /// Coefficients (c₀, c₁, c₂) of c₀ + c₁√r + c₂r.
+    /// Coefficients (c₀, c₁, c₂) of c₀ + c₁√r + c₂r, nats.
     pub quadratic: [f64; 3],
     /// Root mean square misfit of the quadratic, nats.
     pub misfit: f64,
@@ -88,12 +92,10 @@ pub fn final_loss(curve: &Curve) -> Option<f64> {
 /// batch. `None` without twins. Nats.
 #[must_use]
 pub fn twin_noise(curves: &[Curve]) -> Option<f64> {
-    let mut groups: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    let mut groups: BTreeMap<Cell, Vec<f64>> = BTreeMap::new();
     for curve in curves {
-        if let (Schedule::Wsd(wsd), Some(loss)) = (curve.schedule(), final_loss(curve)) {
-            let meta = curve.meta();
-            let key = format!("{wsd:?} {:?} {:?} {:?}", meta.params, meta.dataset, meta.tokens_per_step);
-            groups.entry(key).or_default().push(loss);
+        if let (Schedule::Wsd(_), Some(loss)) = (curve.schedule(), final_loss(curve)) {
+            groups.entry(Cell::of(curve, But::Nothing)).or_default().push(loss);
         }
     }
     let (mut squares, mut degrees) = (0.0, 0.0);
@@ -115,16 +117,13 @@ pub fn twin_noise(curves: &[Curve]) -> Option<f64> {
 #[must_use]
 pub fn branch_noise(curves: &[Curve]) -> Option<f64> {
     // Family → runs as (schedule, seed, loss).
-    let mut families: BTreeMap<String, Vec<(String, u64, f64)>> = BTreeMap::new();
+    let mut families: BTreeMap<Cell, Vec<(String, u64, f64)>> = BTreeMap::new();
     for curve in curves {
         let meta = curve.meta();
         if let (Schedule::Wsd(wsd), Some(loss), Some(seed)) = (curve.schedule(), final_loss(curve), meta.seed)
         {
-            let key = format!(
-                "{:?} {:?} {:?} {:e} {}",
-                meta.params, meta.dataset, meta.tokens_per_step, wsd.peak_lr, wsd.warmup.0
-            );
-            families.entry(key).or_default().push((format!("{wsd:?}"), seed, loss));
+            let cell = Cell::of(curve, But::Annealing);
+            families.entry(cell).or_default().push((format!("{wsd:?}"), seed, loss));
         }
     }
     let (mut squares, mut degrees) = (0.0, 0.0);
@@ -224,7 +223,7 @@ const RESAMPLES: u64 = 500;
 #[must_use]
 pub fn measured_optima(curves: &[Curve]) -> Vec<MeasuredOptimum> {
     let (noise, apart) = (twin_noise(curves), branch_noise(curves));
-    let mut cells: BTreeMap<String, Vec<(&Curve, &Wsd, f64)>> = BTreeMap::new();
+    let mut cells: BTreeMap<(Cell, bool), Vec<(&Curve, &Wsd, f64)>> = BTreeMap::new();
     for curve in curves {
         let Schedule::Wsd(wsd) = curve.schedule() else { continue };
         // Whole-run cosine schedules are another family: their ratio is not a choice.
@@ -232,21 +231,8 @@ pub fn measured_optima(curves: &[Curve]) -> Vec<MeasuredOptimum> {
             continue;
         }
         let Some(loss) = final_loss(curve) else { continue };
-        let meta = curve.meta();
-        let key = format!(
-            "{} {:?} {:?} {:?} {:?} | {:.5e} {:08} {} {:.3e} {} {}",
-            meta.arch.family(),
-            meta.law_params(),
-            meta.dataset,
-            meta.split,
-            meta.tokens_per_step,
-            wsd.peak_lr,
-            wsd.total.0,
-            wsd.shape,
-            wsd.final_lr,
-            wsd.warmup.0,
-            meta.final_loss.is_some()
-        );
+        // Losses stated apart are of another evaluation set than those of curves.
+        let key = (Cell::of(curve, But::Ratio), curve.meta().final_loss.is_some());
         cells.entry(key).or_default().push((curve, wsd, loss));
     }
     let mut optima: Vec<MeasuredOptimum> = cells
@@ -296,8 +282,8 @@ pub fn measured_optima(curves: &[Curve]) -> Vec<MeasuredOptimum> {
             Some(MeasuredOptimum {
                 peak_lr: wsd.peak_lr,
                 total: wsd.total.0,
-                n8: meta.law_params().map(|n| n.0 as f64 / 1e8),
-                arch: meta.arch.family().to_owned(),
+                params: meta.law_params(),
+                arch: meta.arch.family(),
                 dataset: meta.dataset.clone(),
                 split: format!("{:?}", meta.split).to_lowercase(),
                 shape: wsd.shape.to_string(),
@@ -314,9 +300,8 @@ pub fn measured_optima(curves: &[Curve]) -> Vec<MeasuredOptimum> {
         })
         .collect();
     optima.sort_by(|a, b| {
-        (&a.arch, &a.dataset, &a.split)
-            .cmp(&(&b.arch, &b.dataset, &b.split))
-            .then(a.n8.unwrap_or(0.0).total_cmp(&b.n8.unwrap_or(0.0)))
+        (a.arch, &a.dataset, &a.split, a.params)
+            .cmp(&(b.arch, &b.dataset, &b.split, b.params))
             .then(a.peak_lr.total_cmp(&b.peak_lr))
             .then(a.total.cmp(&b.total))
     });

@@ -8,10 +8,12 @@
 //! Branches share their trunk: what a trunk has been trained to already costs nothing again.
 
 mod belief;
+mod draw;
 mod field;
 mod price;
 mod regret;
 mod search;
+mod setup;
 
 pub use belief::{AtHand, Noise};
 pub use price::{Budget, BudgetError, Money, Price, Throughput, Unit};
@@ -25,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 /// What the runs are chosen for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Aim {
     /// A small expected regret of the recommended ratio.
@@ -120,6 +123,7 @@ pub enum RunPlanError {
 
 /// One run that was chosen, in the order of choice.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ChosenRun {
     /// N.
     pub params: Option<u64>,
@@ -129,11 +133,11 @@ pub struct ChosenRun {
     pub total: u64,
     /// Annealing ratio.
     pub ratio: f64,
-    /// Annealing updates.
+    /// Length of its annealing, updates.
     pub anneal_steps: u64,
     /// The run at hand whose checkpoint it resumes, if it does.
     pub checkpoint: Option<String>,
-    /// Updates of its trunk that are trained for it.
+    /// Updates trained for its trunk; 0 where the trunk is there already.
     pub trunk_updates: u64,
     /// Updates trained for it in all.
     pub updates: u64,
@@ -159,10 +163,11 @@ pub struct ChosenRun {
 
 /// What is expected of all candidates together.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct WholeGrid {
-    /// Runs.
+    /// Candidates.
     pub runs: usize,
-    /// Updates, trunks trained once.
+    /// Updates of all of them, trunks trained once.
     pub updates: u64,
     /// What they cost.
     pub price: Price,

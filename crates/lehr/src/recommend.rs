@@ -62,33 +62,39 @@ impl Default for RecommendOptions {
 
 /// One ratio and its predicted loss.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RatioLoss {
     /// Annealing ratio.
     pub ratio: f64,
-    /// Predicted loss at the horizon, nats per token.
+    /// Loss at the horizon, nats per token: that predicted for the recommended ratio, plus what this one costs against it.
     pub loss: f64,
     /// Standard deviation over the refits of the loss difference to the recommended ratio, nats.
     pub difference_sd: f64,
-    /// What the predicted difference was seen to overstate, as for the costs of rules, nats.
-    #[serde(default)]
+    /// What the law's own difference was seen to overstate, taken off here as from the costs of rules, nats: the law itself
+    /// predicts `loss + offset`.
     pub offset: f64,
-    /// Half-width of the interval of that difference less the offset, nats.
+    /// Half-width of the interval of the cost, nats.
     pub half_width: f64,
 }
 
 /// A common rule and what it costs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Rule {
     /// The schedule in words.
     pub schedule: String,
-    /// Predicted loss, nats per token.
+    /// Its annealing ratio; `None` where the rate falls over the whole run.
+    pub ratio: Option<f64>,
+    /// Loss at the horizon, nats per token: that predicted for the recommended ratio, plus the regret.
     pub loss: f64,
-    /// Loss above that at the recommended ratio, nats: the predicted difference less what the law was seen to overstate of
-    /// such differences.
+    /// Loss above that at the recommended ratio, nats: the predicted difference less what the law was seen to
+    /// overstate of such differences; below 0: the two are tied.
     pub regret: f64,
-    /// Its interval.
+    /// Its interval, nats per token.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Interval"))]
     pub regret_interval: (f64, f64),
-    /// Updates beyond the horizon that it needs to end at the recommended loss; `None` where twice the horizon is not enough.
+    /// Updates beyond the horizon that it needs to end at the recommended loss, of which 0 also stands for a regret below 0; `None`
+    /// where twice the horizon is not enough.
     pub equal_updates: Option<u64>,
     /// What of it no run fitted has: its shape, its final rate.
     pub caveats: Vec<Caveat>,
@@ -309,10 +315,11 @@ pub fn recommend_ratio(
                 name.clone(),
                 Rule {
                     schedule: schedule.clone(),
-                    loss: rule_losses[i],
+                    ratio: name.strip_suffix('%').and_then(|p| p.parse::<f64>().ok()).map(|p| p / 100.0),
+                    loss: best + regret,
                     regret,
                     regret_interval: (regret - half, regret + half),
-                    equal_updates: worth::equal_updates(&ready, target, name, best),
+                    equal_updates: worth::equal_updates(&ready, target, name, best + offset),
                     caveats: unseen(fit, schedule_of[i]).into_iter().map(Caveat::from).collect(),
                 },
             )
@@ -324,7 +331,7 @@ pub fn recommend_ratio(
             let (offset, half_width) = differences.to(&schedules[i], losses[i], spread);
             RatioLoss {
                 ratio: ratios[i],
-                loss: losses[i],
+                loss: losses[i] - offset,
                 difference_sd: spread.min(10.0),
                 offset,
                 half_width,
@@ -345,6 +352,9 @@ pub fn recommend_ratio(
         caveats.push(CaveatKind::RatioAtLimit { ratio, lowest: lower, highest: upper }.into());
     }
     let cost = open::open_cost(&curve, best);
+    // Runs that show no ratio, or too few to leave one out, say nothing about where the best one lies.
+    let blind = fit.uncertainty.method == Method::BlockBootstrap || open::whole_run_only(fit);
+    let interval = if blind { (lower.min(ratio), upper.max(ratio)) } else { interval };
     let open = open::caveats(fit, target, ratio, interval, cost, options.tolerance);
     caveats.extend(open.into_iter().map(Caveat::from));
     crate::caveat::sort(&mut caveats);
@@ -398,8 +408,9 @@ fn rules(target: &Target) -> Vec<(String, String, Schedule)> {
 
 /// The best power β of the shape (1 − x)^β together with its ratio.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BestShape {
-    /// β; 1 is linear.
+    /// β of the shape (1 − x)^β; 1 is linear.
     pub beta: f64,
     /// The ratio that goes with it.
     pub ratio: f64,

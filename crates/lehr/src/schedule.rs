@@ -44,6 +44,7 @@ use std::sync::Arc;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Schedule {
     /// Linear warm-up, constant rate, annealing. Constant, cosine and linear-to-zero are cases of it.
@@ -56,24 +57,30 @@ pub enum Schedule {
 
 /// A sequence of segments; a jump stands where one segment's `to` differs from the next one's `from`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "RawPiecewise")]
 pub struct Piecewise {
+    /// The segments, in their order.
     segments: Vec<Segment>,
 }
 
 /// A rate for every update.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "RawSampled")]
 pub struct Sampled {
+    /// The rate of every update, that of update 1 first.
     rates: Arc<[f64]>,
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct RawPiecewise {
     segments: Vec<Segment>,
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct RawSampled {
     rates: Vec<f64>,
 }

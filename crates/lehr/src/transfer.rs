@@ -6,33 +6,91 @@ mod carry;
 pub use carry::{ArchitectureGap, Carried, Larger, architecture_gap, carry_over};
 
 use crate::caveat::{Caveat, CaveatKind};
+use crate::curve::ArchFamily;
 use crate::fit::resample::student;
 use crate::measured::MeasuredOptimum;
 use crate::quantile::normal;
+use crate::units::Params;
 use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 use statrs::function::erf::erfc;
 use std::collections::BTreeSet;
 
+/// What the best ratio may depend on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Variable {
+    /// The peak rate, in units of 10⁻³.
+    #[serde(rename = "peak_lr")]
+    PeakLr,
+    /// The horizon, in units of 10⁴ updates.
+    #[serde(rename = "total")]
+    Horizon,
+    /// N, in units of 10⁸ parameters.
+    #[serde(rename = "params")]
+    Params,
+}
+
+/// Every variable.
+pub const ALL_VARIABLES: [Variable; 3] = [Variable::PeakLr, Variable::Horizon, Variable::Params];
+
+impl Variable {
+    /// The symbol of formulas: η, T, N.
+    #[must_use]
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Self::PeakLr => "η",
+            Self::Horizon => "T",
+            Self::Params => "N",
+        }
+    }
+
+    /// What a power law raises: the symbol over its unit.
+    #[must_use]
+    pub fn term(self) -> &'static str {
+        match self {
+            Self::PeakLr => "(η/10⁻³)",
+            Self::Horizon => "(T/10⁴)",
+            Self::Params => "(N/10⁸)",
+        }
+    }
+}
+
+impl std::fmt::Display for Variable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::PeakLr => "peak rate",
+            Self::Horizon => "horizon",
+            Self::Params => "N",
+        })
+    }
+}
+
+/// Several variables in words, joined by "and".
+fn in_words(variables: &[Variable]) -> String {
+    variables.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
+}
+
 /// One optimum that enters a transfer law, measured or derived from a law.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Optimum {
     /// Peak rate.
     pub peak_lr: f64,
     /// Horizon, updates.
     pub total: f64,
-    /// N / 10⁸, if known.
-    pub n8: Option<f64>,
-    /// `dense` or `moe`.
-    pub arch: String,
-    /// Data set.
+    /// N, if known.
+    pub params: Option<Params>,
+    /// Family of the architecture.
+    pub arch: ArchFamily,
+    /// Data set, or `unstated`.
     pub dataset: String,
     /// Split of the losses.
     pub split: String,
     /// The ratio.
     pub ratio: f64,
-    /// Standard deviation of ln ratio; 0 where it is not known.
+    /// Standard deviation of the ratio's logarithm; 0 where it is not known.
     pub ln_sd: f64,
     /// Whether the ratio is the smallest or largest that was looked at, so that the optimum lies there or beyond.
     pub limit: Option<Limit>,
@@ -40,6 +98,7 @@ pub struct Optimum {
 
 /// On which side of a ratio an optimum lies that was not reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Limit {
     /// At the ratio or below.
@@ -53,8 +112,8 @@ impl From<&MeasuredOptimum> for Optimum {
         Self {
             peak_lr: m.peak_lr,
             total: m.total as f64,
-            n8: m.n8,
-            arch: m.arch.clone(),
+            params: m.params,
+            arch: m.arch,
             dataset: m.dataset.clone().unwrap_or_else(|| "unstated".to_owned()),
             split: m.split.clone(),
             ratio: m.ratio,
@@ -77,23 +136,27 @@ impl Optimum {
 
 /// One exponent of a power law with its interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Exponent {
     /// The exponent.
     pub value: f64,
     /// Standard error.
     pub se: f64,
     /// Interval at the level asked for.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Interval"))]
     pub interval: (f64, f64),
 }
 
 /// A power law of the optimal ratio: R_opt = min(1, λ·Π x_j^α_j).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PowerLaw {
-    /// Variables in order: `peak_lr` (in units of 10⁻³), `total` (in units of 10⁴ updates), `n8` (N in units of 10⁸).
-    pub variables: Vec<String>,
+    /// Variables in order.
+    pub variables: Vec<Variable>,
     /// λ: the ratio where every variable is 1.
     pub lambda: f64,
     /// Interval of λ.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Interval"))]
     pub lambda_interval: (f64, f64),
     /// Exponents, one a variable.
     pub exponents: Vec<Exponent>,
@@ -101,7 +164,7 @@ pub struct PowerLaw {
     pub rms: f64,
     /// Optima inside what was measured.
     pub n: usize,
-    /// Limits that entered as such.
+    /// Optima at the edge of what was measured, of which the side counts.
     pub limits: usize,
     /// Covariance of (ln λ, exponents), row by row.
     pub covariance: Vec<Vec<f64>>,
@@ -109,6 +172,7 @@ pub struct PowerLaw {
 
 /// A question about stability with the statistic that answers it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Stability {
     /// What varies: `N`, `dataset`, `split`, `architecture`.
     pub across: String,
@@ -151,9 +215,9 @@ pub enum TransferError {
     )]
     Architecture {
         /// Architecture of the optima.
-        found: String,
+        found: ArchFamily,
         /// Architecture of the target.
-        target: String,
+        target: ArchFamily,
     },
 }
 
@@ -161,22 +225,22 @@ pub enum TransferError {
 type Regressor = Box<dyn Fn(&Optimum) -> Option<f64>>;
 
 /// The logarithm of a variable in its unit; NaN where it is not known.
-fn logarithm(variable: &str, peak_lr: f64, total: f64, n8: Option<f64>) -> f64 {
+fn logarithm(variable: Variable, peak_lr: f64, total: f64, params: Option<Params>) -> f64 {
     match variable {
-        "peak_lr" => (peak_lr / 1e-3).ln(),
-        "n8" => n8.unwrap_or(f64::NAN).ln(),
-        _ => (total / 1e4).ln(),
+        Variable::PeakLr => (peak_lr / 1e-3).ln(),
+        Variable::Horizon => (total / 1e4).ln(),
+        Variable::Params => params.map_or(f64::NAN, |n| (n.0 as f64 / 1e8).ln()),
     }
 }
 
-fn design(optimum: &Optimum, variables: &[&str]) -> Vec<f64> {
-    variables.iter().map(|v| logarithm(v, optimum.peak_lr, optimum.total, optimum.n8)).collect()
+fn design(optimum: &Optimum, variables: &[Variable]) -> Vec<f64> {
+    variables.iter().map(|&v| logarithm(v, optimum.peak_lr, optimum.total, optimum.params)).collect()
 }
 
 /// Those of `variables` that are known of all optima and differ between some.
-fn varying<'a>(optima: &[&Optimum], variables: &[&'a str]) -> Vec<&'a str> {
-    let differs = |variable: &&str| {
-        let values: Vec<f64> = optima.iter().map(|o| design(o, &[variable])[0]).collect();
+fn varying(optima: &[&Optimum], variables: &[Variable]) -> Vec<Variable> {
+    let differs = |variable: &Variable| {
+        let values: Vec<f64> = optima.iter().map(|o| design(o, &[*variable])[0]).collect();
         values.iter().all(|v| v.is_finite()) && values.iter().any(|v| (v - values[0]).abs() > 1e-6)
     };
     variables.iter().copied().filter(differs).collect()
@@ -286,7 +350,7 @@ fn weights(optima: &[&Optimum]) -> Vec<f64> {
         .collect()
 }
 
-/// Fits R_opt = λ·Π x^α over the variables (`peak_lr`, `total`, `n8`), by weighted least squares of ln R. Optima at the
+/// Fits R_opt = λ·Π x^α over the variables, by weighted least squares of ln R. Optima at the
 /// edge of their cell are limits: of them only the side counts (censored regression).
 ///
 /// # Errors
@@ -294,28 +358,23 @@ fn weights(optima: &[&Optimum]) -> Vec<f64> {
 ///
 /// # Source
 /// Wang et al., 2026: R_opt = λ_η·η_max^α_η and R_opt = λ_T·T^α_T; the joint law is ours.
-pub fn power_law(optima: &[Optimum], variables: &[&str], level: f64) -> Result<PowerLaw, TransferError> {
+pub fn power_law(optima: &[Optimum], variables: &[Variable], level: f64) -> Result<PowerLaw, TransferError> {
     let used: Vec<&Optimum> = optima.iter().filter(|o| o.ratio > 0.0).collect();
     let inside: Vec<&Optimum> = used.iter().copied().filter(|o| o.limit.is_none()).collect();
     let needed = variables.len() + 1;
     if inside.len() < needed {
-        return Err(TransferError::TooFew {
-            optima: inside.len(),
-            variables: variables.join(" and "),
-            needed,
-        });
+        return Err(TransferError::TooFew { optima: inside.len(), variables: in_words(variables), needed });
     }
     let determined = varying(&inside, variables);
     if let Some(constant) = variables.iter().find(|variable| !determined.contains(variable)) {
-        let name = if *constant == "n8" { "N" } else { constant };
-        return Err(TransferError::Constant(name.to_owned()));
+        return Err(TransferError::Constant(constant.to_string()));
     }
     let rows: Vec<Vec<f64>> =
         used.iter().map(|o| std::iter::once(1.0).chain(design(o, variables)).collect()).collect();
     let y: Vec<f64> = used.iter().map(|o| o.ratio.ln()).collect();
     let limits: Vec<Option<Limit>> = used.iter().map(|o| o.limit).collect();
     let Regression { solution, covariance, rms, degrees } = regress(&rows, &y, &weights(&used), &limits)
-        .ok_or_else(|| TransferError::Constant(variables.join(" and ")))?;
+        .ok_or_else(|| TransferError::Constant(in_words(variables)))?;
     let t = student(level, degrees);
     let exponent = |j: usize| {
         let (value, se) = (solution[j], covariance[(j, j)].max(0.0).sqrt());
@@ -323,7 +382,7 @@ pub fn power_law(optima: &[Optimum], variables: &[&str], level: f64) -> Result<P
     };
     let constant = exponent(0);
     Ok(PowerLaw {
-        variables: variables.iter().map(|v| (*v).to_owned()).collect(),
+        variables: variables.to_vec(),
         lambda: constant.value.exp(),
         lambda_interval: (constant.interval.0.exp(), constant.interval.1.exp()),
         exponents: (1..needed).map(exponent).collect(),
@@ -335,35 +394,35 @@ pub fn power_law(optima: &[Optimum], variables: &[&str], level: f64) -> Result<P
 }
 
 impl PowerLaw {
-    /// The ratio with its interval at each value of `variable` (`peak_lr` as a rate, `total` in updates, `n8` as
-    /// N / 10⁸), for a law in that variable alone, as the line of a picture; `None` for a law in another variable or
-    /// in several, of which one value cannot tell the ratio.
+    /// The ratio with its interval at each value of `variable` (a rate, updates, parameters), for a law in that variable
+    /// alone, as the line of a picture; `None` for a law in another variable or in several, of which one value cannot tell
+    /// the ratio.
     #[must_use]
-    pub fn along(&self, variable: &str, values: &[f64], level: f64) -> Option<Vec<(f64, (f64, f64))>> {
+    pub fn along(&self, variable: Variable, values: &[f64], level: f64) -> Option<Vec<(f64, (f64, f64))>> {
         if self.variables != [variable] {
             return None;
         }
         // The other variables do not enter: NaN would show if they did.
         let at = |&value: &f64| match variable {
-            "peak_lr" => self.predict(value, f64::NAN, None, level),
-            "total" => self.predict(f64::NAN, value, None, level),
-            _ => self.predict(f64::NAN, f64::NAN, Some(value), level),
+            Variable::PeakLr => self.predict(value, f64::NAN, None, level),
+            Variable::Horizon => self.predict(f64::NAN, value, None, level),
+            Variable::Params => self.predict(f64::NAN, f64::NAN, Some(Params(value.round() as u64)), level),
         };
         values.iter().map(at).collect()
     }
 
     /// The ratio for a target with its interval (that of a new optimum: misfit included), capped at 1; `None`
-    /// where the law has N as a variable and `n8` is not given.
+    /// where the law has N as a variable and none is given.
     #[must_use]
     pub fn predict(
         &self,
         peak_lr: f64,
         total: f64,
-        n8: Option<f64>,
+        params: Option<Params>,
         level: f64,
     ) -> Option<(f64, (f64, f64))> {
         let x: Vec<f64> = std::iter::once(1.0)
-            .chain(self.variables.iter().map(|v| logarithm(v, peak_lr, total, n8)))
+            .chain(self.variables.iter().map(|&v| logarithm(v, peak_lr, total, params)))
             .collect();
         if x.iter().any(|x| x.is_nan()) {
             return None;
@@ -395,14 +454,13 @@ pub fn stability(optima: &[Optimum]) -> Vec<Stability> {
     let levels = |f: &dyn Fn(&Optimum) -> String| -> Vec<String> {
         optima.iter().map(f).collect::<BTreeSet<_>>().into_iter().collect()
     };
-    let size = |o: &Optimum| {
-        o.n8.map_or_else(|| "unknown".to_owned(), |n| crate::units::short_count((n * 1e8).round() as u64))
-    };
+    let size =
+        |o: &Optimum| o.params.map_or_else(|| "unknown".to_owned(), |n| crate::units::short_count(n.0));
     let questions: Vec<(&str, Vec<String>, Regressor)> = vec![
-        ("N", levels(&size), Box::new(|o: &Optimum| o.n8.map(f64::ln))),
+        ("N", levels(&size), Box::new(|o: &Optimum| o.params.map(|n| (n.0 as f64 / 1e8).ln()))),
         ("dataset", levels(&|o| o.dataset.clone()), indicator(optima, |o| o.dataset.clone())),
         ("split", levels(&|o| o.split.clone()), indicator(optima, |o| o.split.clone())),
-        ("architecture", levels(&|o| o.arch.clone()), indicator(optima, |o| o.arch.clone())),
+        ("architecture", levels(&|o| o.arch.to_string()), indicator(optima, |o| o.arch.to_string())),
     ];
     questions
         .into_iter()
@@ -421,8 +479,8 @@ pub fn stability(optima: &[Optimum]) -> Vec<Stability> {
             }
             let used: Vec<&Optimum> = optima.iter().filter(|o| z(o).is_some() && o.ratio > 0.0).collect();
             let inside: Vec<&Optimum> = used.iter().copied().filter(|o| o.limit.is_none()).collect();
-            let candidates: &[&str] =
-                if across == "N" { &["peak_lr", "total"] } else { &["peak_lr", "total", "n8"] };
+            let candidates: &[Variable] =
+                if across == "N" { &[Variable::PeakLr, Variable::Horizon] } else { &ALL_VARIABLES };
             let varying = varying(&inside, candidates);
             let rows: Vec<Vec<f64>> = used
                 .iter()
@@ -473,16 +531,14 @@ fn indicator(optima: &[Optimum], level: impl Fn(&Optimum) -> String + 'static) -
 /// [`TransferError::Architecture`] unless `across` allows it; then a caveat says so.
 pub fn check_architecture(
     optima: &[Optimum],
-    target: &str,
+    target: ArchFamily,
     across: bool,
 ) -> Result<Option<Caveat>, TransferError> {
     match optima.iter().find(|o| o.arch != target) {
         None => Ok(None),
-        Some(other) if across => Ok(Some(
-            CaveatKind::AcrossArchitectures { found: other.arch.clone(), target: target.to_owned() }.into(),
-        )),
-        Some(other) => {
-            Err(TransferError::Architecture { found: other.arch.clone(), target: target.to_owned() })
+        Some(other) if across => {
+            Ok(Some(CaveatKind::AcrossArchitectures { found: other.arch, target }.into()))
         }
+        Some(other) => Err(TransferError::Architecture { found: other.arch, target }),
     }
 }

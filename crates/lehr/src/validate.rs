@@ -4,6 +4,7 @@ use crate::curve::Curve;
 use crate::fit::{FitError, FitOptions, Metrics, evaluate, fit_point};
 use crate::forecast::{Setting, forecast};
 use crate::law::Law;
+use crate::names_run;
 use crate::units::Steps;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -40,26 +41,28 @@ pub enum LeaveOut {
 
 /// The errors of one run under a fit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RunErrors {
     /// Name of the run.
     pub id: String,
     /// `train` or `test`.
     pub part: String,
-    /// Which split it was judged in.
+    /// The split it was judged in: `named`, `peak rate 5.0000e-4`, …
     pub split: String,
     /// Its errors.
     #[serde(flatten)]
     pub metrics: Metrics,
-    /// Signed relative error at the last point.
+    /// Signed relative error (L̂ − L)/L at the last point, a fraction.
     pub final_signed: f64,
 }
 
 /// The outcome of one law on one or more splits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Validation {
     /// Name of the law.
     pub law: String,
-    /// Free coefficients (of the first split's fit).
+    /// Coefficients estimated (in the first split's fit).
     pub n_coefficients: usize,
     /// Mean errors over the runs fitted, means over splits.
     pub train: Metrics,
@@ -67,7 +70,7 @@ pub struct Validation {
     pub test: Metrics,
     /// Largest relative error of any point of any run judged, a fraction.
     pub test_worst_of_all: f64,
-    /// Every run.
+    /// Every run, once a split.
     pub per_run: Vec<RunErrors>,
 }
 
@@ -104,36 +107,6 @@ pub enum ValidateError {
         /// Why.
         error: FitError,
     },
-}
-
-/// Whether a name matches a shell-like pattern (`*` any characters, `?` one).
-#[must_use]
-pub fn glob_matches(pattern: &str, name: &str) -> bool {
-    let (p, n): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
-    let (mut i, mut j) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while j < n.len() {
-        if i < p.len() && (p[i] == '?' || p[i] == n[j]) && p[i] != '*' {
-            i += 1;
-            j += 1;
-        } else if i < p.len() && p[i] == '*' {
-            star = Some((i, j));
-            i += 1;
-        } else if let Some((si, sj)) = star {
-            i = si + 1;
-            j = sj + 1;
-            star = Some((si, sj + 1));
-        } else {
-            return false;
-        }
-    }
-    p[i..].iter().all(|&c| c == '*')
-}
-
-/// Whether a pattern names a run: its whole name, or the part after the last `/`.
-#[must_use]
-pub fn names_run(pattern: &str, id: &str) -> bool {
-    glob_matches(pattern, id) || id.rsplit('/').next().is_some_and(|last| glob_matches(pattern, last))
 }
 
 /// The split whose fitted runs match one of the patterns and whose judged runs are all others, or those that match
@@ -262,10 +235,11 @@ pub fn validate(
 
 /// How often intervals hold what they did not see.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Coverage {
     /// Nominal level of the intervals.
     pub level: f64,
-    /// Runs held out, over all splits.
+    /// Last losses judged: runs held out, over all splits.
     pub finals: usize,
     /// Of these, runs whose last loss lies inside its interval.
     pub finals_inside: usize,
@@ -348,7 +322,7 @@ impl Contender {
     #[must_use]
     pub fn error(&self, level: f64) -> Option<(f64, Option<(f64, f64)>)> {
         let validation = self.validation.as_ref().ok()?;
-        let value = validation.test.mape;
+        let value = validation.test.judged();
         let n = validation.per_run.iter().filter(|run| run.part == "test").count();
         let half = (n > 1).then(|| crate::quantile::student(level, n as f64 - 1.0) * self.margin_se);
         let half = half.filter(|half| half.is_finite() && *half > 0.0);
@@ -371,12 +345,12 @@ pub fn compare(
             (law.name().to_owned(), Contender { validation, margin: f64::NAN, margin_se: f64::NAN })
         })
         .collect();
-    let score = |c: &Contender| c.validation.as_ref().map_or(f64::INFINITY, |v| v.test.mape);
+    let score = |c: &Contender| c.validation.as_ref().map_or(f64::INFINITY, |v| v.test.judged());
     entries.sort_by(|a, b| score(&a.1).total_cmp(&score(&b.1)));
     let errors = |c: &Contender| -> Vec<f64> {
         c.validation.as_ref().map_or_else(
             |_| Vec::new(),
-            |v| v.per_run.iter().filter(|r| r.part == "test").map(|r| r.metrics.mape).collect(),
+            |v| v.per_run.iter().filter(|r| r.part == "test").map(|r| r.metrics.judged()).collect(),
         )
     };
     let winner = entries.first().map(|(_, c)| errors(c)).unwrap_or_default();

@@ -22,6 +22,8 @@ mod measured_optimum;
 mod recommend_search;
 #[path = "fits/running_job.rs"]
 mod running_job;
+#[path = "fits/single_batches.rs"]
+mod single_batches;
 #[path = "fits/support.rs"]
 mod support;
 #[path = "fits/transfer_laws.rs"]

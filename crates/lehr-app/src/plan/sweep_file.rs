@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 /// A preset is taken for a size up to this factor from it.
+#[cfg(feature = "train")]
 const NEAR: f64 = 1.25;
 
 /// Context of a model and its parameters without embedding and head, where it is a preset.

@@ -15,7 +15,7 @@ const SIZE: (usize, usize, usize) = (29, 9, 9);
 const REACH: f64 = 4.0;
 
 /// Final losses over annealing ratio, peak rate and horizon.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Grid {
     /// Annealing ratios, even in √r.
     pub ratio: Vec<f64>,
@@ -23,24 +23,24 @@ pub struct Grid {
     pub peak_lr: Vec<f64>,
     /// Horizons in updates, even in the logarithm.
     pub steps: Vec<u64>,
-    /// Final losses, ratio slowest, horizon fastest.
+    /// Final losses, ratio slowest, horizon fastest, nats per token.
     pub loss: Vec<f64>,
-    /// Lower ends of their intervals.
+    /// Lower ends of their intervals, nats per token.
     pub lower: Vec<f64>,
-    /// Upper ends of their intervals.
+    /// Upper ends of their intervals, nats per token.
     pub upper: Vec<f64>,
-    /// How far the interpolation is from the law.
+    /// How far interpolation between these answers is from the law.
     pub error: GridError,
 }
 
 /// The interpolation held against the law where it is worst placed: in the middle of every cell.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct GridError {
-    /// Cells looked at: all.
+    /// Cells in whose middle interpolation and law were compared: all.
     pub cells: usize,
     /// Median |interpolated − law| of the final loss, nats per token.
     pub median: f64,
-    /// The largest.
+    /// The largest such difference, nats per token.
     pub largest: f64,
 }
 

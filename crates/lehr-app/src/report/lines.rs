@@ -15,17 +15,18 @@ use std::io::Read;
 const LONGEST_SNIPPET: usize = 12_000;
 
 /// A coefficient with what is known about it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct CoefficientLine {
     /// Name.
     pub name: String,
-    /// Symbol.
+    /// Symbol in equations.
     pub symbol: String,
     /// Value.
     pub value: f64,
     /// Its interval.
+    #[schemars(with = "Option<lehr::schema::Interval>")]
     pub interval: Option<(f64, f64)>,
-    /// Unit.
+    /// Unit; empty: none.
     pub unit: String,
     /// Whether it was estimated.
     pub free: bool,
@@ -37,6 +38,32 @@ pub struct CoefficientLine {
     pub determined: Option<bool>,
     /// Coefficients that it can be traded against where the data do not.
     pub traded_with: Vec<String>,
+}
+
+impl CoefficientLine {
+    /// What is special about it, in words.
+    #[must_use]
+    pub fn remarks(&self) -> String {
+        let mut out: Vec<String> = Vec::new();
+        if !self.free {
+            out.push("held".to_owned());
+        }
+        if self.prior {
+            out.push("prior".to_owned());
+        }
+        if self.at_bound.is_some() {
+            out.push("at its bound".to_owned());
+        }
+        if self.determined == Some(false) {
+            let traded = if self.traded_with.is_empty() {
+                String::new()
+            } else {
+                format!(" (moves with {})", self.traded_with.join(", "))
+            };
+            out.push(format!("not determined by the data{traded}"));
+        }
+        out.join(", ")
+    }
 }
 
 /// The coefficients of a fit.
@@ -64,9 +91,9 @@ pub fn coefficients(fit: &Fit, law: &dyn Law) -> Vec<CoefficientLine> {
 }
 
 /// A trainer's configuration of the recommended schedule, or why there is none.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Snippet {
-    /// The target's name.
+    /// The target's name, as `[[export]]` takes it.
     pub target: &'static str,
     /// What it is called in prose.
     pub title: &'static str,
@@ -128,9 +155,9 @@ pub fn snippets(fit: &Fit, setting: &Setting, schedule: &Schedule) -> Vec<Snippe
 }
 
 /// A file that was read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct InputFile {
-    /// Its name as given.
+    /// Name of the file, as given.
     pub name: String,
     /// Length in bytes.
     pub bytes: u64,

@@ -15,9 +15,9 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One run of a batch size.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct BatchRun {
-    /// Tokens of an update.
+    /// Batch: tokens of an update.
     pub tokens_per_step: u64,
     /// Horizon in updates.
     pub updates: u64,
@@ -26,20 +26,20 @@ pub struct BatchRun {
 }
 
 /// The gradient-noise scale along one run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct RunNoise {
-    /// Tokens of an update.
+    /// Batch of the run: tokens of an update.
     pub tokens_per_step: u64,
-    /// Along the run.
+    /// Stretches along the run, up to six.
     pub stretches: Vec<NoiseScale>,
 }
 
 /// Runs that differ in batch and horizon alone.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct BatchGroup {
-    /// Gradient-noise scale by run; empty without a sweep.
+    /// Gradient-noise scale by run; empty with `[[store]]`.
     pub noise: Vec<RunNoise>,
-    /// What the runs share.
+    /// What the runs of the group share.
     pub shared: String,
     /// The runs, ascending in the batch.
     pub runs: Vec<BatchRun>,
@@ -50,7 +50,7 @@ pub struct BatchGroup {
 }
 
 /// What the experiment `batches` found.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct BatchesFound {
     /// One a set of runs that share all but batch and horizon.
     pub groups: Vec<BatchGroup>,

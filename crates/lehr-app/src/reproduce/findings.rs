@@ -2,7 +2,7 @@
 
 use super::{Results, Trained};
 use crate::pictures::Picture;
-use lehr::{Caveat, Curve};
+use lehr::{ArchFamily, Caveat, Curve};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
@@ -96,13 +96,13 @@ fn runs(curves: &[Curve]) -> Table {
         batches: BTreeSet<u64>,
         points: usize,
     }
-    let mut models: BTreeMap<(String, String, u64, u64), Model> = BTreeMap::new();
+    let mut models: BTreeMap<(String, ArchFamily, u64, u64), Model> = BTreeMap::new();
     for curve in curves {
         let meta = curve.meta();
         let n = |params: Option<lehr::Params>| params.map_or(0, |n| n.0);
         let key = (
             meta.dataset.clone().unwrap_or_else(|| "unstated".to_owned()),
-            meta.arch.family().to_owned(),
+            meta.arch.family(),
             n(meta.law_params()),
             n(meta.params),
         );
@@ -121,7 +121,7 @@ fn runs(curves: &[Curve]) -> Table {
     for ((dataset, arch, active, n), model) in models {
         table.row([
             dataset,
-            arch,
+            arch.to_string(),
             known(active),
             known(n),
             model.runs.to_string(),

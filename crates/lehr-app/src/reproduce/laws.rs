@@ -8,16 +8,16 @@ use crate::pictures::Picture;
 use lehr::fit::{FitOptions, Metrics};
 use lehr::schedule::Family;
 use lehr::validate::{Contender, SplitOf, Validation, compare};
-use lehr::{Caveat, CaveatKind, Curve, Schedule, Shape, law};
+use lehr::{ArchFamily, Caveat, CaveatKind, Curve, Schedule, Shape, law};
 use lehr_report::{ComparisonEntry, ComparisonPicture};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// Every law on one split of one group of runs.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct LawSplit {
     /// `dense` or `moe`.
-    pub arch: String,
+    pub arch: ArchFamily,
     /// Data set.
     pub dataset: String,
     /// What was fitted → what was judged.
@@ -31,14 +31,14 @@ pub struct LawSplit {
 }
 
 /// What the experiment `laws` found.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct LawsFound {
     /// One an architecture, data set and split.
     pub splits: Vec<LawSplit>,
 }
 
 /// A law on the runs of one shape.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct OnShape {
     /// The shape, or `cosine over the whole run`.
     pub shape: String,
@@ -46,12 +46,12 @@ pub struct OnShape {
     pub runs: usize,
     /// Means over them.
     pub errors: Metrics,
-    /// Mean of (L̂ − L)/L at the last point.
+    /// Mean of (L̂ − L)/L at the last point, a fraction.
     pub final_signed: f64,
 }
 
 /// A law that was fitted on linear annealing.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct LawOnShapes {
     /// Name.
     pub law: String,
@@ -64,10 +64,10 @@ pub struct LawOnShapes {
 }
 
 /// Laws on the shapes of one group of runs.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct ShapeGroup {
     /// `dense` or `moe`.
-    pub arch: String,
+    pub arch: ArchFamily,
     /// Data set.
     pub dataset: String,
     /// Runs of linear annealing fitted.
@@ -81,7 +81,7 @@ pub struct ShapeGroup {
 }
 
 /// What the experiment `shapes` found.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct ShapesFound {
     /// One an architecture and data set.
     pub groups: Vec<ShapeGroup>,
@@ -93,12 +93,12 @@ fn options() -> FitOptions {
 }
 
 /// Runs of one architecture and data set.
-fn groups(curves: &[Curve]) -> Vec<(String, String, Vec<Curve>)> {
-    let mut groups: BTreeMap<(String, String), Vec<Curve>> = BTreeMap::new();
+fn groups(curves: &[Curve]) -> Vec<(ArchFamily, String, Vec<Curve>)> {
+    let mut groups: BTreeMap<(ArchFamily, String), Vec<Curve>> = BTreeMap::new();
     for curve in curves {
         let meta = curve.meta();
         let dataset = meta.dataset.clone().unwrap_or_else(|| "unstated data".to_owned());
-        groups.entry((meta.arch.family().to_owned(), dataset)).or_default().push(curve.clone());
+        groups.entry((meta.arch.family(), dataset)).or_default().push(curve.clone());
     }
     groups.into_iter().map(|((arch, dataset), curves)| (arch, dataset, curves)).collect()
 }
@@ -221,7 +221,7 @@ pub fn transfer(curves: &[Curve], store: &str) -> Result<Findings, Failure> {
                 ]);
             }
             blocks.push(Block::Table(table));
-            let name = file(&[&arch, &dataset, &split.name]);
+            let name = file(&[arch.name(), &dataset, &split.name]);
             blocks.push(Block::Picture(name.clone(), format!("held-out error of every law: {what}")));
             let bars = good.iter().map(|(name, v, _)| ComparisonEntry {
                 name: (*name).to_owned(),
@@ -231,7 +231,7 @@ pub fn transfer(curves: &[Curve], store: &str) -> Result<Findings, Failure> {
             });
             pictures.push((name, picture(what, "held-out mean error (mnat)", bars.collect())));
             results.push(LawSplit {
-                arch: arch.clone(),
+                arch,
                 dataset: dataset.clone(),
                 split: split.name,
                 fitted: split.train.len(),
@@ -382,7 +382,7 @@ pub fn shapes(curves: &[Curve], store: &str) -> Result<Findings, Failure> {
             "Forecast minus measured last loss, relative, mean over runs: a law that has the shape wrong is wrong here with one sign.".to_owned(),
         ));
         blocks.push(Block::Table(signed));
-        let name = file(&["shapes", &arch, &dataset]);
+        let name = file(&["shapes", arch.name(), &dataset]);
         blocks.push(Block::Picture(name.clone(), format!("errors by shape: {what}")));
         let bars = found.iter().take(3).flat_map(|(law, _, shapes)| {
             shapes.iter().map(move |s| ComparisonEntry {
@@ -397,7 +397,7 @@ pub fn shapes(curves: &[Curve], store: &str) -> Result<Findings, Failure> {
             picture(format!("Fitted on linear annealing: {what}"), "mean error (mnat)", bars.collect()),
         ));
         results.push(ShapeGroup {
-            arch: arch.clone(),
+            arch,
             dataset: dataset.clone(),
             linear: straight.len(),
             constant: flat.len(),

@@ -5,26 +5,23 @@ use super::findings::{Block, Findings, Table, interval, mnat};
 use super::validation::Validated;
 use crate::failure::Failure;
 use crate::pictures;
+use crate::transfer::VARIABLES;
 use lehr::measured::{MeasuredOptimum, branch_noise, measured_optima, twin_noise};
 use lehr::transfer::{
-    ArchitectureGap, Carried, Larger, Optimum, PowerLaw, Stability, architecture_gap, carry_over, power_law,
-    stability,
+    ALL_VARIABLES, ArchitectureGap, Carried, Larger, Optimum, PowerLaw, Stability, Variable,
+    architecture_gap, carry_over, power_law, stability,
 };
-use lehr::{CaveatKind, Curve};
+use lehr::{ArchFamily, CaveatKind, Curve, Params};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
 const LEVEL: f64 = 0.9;
-const VARIABLES: [&[&str]; 4] =
-    [&["peak_lr"], &["total"], &["peak_lr", "total"], &["peak_lr", "total", "n8"]];
-
-const WITH_SIZE: [&str; 3] = ["peak_lr", "total", "n8"];
 
 /// Optima of one architecture, data set and shape.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct RatioGroup {
-    /// `dense` or `moe`.
-    pub arch: String,
+    /// Family of the architecture.
+    pub arch: ArchFamily,
     /// Data set.
     pub dataset: String,
     /// How the rate falls.
@@ -46,7 +43,7 @@ pub struct RatioGroup {
 }
 
 /// What the experiment `ratios` found.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct RatiosFound {
     /// Standard deviation of a final loss, from twins, nats.
     pub twin_noise: Option<f64>,
@@ -58,14 +55,14 @@ pub struct RatiosFound {
     pub stability: Vec<Stability>,
     /// Mixture of experts against dense.
     pub gap: Option<ArchitectureGap>,
-    /// Runs trained at ratios predicted from smaller cells.
+    /// Runs trained at ratios predicted from smaller cells; not with `[[store]]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation: Option<Vec<Validated>>,
 }
 
 /// Cells of one architecture, data set and shape.
 struct Group {
-    arch: String,
+    arch: ArchFamily,
     dataset: String,
     shape: String,
     cells: Vec<MeasuredOptimum>,
@@ -81,17 +78,17 @@ struct Group {
 }
 
 impl Group {
-    fn new((arch, dataset, shape): (String, String, String), cells: Vec<MeasuredOptimum>) -> Self {
+    fn new((arch, dataset, shape): (ArchFamily, String, String), cells: Vec<MeasuredOptimum>) -> Self {
         let inside: Vec<Optimum> = cells.iter().filter(|cell| !cell.at_edge).map(Optimum::from).collect();
         let all: Vec<Optimum> = cells.iter().map(Optimum::from).collect();
         let laws = VARIABLES.iter().map(|v| power_law(&all, v, LEVEL).map_err(|e| e.to_string())).collect();
-        let horizon = carried(&cells, Larger::Horizon, &WITH_SIZE);
-        let size = carried(&cells, Larger::Size, &WITH_SIZE[..2]);
-        let sizes: BTreeSet<u64> = cells.iter().filter_map(|cell| cell.n8).map(f64::to_bits).collect();
+        let horizon = carried(&cells, Larger::Horizon, &ALL_VARIABLES);
+        let size = carried(&cells, Larger::Size, &ALL_VARIABLES[..2]);
+        let sizes: BTreeSet<Params> = cells.iter().filter_map(|cell| cell.params).collect();
         let size_with_n = if sizes.len() < 3 {
             Err("the smaller cells have one N".to_owned())
         } else {
-            carried(&cells, Larger::Size, &WITH_SIZE)
+            carried(&cells, Larger::Size, &ALL_VARIABLES)
         };
         let across_size = stability(&all).into_iter().find(|question| question.across == "N");
         Self { arch, dataset, shape, inside, laws, horizon, size, size_with_n, across_size, cells }
@@ -104,11 +101,15 @@ impl Group {
 
 /// The cell that a ratio was carried to.
 fn cell_of<'a>(cells: &'a [MeasuredOptimum], c: &Carried) -> Option<&'a MeasuredOptimum> {
-    cells.iter().find(|cell| cell.peak_lr == c.peak_lr && cell.total == c.total && cell.n8 == c.n8)
+    cells.iter().find(|cell| cell.peak_lr == c.peak_lr && cell.total == c.total && cell.params == c.params)
 }
 
 /// Ratios carried to the larger cells, where the ratios measured there reach the prediction: beyond them no cost is known.
-fn carried(cells: &[MeasuredOptimum], larger: Larger, variables: &[&str]) -> Result<Vec<Carried>, String> {
+fn carried(
+    cells: &[MeasuredOptimum],
+    larger: Larger,
+    variables: &[Variable],
+) -> Result<Vec<Carried>, String> {
     if cells.iter().all(|cell| cell.at_edge) {
         return Err("every optimum lies at an edge".to_owned());
     }
@@ -127,13 +128,8 @@ fn carried(cells: &[MeasuredOptimum], larger: Larger, variables: &[&str]) -> Res
 
 /// One term of a law in words.
 fn terms(law: &PowerLaw) -> String {
-    let unit = |v: &str| match v {
-        "peak_lr" => "η",
-        "n8" => "N",
-        _ => "T",
-    };
-    let term = |(v, e): (&String, &lehr::transfer::Exponent)| {
-        format!("{}^{:+.3} ({})", unit(v), e.value, interval(e.interval, 3))
+    let term = |(v, e): (&Variable, &lehr::transfer::Exponent)| {
+        format!("{}^{:+.3} ({})", v.symbol(), e.value, interval(e.interval, 3))
     };
     law.variables.iter().zip(&law.exponents).map(term).collect::<Vec<_>>().join(" · ")
 }
@@ -145,7 +141,7 @@ fn carried_table(blocks: &mut Vec<Block>, carried: &[Carried]) {
         table.row([
             format!("{:e}", c.peak_lr),
             c.total.to_string(),
-            n(c.n8),
+            n(c.params),
             format!("{:.3}", c.predicted),
             interval(c.interval, 3),
             format!("{:.3}", c.measured),
@@ -155,8 +151,8 @@ fn carried_table(blocks: &mut Vec<Block>, carried: &[Carried]) {
     blocks.push(Block::Table(table));
 }
 
-fn n(n8: Option<f64>) -> String {
-    n8.map_or_else(|| "unknown".to_owned(), |n8| format!("{:.0}", n8 * 1e8))
+fn n(params: Option<Params>) -> String {
+    params.map_or_else(|| "unknown".to_owned(), |n| n.0.to_string())
 }
 
 /// Mean and largest cost, in words.
@@ -171,10 +167,10 @@ fn costs(carried: &[Carried]) -> String {
 
 /// The cells by architecture, data set and shape.
 fn groups(measured: &[MeasuredOptimum]) -> Vec<Group> {
-    let mut groups: BTreeMap<(String, String, String), Vec<MeasuredOptimum>> = BTreeMap::new();
+    let mut groups: BTreeMap<(ArchFamily, String, String), Vec<MeasuredOptimum>> = BTreeMap::new();
     for cell in measured {
         let dataset = cell.dataset.clone().unwrap_or_else(|| "unstated data".to_owned());
-        groups.entry((cell.arch.clone(), dataset, cell.shape.clone())).or_default().push(cell.clone());
+        groups.entry((cell.arch, dataset, cell.shape.clone())).or_default().push(cell.clone());
     }
     groups.into_iter().map(|(key, cells)| Group::new(key, cells)).collect()
 }
@@ -322,7 +318,7 @@ impl Group {
             table.row([
                 format!("{:e}", cell.peak_lr),
                 cell.total.to_string(),
-                n(cell.n8),
+                n(cell.params),
                 cell.points.iter().map(|p| format!("{:.2}", p.0)).collect::<Vec<_>>().join(" "),
                 format!("{:.3}{}", cell.ratio, if cell.at_edge { " (edge)" } else { "" }),
                 interval(cell.interval, 3),
@@ -333,7 +329,7 @@ impl Group {
         blocks.push(Block::Table(table));
         let mut table = Table::new(["law", "λ", "90 %", "exponents (90 %)", "misfit of ln R", "optima"]);
         for (law, variables) in self.laws.iter().zip(VARIABLES) {
-            let of = variables.join(", ").replace("peak_lr", "η").replace("total", "T").replace("n8", "N");
+            let of = variables.iter().map(|v| v.symbol()).collect::<Vec<_>>().join(", ");
             match law {
                 Ok(law) => {
                     table.row([
@@ -398,7 +394,7 @@ impl Group {
 impl From<&Group> for RatioGroup {
     fn from(group: &Group) -> Self {
         Self {
-            arch: group.arch.clone(),
+            arch: group.arch,
             dataset: group.dataset.clone(),
             shape: group.shape.clone(),
             cells: group.cells.clone(),

@@ -8,18 +8,18 @@ use crate::desk::Desk;
 use crate::failure::Failure;
 use crate::reading::Reading;
 use crate::sweep::{Execution, SweepExportRequest};
-use lehr::Curve;
 use lehr::measured::final_loss;
+use lehr::{ArchFamily, Curve, Params};
 use lehr_train::sweep::plan::PlanFile;
 use lehr_train::sweep::{Folder, Grid, Job};
 use serde::Serialize;
 use std::path::Path;
 
 /// A prediction and the run that was trained to judge it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Validated {
     /// `dense` or `moe`.
-    pub arch: String,
+    pub arch: ArchFamily,
     /// Model of the plan.
     pub model: String,
     /// What the prediction was carried over: `size` or `horizon`.
@@ -32,11 +32,11 @@ pub struct Validated {
     pub predicted: f64,
     /// Ratio measured from the cell's other runs.
     pub measured: f64,
-    /// Final loss of the run trained at the predicted ratio, nats.
+    /// Final loss of the validating run, trained at the predicted ratio, nats.
     pub loss: f64,
     /// Lowest loss of the quadratic through the cell's other runs, nats.
     pub lowest: f64,
-    /// The best other run: its ratio and final loss.
+    /// The best other run: its ratio and its final loss in nats.
     pub best: (f64, f64),
     /// `loss − lowest`, nats.
     pub cost: f64,
@@ -48,8 +48,9 @@ fn job_of<'a>(folder: &'a Folder, target: &Target) -> Option<&'a Job> {
         let parameters = job.config.model.parameters();
         job.last() == target.cell.total
             && (job.schedule.peak_lr() / target.cell.peak_lr - 1.0).abs() < 1e-9
-            && target.cell.n8.is_some_and(|n8| (n8 * 1e8 - parameters.active as f64).abs() < 0.5)
-            && target.cell.arch == if job.config.model.experts.is_some() { "moe" } else { "dense" }
+            && target.cell.params == Some(Params(parameters.active))
+            && target.cell.arch
+                == if job.config.model.experts.is_some() { ArchFamily::Moe } else { ArchFamily::Dense }
     })
 }
 
@@ -108,7 +109,7 @@ pub fn validate(
             let loss = final_loss(run)?;
             let best = *cell.points.iter().min_by(|a, b| a.1.total_cmp(&b.1))?;
             Some(Validated {
-                arch: cell.arch.clone(),
+                arch: cell.arch,
                 model: job.model.clone(),
                 across: target.across,
                 peak_lr: cell.peak_lr,

@@ -42,7 +42,7 @@ pub struct AdoptRequest {
 }
 
 /// One job whose run was there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Adopted {
     /// The job.
     pub job: String,
@@ -55,7 +55,7 @@ pub struct Adopted {
 }
 
 /// What was adopted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct SweepAdoptAnswer {
     /// The sweep's folder.
     pub dir: String,

@@ -38,7 +38,7 @@ pub struct SweepExportRequest {
     pub which: Which,
     /// Means over so many updates instead of every training loss.
     pub thin: Option<u64>,
-    /// Only runs whose name fits one of these patterns with * and ?; empty: all.
+    /// Only runs whose name fits one of these patterns with `*`, `?` and `[abc]`; empty: all.
     pub runs: Vec<String>,
     /// File for the tokens that each expert of the mixtures got between validations (CSV).
     pub experts: Option<PathBuf>,
@@ -62,11 +62,11 @@ impl SweepExportRequest {
 }
 
 /// A run that is not written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct LeftOut {
     /// Name of the run.
     pub id: String,
-    /// Why it is not written.
+    /// Why it is not written: unfinished, diverged, failed, or not asked for.
     pub why: String,
     /// Whether it ended badly: it diverged or failed.
     #[serde(skip)]
@@ -74,9 +74,9 @@ pub struct LeftOut {
 }
 
 /// What was written of a sweep.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct SweepExportAnswer {
-    /// The store.
+    /// The run store.
     pub store: String,
     /// Names of the runs written.
     pub runs: Vec<String>,
@@ -92,7 +92,7 @@ impl Document for SweepExportAnswer {
 
 /// Why a job's run is not written, if it is not, and whether it ended badly.
 fn reason(request: &SweepExportRequest, job: &Job, state: &State) -> Option<(String, bool)> {
-    if !request.runs.is_empty() && !request.runs.iter().any(|pattern| lehr_io::matches(pattern, &job.id)) {
+    if !request.runs.is_empty() && !request.runs.iter().any(|pattern| lehr::names_run(pattern, &job.id)) {
         return Some(("its name fits none of the patterns".to_owned(), false));
     }
     match state {

@@ -53,9 +53,9 @@ impl SweepRequest {
 }
 
 /// One job of a plan.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct PlannedJob {
-    /// Its name.
+    /// Name of the job and of its run.
     pub id: String,
     /// `trunk`, `branch` or `alone`.
     pub kind: &'static str,
@@ -69,11 +69,11 @@ pub struct PlannedJob {
     pub seed: u64,
     /// Of a branch: the trunk that it leaves.
     pub trunk: Option<String>,
-    /// First update that it trains.
+    /// The first update that the job does itself.
     pub first: u64,
-    /// Last update that it trains.
+    /// The last update that the job does: T.
     pub last: u64,
-    /// Tokens that it trains on.
+    /// Tokens that the job itself trains on.
     pub tokens: u64,
     /// Of a trunk: updates after which a snapshot is kept.
     pub snapshots: Vec<u64>,
@@ -106,31 +106,31 @@ impl From<&Job> for PlannedJob {
 }
 
 /// What a plan costs.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct SweepPlanAnswer {
     /// Folder that the sweep would have.
     pub dir: String,
-    /// Data set.
+    /// Name of the data set.
     pub dataset: String,
     /// Threads of each job.
     pub lanes: usize,
     /// Jobs at a time.
     pub slots: usize,
-    /// Jobs by kind.
+    /// How many jobs of each kind.
     pub counts: JobCounts,
     /// As it will be trained.
     pub shared: Cost,
-    /// If every run were trained from the start.
+    /// If every run that is asked for were trained from the start.
     pub unshared: Cost,
-    /// Ratio of the floating-point operations of the two.
+    /// Unshared over shared floating-point operations.
     pub saving: f64,
-    /// Most bytes of snapshots at one time.
+    /// The most bytes that snapshots take at one time.
     pub peak_snapshot_bytes: u64,
-    /// Speeds of the models.
+    /// Speeds of the models, on which the hours rest.
     pub speeds: Vec<Speed>,
-    /// The jobs.
+    /// The jobs: trunks, each before its branches, and runs that stand alone.
     pub jobs: Vec<PlannedJob>,
-    /// What to beware of.
+    /// What to know about the data.
     pub caveats: Vec<Caveat>,
     /// The costs as the library gives them.
     #[serde(skip)]

@@ -11,33 +11,33 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// How far a sweep is.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct SweepStatusAnswer {
-    /// Its folder.
+    /// Folder of the sweep.
     pub dir: String,
     /// Whether a process carries it out.
     pub active: bool,
-    /// Jobs that wait.
+    /// Jobs that are not begun or were interrupted.
     pub waiting: usize,
-    /// Jobs that run.
+    /// Jobs that a worker does now.
     pub running: usize,
     /// Jobs that are done.
     pub done: usize,
-    /// Jobs that diverged.
+    /// Jobs whose run, or its trunk, diverged.
     pub diverged: usize,
     /// Jobs that cannot be trained.
     pub failed: usize,
-    /// Finished jobs whose journal is damaged; `resume` trains them again.
+    /// Finished jobs whose journal no longer holds what was trained; resuming trains them again.
     pub damaged: usize,
-    /// Updates trained.
+    /// Updates done by all jobs.
     pub updates_done: u64,
-    /// Updates in all.
+    /// Updates of all jobs; of diverged ones, those done.
     pub updates: u64,
-    /// Time left, where it is known.
+    /// Seconds until the end, where the speeds are known.
     pub seconds_left: Option<f64>,
-    /// Bytes of snapshots.
+    /// Bytes of the snapshots that are there.
     pub snapshot_bytes: u64,
-    /// The jobs.
+    /// The jobs, in the order of the plan.
     pub jobs: Vec<JobProgress>,
     /// The progress as the library gives it.
     #[serde(skip)]

@@ -12,56 +12,56 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// A run before it begins.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Outline {
-    /// Its name.
+    /// Name of the run.
     pub run: String,
-    /// The model.
+    /// The model's configuration, as in docs/formats/train.schema.json.
     pub model: ModelConfig,
-    /// Its parameters.
+    /// Exact counts of its parameters.
     pub parameters: Counts,
-    /// The schedule as text.
+    /// The schedule in its text form.
     pub schedule: String,
-    /// Peak rate.
+    /// Largest rate.
     pub peak_lr: f64,
     /// Sequences per update.
     pub batch: u32,
-    /// Seed.
+    /// Seed of initial weights and data order.
     pub seed: u64,
-    /// Threads.
+    /// Threads among which a batch is divided.
     pub threads: usize,
-    /// Updates in all.
+    /// Horizon T, updates.
     pub updates: u64,
-    /// Tokens of an update.
+    /// Batch: tokens of an update.
     pub tokens_per_update: u64,
     /// Tokens in all.
     pub tokens: u64,
     /// Floating-point operations of the training.
     pub flops: f64,
-    /// Weights, gradients and the optimiser's moments.
+    /// Bytes of weights, gradients and the optimiser's moments; activations come on top.
     pub memory_bytes: u64,
-    /// Data set.
+    /// Name of the data set.
     pub dataset: String,
-    /// Its tokens; `None`: of the synthetic language, which has no end.
+    /// Tokens of the data, validation included; `None` for the synthetic language, which does not end.
     pub dataset_tokens: Option<u64>,
-    /// Sequences that training draws from.
+    /// Sequences that training draws from; `None` for the synthetic language.
     pub training_sequences: Option<u64>,
-    /// Sequences of a validation.
+    /// Sequences held out for validation.
     pub validation_sequences: u64,
-    /// How often the run sees every training sequence.
+    /// How often the run sees every training sequence; 0 for the language.
     pub passes: f64,
-    /// What is known of the synthetic language.
+    /// What is known of the synthetic language; `None` for other data.
     pub language: Option<Floor>,
-    /// How long it takes, where that was asked for.
+    /// Estimated seconds of the training; with `[[dry_run]]` only.
     pub seconds: Option<f64>,
 }
 
 /// A run that was outlined and not trained.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct TrainPlanAnswer {
     /// What the run will be.
     pub outline: Outline,
-    /// What to beware of.
+    /// What to know about the data.
     pub caveats: Vec<Caveat>,
 }
 
@@ -70,22 +70,22 @@ impl Document for TrainPlanAnswer {
 }
 
 /// Exact counts of parameters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Counts {
-    /// Everything that is trained.
+    /// Parameters that are trained, all of them.
     pub total: u64,
-    /// Without embedding and head.
+    /// Parameters without embedding and output head: the N of the run store.
     pub non_embedding: u64,
-    /// Of those, what a token passes.
+    /// Of these, the parameters that one token passes through.
     pub active: u64,
 }
 
 /// What is known of the synthetic language.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Floor {
-    /// Its entropy.
+    /// Its entropy, measured on texts of their own.
     pub entropy: Entropy,
-    /// What an ideal predictor loses on the run's validation sequences.
+    /// What an ideal predictor loses on the run's validation sequences, nats per token.
     pub ideal_validation_loss: f64,
 }
 

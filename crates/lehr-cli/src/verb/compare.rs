@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::fit_args::FitArgs;
 use crate::load::LoadArgs;
 use crate::output::{Output, check_picture, check_target, table};
-use crate::verb::fit::percent;
+use crate::verb::fit::{mape, percent};
 use crate::verb::validate::SplitArgs;
 use lehr::{Law, law};
 use lehr_app::compare::CompareRequest;
@@ -33,6 +33,9 @@ pub struct Args {
     pub output: Option<std::path::PathBuf>,
 }
 
+/// A law behind the best by less than so many standard errors of the difference ties with it.
+const TIE: f64 = 2.0;
+
 /// Runs the verb.
 pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     let laws: Vec<&'static dyn Law> = if args.laws.is_empty() {
@@ -50,10 +53,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     check_target(args.output.as_deref())?;
     tables::check_format(args.output.as_deref())?;
     let answer = args.fit.desk(output)?.compare(&request)?;
-    output.notes(&answer.notes);
-    if let Some(path) = &args.output {
-        output.write(path, tables::contents(path, &answer.value)?.as_bytes())?;
-    }
+    output.begin(&answer, args.output.as_deref())?;
     if let Some(path) = &args.plot {
         output.draw(path, pictures::comparison(&answer.value.contenders))?;
     }
@@ -77,19 +77,17 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
                 let behind = if contender.margin == 0.0 {
                     "best".to_owned()
                 } else if contender.margin.is_finite() && contender.margin_se > 0.0 {
-                    format!(
-                        "{} ({:.1} standard errors)",
-                        percent(contender.margin),
-                        contender.margin / contender.margin_se
-                    )
+                    let errors = contender.margin / contender.margin_se;
+                    let tie = if errors < TIE { "ties: " } else { "" };
+                    format!("{tie}{} ({errors:.1} standard errors)", percent(contender.margin))
                 } else {
                     String::new()
                 };
                 rows.add_row([
                     name.clone(),
                     v.n_coefficients.to_string(),
-                    percent(v.train.mape),
-                    percent(v.test.mape),
+                    mape(&v.train),
+                    mape(&v.test),
                     percent(v.test.worst),
                     percent(v.test.r#final),
                     format!("{:.2}", v.test.mae * 1e3),

@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::fit_args::FitArgs;
 use crate::load::LoadArgs;
 use crate::output::{Output, check_picture, check_target, table};
-use lehr::fit::{Fit, Made};
+use lehr::fit::{Fit, Made, Metrics};
 use lehr_app::failure::{flag, worded};
 use lehr_app::fit::{FitAnswer, FitRequest};
 use lehr_app::{laws, pictures, tables};
@@ -148,4 +148,15 @@ pub fn r2_text(value: Option<f64>) -> String {
 /// A fraction as a percentage.
 pub fn percent(value: f64) -> String {
     format!("{:.3} %", value * 100.0)
+}
+
+/// The error by which a law is judged; of single batches that of bins, with what points scatter beside it.
+pub fn mape(metrics: &Metrics) -> String {
+    match (metrics.binned, metrics.noise) {
+        (None, _) => percent(metrics.mape),
+        (Some(binned), None) => format!("{} (raw {})", percent(binned), percent(metrics.mape)),
+        (Some(binned), Some(noise)) => {
+            format!("{} (raw {}, noise {})", percent(binned), percent(metrics.mape), percent(noise))
+        }
+    }
 }

@@ -3,17 +3,18 @@
 use crate::failure::Failure;
 use crate::fit_or_logs::FitOrLogs;
 use crate::load::count;
-use crate::output::{Output, check_picture, check_target};
+use crate::output::{Output, check_picture, check_target, percent, table};
 use crate::running::{self, RunningArgs, Wanted};
 use crate::target::{LengthArgs, SettingArgs, final_rate, rate, shape, share};
 use lehr::fit::Fit;
 use lehr::forecast::Setting;
-use lehr::{Schedule, Shape};
+use lehr::{Params, Schedule, Shape};
 use lehr_app::forecast::ForecastRequest;
+use lehr_app::forecast_rows::ForecastRowsRequest;
 use lehr_app::running::{Job, RunningForecastRequest};
 use lehr_app::tables;
 use lehr_app::target::{Plan, PlanSpec, updates};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 mod text;
 
@@ -24,6 +25,7 @@ mod text;
   lehr forecast fit.json --peak-lr 1e-3 --steps 50k --ratio 0.3
   lehr forecast fit.json --peak-lr 1e-3 --steps 50k --cosine --final-lr 1e-4 --plot forecast.svg
   lehr forecast fit.json --schedule 'wsd:peak=1e-3,total=50k,warmup=300,ratio=0.2' --at 30k,40k,50k --json
+  lehr forecast fit.json --params 300M,1B --peak-lr 3e-4,6e-4 --tokens 20B --ratio 0.2,0.5 -o losses.tex
   lehr forecast fit.json --running job.csv --anneal-steps 5k
   lehr forecast fit.json --running job.csv --anneal-from 30k --steps 40k --plot job.svg")]
 pub struct Args {
@@ -59,26 +61,44 @@ pub struct PlanArgs {
     /// The schedule in one text, as `lehr schedule` describes it.
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["peak_lr", "steps", "tokens", "compute", "ratio", "cosine", "running", "anneal_steps", "anneal_from"])]
     schedule: Option<String>,
-    /// Peak rate.
-    #[arg(long, alias = "lr", value_name = "RATE", value_parser = rate, allow_hyphen_values = true, required_unless_present_any = ["schedule", "running"], conflicts_with = "running")]
-    peak_lr: Option<f64>,
+    /// Peak rate; several, separated by commas, give a row each.
+    #[arg(
+        long,
+        alias = "lr",
+        value_name = "RATE,…",
+        value_parser = rate,
+        value_delimiter = ',',
+        allow_hyphen_values = true,
+        required_unless_present_any = ["schedule", "running"],
+        conflicts_with = "running"
+    )]
+    peak_lr: Vec<f64>,
     #[command(flatten)]
     length: LengthArgs,
     /// Warm-up updates; default: as in the runs fitted. With --running: those of a log that begins after its warm-up.
     #[arg(long, value_name = "UPDATES", value_parser = count)]
     warmup: Option<u64>,
-    /// Annealing ratio: the share of the horizon spent annealing; default: 0.2.
-    #[arg(long, aliases = ["decay", "cooldown", "warmdown"], value_name = "SHARE", value_parser = share, allow_negative_numbers = true, conflicts_with = "cosine")]
-    ratio: Option<f64>,
+    /// Annealing ratio: the share of the horizon spent annealing; default: 0.2; several, separated by commas, give a row each.
+    #[arg(
+        long,
+        aliases = ["decay", "cooldown", "warmdown"],
+        value_name = "SHARE,…",
+        value_parser = share,
+        value_delimiter = ',',
+        allow_negative_numbers = true,
+        conflicts_with = "cosine"
+    )]
+    ratio: Vec<f64>,
     /// Updates spent annealing, in place of a ratio; with --running and no horizon: from now on.
     #[arg(long, value_name = "UPDATES", value_parser = count, conflicts_with_all = ["ratio", "cosine"])]
     anneal_steps: Option<u64>,
     /// Last update before the annealing, in place of a ratio.
     #[arg(long, value_name = "UPDATE", value_parser = count, conflicts_with_all = ["ratio", "cosine"])]
     anneal_from: Option<u64>,
-    /// How the rate falls: linear, cosine, 1-sqrt, exponential, geometric, inverse, power:BETA.
-    #[arg(long, value_name = "SHAPE", value_parser = shape, default_value = "linear")]
-    shape: Shape,
+    /// How the rate falls: linear, cosine, 1-sqrt, exponential, geometric, inverse, power:BETA; several, separated by commas, give a
+    /// row each.
+    #[arg(long, value_name = "SHAPE,…", value_delimiter = ',', value_parser = shape, default_value = "linear")]
+    shape: Vec<Shape>,
     /// Final rate.
     #[arg(long, value_name = "RATE", value_parser = final_rate, allow_hyphen_values = true, default_value = "0")]
     final_lr: f64,
@@ -99,18 +119,30 @@ impl PlanArgs {
                 Failure::usage(error).hint("for example 'wsd:peak=1e-3,total=50k,warmup=300,ratio=0.2'")
             });
         }
-        PlanSpec {
-            peak_lr: self.peak_lr,
+        self.spec(stated)?.plan()
+    }
+
+    /// What schedules of several targets share, or that of one.
+    fn spec(&self, stated: Option<u64>) -> Result<PlanSpec, Failure> {
+        Ok(PlanSpec {
+            peak_lr: self.peak_lr.first().copied(),
             total: stated,
             warmup: self.warmup,
-            ratio: self.ratio,
+            ratio: self.ratio.first().copied(),
             anneal_steps: self.anneal_steps,
             anneal_from: self.anneal_from,
             cosine: self.cosine,
-            shape: self.shape,
+            shape: *self.shape.first().ok_or_else(|| Failure::usage("[[shape]] is needed"))?,
             final_lr: self.final_lr,
+        })
+    }
+
+    /// The one shape and ratio of a running job.
+    fn only(&self) -> Result<(Shape, Option<f64>), Failure> {
+        match (&self.shape[..], &self.ratio[..]) {
+            ([shape], [] | [_]) => Ok((*shape, self.ratio.first().copied())),
+            _ => Err(Failure::usage("[[shape]] or [[ratio]] names several: this is about one running job")),
         }
-        .plan()
     }
 }
 
@@ -120,43 +152,59 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     check_target(args.output.as_deref())?;
     tables::check_format(args.output.as_deref())?;
     check_picture(args.plot.as_deref())?;
-    let fitted = args.from.fit(&desk, output)?;
+    let fitted = args.from.chosen(&args.running, &args.measured)?.fit(&desk, output)?;
     let fit = fitted.value;
-    let setting = args.setting.one()?;
-    let total = args.plan.total(&fit, &setting)?;
     if let Some(reading) = args.running.job(args.plan.warmup)? {
+        let setting = args.setting.one()?;
+        let total = args.plan.total(&fit, &setting)?;
         let plan = &args.plan;
+        let (shape, ratio) = plan.only()?;
         let request = RunningForecastRequest {
-            job: Job {
-                fit,
-                reading,
-                setting: setting.clone(),
-                total,
-                shape: plan.shape,
-                final_lr: plan.final_lr,
-            },
+            job: Job { fit, reading, setting, total, shape, final_lr: plan.final_lr },
             anneal_from: plan.anneal_from,
             anneal_steps: plan.anneal_steps,
-            ratio: plan.ratio,
+            ratio,
             at: args.at,
             level: args.level,
         };
         let wanted = Wanted { plot: args.plot.as_deref(), output: args.output.as_deref() };
         return running::forecast(&request, &wanted, output);
     }
+    let plan = &args.plan;
+    let setting = args.setting.setting();
+    let lists = [args.setting.params.len(), plan.peak_lr.len(), plan.ratio.len(), plan.shape.len()];
+    if lists.iter().any(|&length| length > 1) {
+        if args.plot.is_some() || !args.at.is_empty() || !args.measured.is_empty() || plan.schedule.is_some()
+        {
+            return Err(Failure::usage(
+                "pictures, updates asked for, measured runs and schedules in one text are of one target, and several were named",
+            )
+            .hint("name one N, one peak rate, one ratio and one shape"));
+        }
+        let request = ForecastRowsRequest {
+            plan: plan.spec(None)?,
+            fit,
+            setting,
+            level: args.level,
+            length: plan.length.length(),
+            params: args.setting.params.iter().copied().map(Params).collect(),
+            peak_lrs: plan.peak_lr.clone(),
+            ratios: plan.ratio.clone(),
+            shapes: plan.shape.clone(),
+        };
+        return rows(&request, args.output.as_deref(), output);
+    }
+    let total = plan.total(&fit, &setting)?;
     let request = ForecastRequest {
         fit,
-        plan: args.plan.plan(total)?,
+        plan: plan.plan(total)?,
         setting,
         at: args.at,
         level: args.level,
         measured: args.running.measured(&args.measured)?,
     };
     let answer = desk.forecast(&request)?;
-    output.notes(&answer.notes);
-    if let Some(path) = &args.output {
-        output.write(path, tables::contents(path, &answer.value)?.as_bytes())?;
-    }
+    output.begin(&answer, args.output.as_deref())?;
     let picture = answer.value.picture(&request.fit);
     let drawing = output.drawing(&picture);
     if let Some(path) = &args.plot {
@@ -167,5 +215,30 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     } else {
         output.data(&text::text(&answer.value, !request.at.is_empty(), output, drawing))?;
     }
+    output.close(&answer)
+}
+
+/// Several targets, a row each.
+fn rows(request: &ForecastRowsRequest, file: Option<&Path>, output: &Output) -> Result<(), Failure> {
+    let answer = output.desk().forecast_rows(request)?;
+    let found = &answer.value;
+    output.begin(&answer, file)?;
+    if output.json {
+        output.answer(found)?;
+        return output.close(&answer);
+    }
+    let loss = format!("last loss ({})", percent(found.level));
+    let mut table = table(["N", "peak rate", "ratio", "shape", "updates", &loss]);
+    for row in &found.rows {
+        table.add_row([
+            row.params.map_or_else(|| "as fitted".to_owned(), lehr::units::short_count),
+            format!("{:e}", row.peak_lr),
+            row.ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.3}")),
+            row.shape.clone(),
+            row.steps.to_string(),
+            format!("{:.4} ({:.4} … {:.4})", row.last.value, row.last.lower, row.last.upper),
+        ]);
+    }
+    output.data(&format!("{table}\n"))?;
     output.close(&answer)
 }

@@ -2,10 +2,11 @@
 
 use crate::failure::Failure;
 use crate::load::LoadArgs;
-use crate::output::{Output, table};
+use crate::output::{Output, check_target, table, write_file};
 use lehr::Caveat;
 use lehr::units::short_count;
 use lehr_app::inspect::RunLine;
+use std::path::{Path, PathBuf};
 
 /// Shows runs, schedules and faults of logs.
 #[derive(Debug, clap::Args)]
@@ -13,10 +14,14 @@ use lehr_app::inspect::RunLine;
   lehr inspect runs/                       every log below a directory
   lehr inspect 'runs/*.csv' --run 'wsd*'   only runs of these names
   lehr inspect log.csv --map loss=ce,lr=eta,step=it
+  lehr inspect runs/ --write-manifest runs/manifest.toml
   lehr inspect runs/ --json | jq '.runs[].id'")]
 pub struct Args {
     #[command(flatten)]
     load: LoadArgs,
+    /// Writes what was found as a manifest (TOML) for you to correct; beside the logs, as manifest.toml, it is found by itself.
+    #[arg(long, value_name = "FILE")]
+    write_manifest: Option<PathBuf>,
 }
 
 /// A row of the table.
@@ -38,7 +43,7 @@ fn cells(run: &RunLine) -> [String; 14] {
     };
     [
         run.id.clone(),
-        run.arch.to_owned(),
+        run.arch.family().to_string(),
         run.params.map_or("?".to_owned(), short_count),
         split(run.split).to_owned(),
         run.points.to_string(),
@@ -68,10 +73,37 @@ fn rate(rate: f64) -> String {
     if short == 0.0 || short >= 1e-3 { short.to_string() } else { format!("{short:e}") }
 }
 
+/// Stated and last losses that differ by less than this, in nats, need no word.
+const APART: f64 = 5e-3;
+
+/// Whether a manifest can be written there; one that is there is the user's, and stays.
+fn check_manifest(path: &Path) -> Result<(), Failure> {
+    if path.extension().is_none_or(|end| end != "toml") {
+        return Err(Failure::usage(format_args!(
+            "[[write_manifest]] '{}' does not end in .toml",
+            path.display()
+        ))
+        .hint("name it manifest.toml, beside the logs"));
+    }
+    if path.exists() {
+        return Err(Failure::new(format_args!("{}: there is a manifest already", path.display()))
+            .hint("write to another name and take over what you want, or move the old one away"));
+    }
+    check_target(Some(path))
+}
+
 /// Runs the verb.
 pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
+    if let Some(path) = &args.write_manifest {
+        check_manifest(path)?;
+    }
     let answer = output.desk().inspect(&args.load.reading()?)?;
     output.notes(&answer.notes);
+    if let Some(path) = &args.write_manifest {
+        write_file(path, answer.value.manifest().as_bytes())?;
+        output
+            .say(format_args!("note: {} says what was found; correct it and inspect again", path.display()));
+    }
     if output.json {
         return output.answer(&answer.value);
     }
@@ -104,6 +136,12 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         if runs == 1 { "" } else { "s" },
         answer.value.worst_residual()
     ))?;
+    if let Some(apart) = answer.value.stated_apart().filter(|apart| apart.abs() > APART) {
+        output.data(&format!(
+            "stated final losses lie {:+.1} mnat (10⁻³ nats per token) off the last ones of the curves (median), as those of another evaluation set do: fits use the curves, measured optima the stated ones",
+            1e3 * apart
+        ))?;
+    }
     let caveats: Vec<Caveat> =
         answer.caveats.iter().chain(answer.value.runs.iter().flat_map(|run| &run.caveats)).cloned().collect();
     output.say_caveats(&caveats);

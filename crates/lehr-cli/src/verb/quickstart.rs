@@ -21,11 +21,12 @@ pub struct Args {
     dir: PathBuf,
 }
 
-const FILES: [(&str, &[u8]); 3] = [
+/// The atlas, bundled; a static, so that the program holds its megabytes once.
+pub static ATLAS: [(&str, &[u8]); 2] = [
     ("atlas/points.parquet", include_bytes!("../../../../fixtures/atlas/source/points.parquet")),
     ("atlas/manifest.toml", include_bytes!("../../../../fixtures/atlas/source/manifest.toml")),
-    ("README.md", include_bytes!("../../../../fixtures/atlas/README.md")),
 ];
+const README: (&str, &[u8]) = ("README.md", include_bytes!("../../../../fixtures/atlas/README.md"));
 
 /// Lines of an answer that are shown; the report has all.
 const HEAD: usize = 5;
@@ -80,7 +81,7 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     output.say(format_args!("note: {} commands run on the bundled runs, about 10 s", STEPS.len()));
     let folder = args.dir.join("atlas");
     std::fs::create_dir_all(&folder).map_err(Failure::at(&folder))?;
-    for (name, bytes) in FILES {
+    for (name, bytes) in ATLAS.into_iter().chain([README]) {
         write_file(&args.dir.join(name), bytes)?;
     }
     let mut report = "# The main job on the bundled runs\n".to_owned();
@@ -141,17 +142,22 @@ fn head(out: &str) -> String {
 }
 
 /// One question and the command that answers it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 struct Step {
+    /// The question.
     why: &'static str,
+    /// The command that answers it; with `--json` it gives its own document.
     command: String,
 }
 
 /// What `--json` prints.
-#[derive(Debug, Serialize)]
-struct QuickstartAnswer {
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+pub struct QuickstartAnswer {
+    /// Where everything was written.
     folder: PathBuf,
+    /// The report: every command with what it said.
     report: PathBuf,
+    /// The commands, in order.
     steps: Vec<Step>,
 }
 

@@ -130,7 +130,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     args.export.check()?;
     check_picture(args.plot.as_deref())?;
     args.starts.check(&args.running)?;
-    let fitted = args.from.fit(&desk, output)?;
+    let fitted = args.from.chosen(&args.running, &args.measured)?.fit(&desk, output)?;
     let fit = fitted.value;
     let setting = args.setting.setting();
     if let Some(reading) = args.running.job(args.warmup)? {
@@ -152,6 +152,13 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         let wanted = Wanted { plot: args.plot.as_deref(), output: args.output.as_deref() };
         return running::recommend(&request, &wanted, output);
     }
+    let options = RecommendOptions {
+        range: args.ratio_range.as_deref().map_or(Ok((0.0, 1.0)), range)?,
+        max_anneal_steps: args.max_anneal_steps,
+        from_step: args.export.from_step,
+        tolerance: args.tolerance * 1e-3,
+        ..RecommendOptions::default()
+    };
     let Some(length) = args.length.length() else {
         return Err(Failure::usage("the horizon is missing: [[steps]], [[tokens]] or [[compute]] states it"));
     };
@@ -178,13 +185,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
             shape: only_shape(&args.shape)?,
             final_lr: args.final_lr,
             setting: args.setting.one()?,
-            options: RecommendOptions {
-                range: args.ratio_range.as_deref().map_or(Ok((0.0, 1.0)), range)?,
-                max_anneal_steps: args.max_anneal_steps,
-                from_step: args.export.from_step,
-                tolerance: args.tolerance * 1e-3,
-                ..RecommendOptions::default()
-            },
+            options,
         };
         return joint::answer(&request, args.output.as_deref(), output);
     }
@@ -202,13 +203,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         shape,
         final_lr: args.final_lr,
         setting,
-        options: RecommendOptions {
-            range: args.ratio_range.as_deref().map_or(Ok((0.0, 1.0)), range)?,
-            max_anneal_steps: args.max_anneal_steps,
-            from_step: args.export.from_step,
-            tolerance: args.tolerance * 1e-3,
-            ..RecommendOptions::default()
-        },
+        options,
         optimise_shape: args.optimise_shape,
         free_schedule: args.free_schedule,
         measured: args.running.measured(&args.measured)?,
@@ -233,14 +228,11 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     }
     let answer = desk.recommend(&request)?;
     let found = &answer.value;
-    output.notes(&answer.notes);
+    output.begin(&answer, args.output.as_deref())?;
     let picture = found.picture(&request.fit);
     let drawing = output.drawing(&picture);
     if let Some(path) = &args.plot {
         output.draw(path, picture)?;
-    }
-    if let Some(path) = &args.output {
-        output.write(path, tables::contents(path, found)?.as_bytes())?;
     }
     if args.export.export_dir.is_some() {
         let best = found.target.schedule(Steps(found.anneal_steps)).map_err(Failure::usage)?;
@@ -281,10 +273,7 @@ fn only_shape(shapes: &[Shape]) -> Result<Shape, Failure> {
 fn rows(request: &RowsRequest, file: Option<&Path>, output: &Output) -> Result<(), Failure> {
     let answer = output.desk().recommend_rows(request)?;
     let found = &answer.value;
-    output.notes(&answer.notes);
-    if let Some(path) = file {
-        output.write(path, tables::contents(path, found)?.as_bytes())?;
-    }
+    output.begin(&answer, file)?;
     if output.json {
         output.answer(found)?;
         return output.close(&answer);
@@ -301,7 +290,7 @@ fn rows(request: &RowsRequest, file: Option<&Path>, output: &Output) -> Result<(
             row.steps.to_string(),
             format!("{:.3} ({:.3} … {:.3})", row.ratio, row.interval.0, row.interval.1),
             row.start_step.to_string(),
-            format!("{:.4} ({:.4} … {:.4})", row.loss, row.loss_interval.0, row.loss_interval.1),
+            format!("{:.4} ({:.4} … {:.4})", row.loss.value, row.loss.lower, row.loss.upper),
         ]);
     }
     output.data(&format!("{table}\n"))?;

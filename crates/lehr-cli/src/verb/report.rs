@@ -45,7 +45,7 @@ pub struct Args {
     final_lr: f64,
     #[command(flatten)]
     setting: SettingArgs,
-    /// Takes only runs whose name fits a pattern with * and ? (repeat, or separate with commas).
+    /// Takes only runs whose name fits a pattern with `*`, `?` and `[abc]` (repeat, or separate with commas).
     #[arg(long, value_name = "GLOB", value_delimiter = ',', help_heading = "Reading")]
     run: Vec<String>,
     /// The law, where runs are fitted; `lehr laws` describes them.
@@ -128,6 +128,9 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         _ => args.output.parent().map(Path::to_path_buf).unwrap_or_default(),
     };
     let files = render(&answer.value, format, &name)?;
+    if format == ReportFormat::Folder && !lehr_report::HAS_PNG {
+        output.say("note: figures are written as SVG alone: this lehr was built without the feature `png`");
+    }
     for (file, bytes) in &files {
         let path = folder.join(file);
         if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
@@ -149,7 +152,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
             found.ratio * 100.0,
             answer.value.target.steps,
             found.start_step,
-            answer.value.forecast.last.loss,
+            answer.value.forecast.last.value,
             answer.value.forecast.last.lower,
             answer.value.forecast.last.upper,
         ))?;

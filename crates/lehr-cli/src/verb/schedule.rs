@@ -2,10 +2,12 @@
 
 use crate::export::{ExportArgs, talk, targets};
 use crate::failure::Failure;
+use crate::load::read_map;
 use crate::output::{Output, table, write_file};
 use clap::{ArgGroup, Args as ClapArgs};
 use lehr::schedule::RecogniseOptions;
 use lehr::{Schedule, Steps};
+use lehr_app::Reading;
 use lehr_app::export::{self, ExportAnswer};
 use lehr_app::schedule::{self, ScheduleAnswer};
 use lehr_app::{Answer, documents};
@@ -52,9 +54,15 @@ pub struct Args {
     /// A schedule with its family in front: 'wsd:peak=…'.
     #[arg(long, value_name = "KIND:…", group = "source")]
     spec: Option<String>,
-    /// Recognise the schedule from a CSV file with the columns step and lr.
-    #[arg(long, value_name = "FILE", group = "source")]
+    /// Recognise the schedule that a run followed, from a log of any kind that is read; losses are not needed.
+    #[arg(long, value_name = "PATH", group = "source")]
     from_log: Option<PathBuf>,
+    /// With --from-log: the run, where the log holds several; a pattern with `*`, `?` and `[abc]`.
+    #[arg(long, value_name = "GLOB", requires = "from_log")]
+    run: Vec<String>,
+    /// With --from-log: takes a column for a role: step=COLUMN or lr=COLUMN.
+    #[arg(long, value_name = "ROLE=COLUMN", requires = "from_log")]
+    map: Vec<String>,
     /// With --from-log: warm-up updates, where the log begins after them.
     #[arg(long, value_name = "UPDATES", value_parser = crate::load::count, requires = "from_log")]
     warmup: Option<u64>,
@@ -146,7 +154,10 @@ fn source(args: &Args, output: &Output) -> Result<Answer<ScheduleAnswer>, Failur
             offset: args.offset,
             ..RecogniseOptions::default()
         };
-        return output.desk().recognise(path, &options);
+        let mut reading = Reading::of([path]);
+        reading.options.runs.clone_from(&args.run);
+        reading.options.map = read_map(&args.map)?;
+        return output.desk().recognise(&reading, &options);
     }
     let families = [
         ("wsd:", &args.wsd),

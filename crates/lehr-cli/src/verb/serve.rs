@@ -4,6 +4,7 @@ use crate::failure::Failure;
 use crate::fit_args::FitArgs;
 use crate::load::positive;
 use crate::output::Output;
+use crate::verb::quickstart::ATLAS;
 use crate::verb::report::split;
 use lehr_app::fit::FitRequest;
 use lehr_app::{Desk, Files, Reading, laws};
@@ -11,11 +12,6 @@ use lehr_page::serve::{ServeOptions, Start, serve};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-/// The atlas, bundled: runs to explore where none are named.
-const ATLAS: [(&str, &[u8]); 2] = [
-    ("atlas/points.parquet", include_bytes!("../../../../fixtures/atlas/source/points.parquet")),
-    ("atlas/manifest.toml", include_bytes!("../../../../fixtures/atlas/source/manifest.toml")),
-];
 /// The runs of the atlas that are explored: one size, every peak rate, horizon and ratio.
 const ATLAS_RUNS: &str = "dense-0.1m-*-b8-s0-*";
 
@@ -45,7 +41,7 @@ pub struct Args {
     /// Most updates of a target that is answered (k M B are understood).
     #[arg(long, value_name = "UPDATES", value_parser = positive, default_value = "1M", help_heading = "Server")]
     most_steps: u64,
-    /// Takes only runs whose name fits a pattern with * and ? (repeat, or separate with commas).
+    /// Takes only runs whose name fits a pattern with `*`, `?` and `[abc]` (repeat, or separate with commas).
     #[arg(long, value_name = "GLOB", value_delimiter = ',', help_heading = "Reading")]
     run: Vec<String>,
     /// The law, where runs are fitted; `lehr laws` describes them.

@@ -29,7 +29,7 @@ pub struct Args {
     /// The run's configuration (TOML); every key has a default.
     #[arg(value_name = "CONFIG")]
     config: Option<PathBuf>,
-    /// The model: dense-0.03m … dense-1b, moe-8x0.03m … moe-8x200m (docs/reference/presets.md).
+    /// The model: dense-0.03m … dense-1b, moe-8x0.03m … moe-8x400m (docs/reference/presets.md).
     #[arg(long, value_name = "NAME", help_heading = "Model and data")]
     preset: Option<String>,
     /// Tokens in a sequence.

@@ -3,8 +3,9 @@
 use crate::failure::Failure;
 use crate::load::{LoadArgs, positive};
 use crate::output::{Output, check_picture, table};
-use crate::target::rate;
-use lehr::transfer::{PowerLaw, Stability};
+use crate::target::{family, rate};
+use lehr::ArchFamily;
+use lehr::transfer::{PowerLaw, Stability, Variable};
 use lehr_app::forecast::check_level;
 use lehr_app::transfer::{Prediction, TransferAnswer, TransferRequest, TransferTarget, VARIABLES};
 use std::path::PathBuf;
@@ -35,8 +36,8 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = positive, requires = "peak_lr", help_heading = "Target")]
     target_params: Option<u64>,
     /// Architecture of the target; default: that of the runs.
-    #[arg(long, value_name = "dense|moe", value_parser = ["dense", "moe"], help_heading = "Target")]
-    arch: Option<String>,
+    #[arg(long, value_name = "dense|moe", value_parser = family, help_heading = "Target")]
+    arch: Option<ArchFamily>,
     /// Uses optima of one architecture for a target of another all the same.
     #[arg(long, help_heading = "Target")]
     across_architectures: bool,
@@ -62,7 +63,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
             }
             _ => None,
         },
-        arch: args.arch.clone(),
+        arch: args.arch,
         across_architectures: args.across_architectures,
         level: args.level,
     };
@@ -86,7 +87,7 @@ fn text(found: &TransferAnswer, level: f64, output: &Output) -> String {
         rows.add_row([
             format!("{:e}", m.peak_lr),
             m.total.to_string(),
-            m.n8.map_or_else(String::new, |n| lehr::units::short_count((n * 1e8).round() as u64)),
+            m.params.map_or_else(String::new, |n| lehr::units::short_count(n.0)),
             m.points.len().to_string(),
             format!("{:.3}{}", m.ratio, if m.at_edge { " (edge)" } else { "" }),
             format!("{:.3} … {:.3}", m.interval.0, m.interval.1),
@@ -106,7 +107,7 @@ fn text(found: &TransferAnswer, level: f64, output: &Output) -> String {
             // Nothing to list: why no law could be fitted is said as notes.
             for (law, variables) in s.laws.iter().zip(VARIABLES) {
                 if let Err(error) = law
-                    && !variables.contains(&"n8")
+                    && !variables.contains(&Variable::Params)
                 {
                     output.say(format_args!("note: {error}"));
                 }
@@ -138,7 +139,7 @@ fn text(found: &TransferAnswer, level: f64, output: &Output) -> String {
         for (law, variables) in s.laws.iter().zip(VARIABLES) {
             match law {
                 // Most stores hold one size: that nothing is known of N goes without saying.
-                Err(_) if variables.contains(&"n8") => {}
+                Err(_) if variables.contains(&Variable::Params) => {}
                 Ok(law) => out.push_str(&format!("  {}\n", in_words(law))),
                 Err(error) => output.say(format_args!("note: {error}")),
             }
@@ -181,14 +182,7 @@ fn in_words(law: &PowerLaw) -> String {
         .variables
         .iter()
         .zip(&law.exponents)
-        .map(|(v, e)| {
-            let unit = match v.as_str() {
-                "peak_lr" => "(η/10⁻³)",
-                "n8" => "(N/10⁸)",
-                _ => "(T/10⁴)",
-            };
-            format!("{unit}^{:+.3} [{:+.3} … {:+.3}]", e.value, e.interval.0, e.interval.1)
-        })
+        .map(|(v, e)| format!("{}^{:+.3} [{:+.3} … {:+.3}]", v.term(), e.value, e.interval.0, e.interval.1))
         .collect();
     format!(
         "R = {:.3} [{:.3} … {:.3}] · {}   misfit of ln R {:.3}, {} {}{}, capped at 1",

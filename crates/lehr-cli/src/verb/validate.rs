@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::fit_args::FitArgs;
 use crate::load::LoadArgs;
 use crate::output::{Output, check_target, table};
-use crate::verb::fit::{percent, r2_text};
+use crate::verb::fit::{mape, percent, r2_text};
 use lehr::validate::{LeaveOut, Validation};
 use lehr_app::validate::{Splitting, ValidateRequest};
 use lehr_app::{laws, tables};
@@ -92,10 +92,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     check_target(args.output.as_deref())?;
     tables::check_format(args.output.as_deref())?;
     let answer = args.fit.desk(output)?.validate(&request)?;
-    output.notes(&answer.notes);
-    if let Some(path) = &args.output {
-        output.write(path, tables::contents(path, &answer.value)?.as_bytes())?;
-    }
+    output.begin(&answer, args.output.as_deref())?;
     if output.json {
         output.answer(&answer.value)?;
         return output.close(&answer);
@@ -130,7 +127,7 @@ fn text(validation: &Validation, splits: usize) -> String {
             r2_text(m.r2),
             format!("{:.2}", m.mae * 1e3),
             format!("{:.2}", m.rmse * 1e3),
-            percent(m.mape),
+            mape(m),
             percent(m.worst),
             percent(m.r#final),
         ]);
@@ -142,7 +139,7 @@ fn text(validation: &Validation, splits: usize) -> String {
             run.id.clone(),
             run.split.clone(),
             format!("{:.2}", run.metrics.mae * 1e3),
-            percent(run.metrics.mape),
+            mape(&run.metrics),
             percent(run.metrics.worst),
             format!("{:+.3} %", run.final_signed * 100.0),
         ]);

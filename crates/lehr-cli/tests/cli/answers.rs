@@ -122,8 +122,8 @@ fn forecast_answers_with_an_interval() {
     assert!(answer.err.contains("extrapolates ×2.0 in updates"), "{}", answer.err);
     let document = lehr(&[&words[..], &["--json"]].concat()).expect(0).json();
     // The simulation itself, at a peak and a horizon that no run has: 3.1289 without noise.
-    near(&document["final"]["loss"], 3.129, 0.01);
-    assert!(number(&document["final"]["lower"]) < number(&document["final"]["loss"]));
+    near(&document["final"]["value"], 3.129, 0.01);
+    assert!(number(&document["final"]["lower"]) < number(&document["final"]["value"]));
     let lists = ["update", "lr", "loss", "lower", "upper"];
     let lengths: Vec<usize> = lists.iter().map(|key| document[key].as_array().unwrap().len()).collect();
     assert!(lengths.iter().all(|&n| n == lengths[0] && n > 100), "{lengths:?}");
@@ -161,7 +161,7 @@ fn recommend_prints_the_contract() {
     assert_eq!(document["start_step"].as_u64().unwrap() + document["anneal_steps"].as_u64().unwrap(), 20_000);
     assert!(document["rules"]["20%"]["regret"].is_number());
     assert!(document["caveats"].is_array());
-    near(&document["loss"], 3.184, 0.01);
+    near(&document["loss"]["value"], 3.184, 0.01);
 }
 
 #[test]
@@ -213,6 +213,54 @@ fn measured_runs_that_are_not_beside_the_target_are_named_with_the_reason() {
     assert!(few.err.contains("no optimum is measured: it takes four ratios"), "{}", few.err);
     assert!(few.err.contains("there are 2"), "{}", few.err);
     assert!(few.out.contains("sim-peak2e-3-T20000-r0.2"), "{}", few.out);
+}
+
+#[test]
+fn costs_and_losses_of_rules_and_ratios_say_the_same() {
+    let fit = at("fit.json");
+    let document =
+        lehr(&["recommend", &fit, "--peak-lr", "2e-3", "--steps", "20k", "--json"]).expect(0).json();
+    let best = number(&document["loss"]["value"]);
+    for (name, rule) in document["rules"].as_object().unwrap() {
+        near(&rule["loss"], best + number(&rule["regret"]), 1e-12);
+        // Who loses nothing need not train longer, and who loses must.
+        if !rule["equal_updates"].is_null() {
+            assert_eq!(
+                number(&rule["regret"]) > 1e-5,
+                number(&rule["equal_updates"]) > 0.0,
+                "{name}: {rule}"
+            );
+        }
+    }
+    assert_eq!(document["rules"]["20%"]["ratio"], 0.2);
+    assert!(document["rules"]["cosine"]["ratio"].is_null());
+}
+
+#[test]
+fn a_choice_of_runs_is_that_of_the_logs_to_fit_where_no_others_are_named() {
+    let words = ["recommend", RUNS, "--peak-lr", "2e-3", "--steps", "10k", "--no-cache", "--json"];
+    let chosen = ["--run", "sim-peak2e-3-T[1]0000-*"];
+    let document = lehr(&[&words[..], &chosen].concat()).expect(0).json();
+    assert_eq!(document["asked"]["runs_fitted"], 6);
+    let twice = lehr(&[&words[..7], &chosen, &["--fit-run", "*"]].concat()).expect(2);
+    assert!(twice.err.contains("--run and --fit-run both choose the logs to fit"), "{}", twice.err);
+    // A fit has no runs to choose among.
+    let fit = at("fit.json");
+    let refused = lehr(&["recommend", &fit, "--peak-lr", "2e-3", "--steps", "10k", "--run", "*"]).expect(2);
+    assert!(refused.err.contains("choose what is fitted, and "), "{}", refused.err);
+    // One pattern of several that names nothing is said.
+    let said = lehr(&["inspect", RUNS, "--run", "*r0.2,nosuch*"]).expect(0).err;
+    assert!(said.contains("nosuch*: no run has this name"), "{said}");
+}
+
+#[test]
+fn cosines_alone_leave_the_ratio_open_from_end_to_end() {
+    let fit = at("cosines.json");
+    lehr(&["fit", RUNS, "--run", "*-cosine", "--starts", "4", "-o", &fit]).expect(0);
+    let words = ["recommend", &fit, "--peak-lr", "2e-3", "--steps", "20k", "--json"];
+    let document = lehr(&words).expect(3).json();
+    assert_eq!(number(&document["interval"][0]), 0.0);
+    near(&document["interval"][1], 1.0, 0.03);
 }
 
 #[test]
@@ -316,7 +364,7 @@ fn logs_in_place_of_a_fit_are_fitted_once_and_again_when_they_change() {
     let (first, said) = ask(&[]);
     assert!(said.contains("the fit is kept there"), "{said}");
     let (again, said) = ask(&[]);
-    assert!(said.contains("kept from before"), "{said}");
+    assert!(said.contains("kept there from before"), "{said}");
     assert_eq!(first, again);
     // The same answer as from a fit file.
     let fit = at("one-shot.json");

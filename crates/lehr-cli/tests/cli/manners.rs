@@ -107,3 +107,12 @@ fn a_fit_of_final_losses_can_be_read_again() {
     let words = ["forecast", &at("blind.json"), "--peak-lr", "1e-3", "--steps", "20k", "--accept-caveats"];
     lehr(&words).expect(0);
 }
+
+#[test]
+fn an_unknown_option_is_answered_with_the_verbs_that_take_it() {
+    let answer = lehr(&["fit", RUNS, "--anneal-steps", "5"]).expect(2);
+    assert!(answer.err.contains("'--anneal-steps' is an option of `lehr forecast`"), "{}", answer.err);
+    assert!(!answer.err.contains("as a value"), "{}", answer.err);
+    let nowhere = lehr(&["fit", RUNS, "--no-such-flag"]).expect(2);
+    assert!(!nowhere.err.contains("tip:"), "{}", nowhere.err);
+}

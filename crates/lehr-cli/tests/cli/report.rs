@@ -18,7 +18,9 @@ fn a_report_is_one_file_that_names_nothing_outside_of_itself() {
     }
     let recommended =
         lehr(&[&["recommend", &fit, "--json", "--accept-caveats"][..], &TARGET].concat()).expect(0).json();
-    assert!(text.contains(&format!("<strong>{:.4}</strong>", recommended["loss"].as_f64().unwrap())));
+    assert!(
+        text.contains(&format!("<strong>{:.4}</strong>", recommended["loss"]["value"].as_f64().unwrap()))
+    );
     for id in
         ["forecast", "ratio", "explore", "residuals", "laws", "coefficients", "data", "exports", "provenance"]
     {

@@ -36,7 +36,7 @@ fn a_caveat_that_blocks_leaves_the_answer_alone_on_stdout() {
     let fit = at("fit.json");
     let answer = lehr(&["forecast", &fit, "--peak-lr", "1e-3", "--steps", "40k", "--params", "1B", "--json"])
         .expect(3);
-    assert_eq!(answer.json()["schema"], "lehr.forecast/1");
+    assert_eq!(answer.json()["schema"], "lehr.forecast/2");
 }
 
 #[cfg(target_os = "linux")]

@@ -60,7 +60,7 @@ fn the_forecast_of_a_job_is_the_law_moved_by_the_share_of_its_offset_that_lasts(
     assert!((0.0..=1.0).contains(&share) && number(&found["carry"]["runs"]) >= 5.0, "{share}");
     let moved =
         number(&found["law"]["value"]) * (share * number(&found["standing"]["offset"]["value"])).exp();
-    assert!((number(&found["final"]["loss"]) - moved).abs() < 1e-9);
+    assert!((number(&found["final"]["value"]) - moved).abs() < 1e-9);
     // The interval never widens by more than the offset's own uncertainty.
     let width = |low: &Value, high: &Value| (number(high) / number(low)).ln();
     let (law, corrected) = (

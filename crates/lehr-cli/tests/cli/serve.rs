@@ -196,6 +196,25 @@ fn every_answer_carries_a_policy_and_strangers_are_refused() {
 }
 
 #[test]
+fn answers_are_documents_of_their_schemas() {
+    let server = Server::start(&[&at("fit.json")]);
+    let target = "peak_lr=2e-3&steps=20000";
+    let pin = "pin=wsd:peak%3D2e-3,total%3D20k,warmup%3D100,ratio%3D0.5";
+    for (question, schema) in [
+        (format!("explore?{target}&{pin}"), "lehr.explore/2"),
+        (format!("forecast?{target}"), "lehr.forecast/2"),
+        (format!("recommend?{target}"), "lehr.recommend/2"),
+        (format!("export?{target}&to=hf"), "lehr.export/1"),
+        ("fit".to_owned(), "lehr.fit/3"),
+    ] {
+        let (status, document) = server.get(&format!("/api/v1/{question}"));
+        assert_eq!((status, &document["schema"]), (200, &schema.into()), "{document}");
+        let wrong = crate::contract::against_its_schema(&document);
+        assert!(wrong.is_empty(), "{question}: {wrong:#?}");
+    }
+}
+
+#[test]
 fn questions_that_do_not_fit_together_are_refused_in_words() {
     let server = Server::start(&[&at("fit.json"), "--most-steps", "50k"]);
     for (query, status, words) in [

@@ -46,10 +46,7 @@ fn a_run_becomes_two_curves_that_other_verbs_read() {
         let run = &found[0];
         assert_eq!((found.len(), run["id"].as_str()), (1, Some("tiny")), "{split}");
         assert_eq!((run["split"].as_str(), run["points"].as_u64()), (Some(name), Some(points)), "{split}");
-        assert_eq!(
-            (run["params"].as_u64(), run["params_counted"].as_str()),
-            (Some(29_856), Some("non_embedding"))
-        );
+        assert_eq!((run["params"].as_u64(), run["counted"].as_str()), (Some(29_856), Some("non_embedding")));
         assert_eq!(
             (run["tokens_per_step"].as_u64(), run["dataset"].as_str()),
             (Some(64), Some("synthetic-0"))

@@ -1,7 +1,8 @@
 //! Databases of trackers: MLflow's `mlflow.db` and Trackio's `<project>.db`, with any number of runs.
 
 use super::sparse::{by_names, from_config};
-use super::sqlite::{self, Part};
+use super::sqlite;
+use super::sqlite_files::{Part, part_of};
 use super::{Importer, Log};
 use crate::error::{Place, ReadError};
 use crate::mapping::{MapOverrides, Mapping, is_wanted};
@@ -22,15 +23,13 @@ impl Importer for Databases {
     }
 
     fn claim(&self, source: &Source, head: &[u8]) -> Option<String> {
-        sqlite::part_of(source, head).map(|(_, database)| database.to_owned())
+        part_of(source, head).map(|(_, database)| database.to_owned())
     }
 
     fn open(&self, sources: &[Source], map: &MapOverrides) -> Result<Box<dyn Log>, ReadError> {
         let (connection, length) = sqlite::open(sources)?;
         let is_database = |source: &&Source| {
-            source
-                .head(16)
-                .is_ok_and(|head| matches!(sqlite::part_of(source, &head), Some((Part::Database, _))))
+            source.head(16).is_ok_and(|head| matches!(part_of(source, &head), Some((Part::Database, _))))
         };
         let file = sources.iter().find(is_database).unwrap_or(&sources[0]).name().to_owned();
         let mut database = Database {

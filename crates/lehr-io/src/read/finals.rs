@@ -17,8 +17,9 @@ impl Reading<'_> {
             .manifests
             .iter()
             .filter(|(directory, _)| {
+                // Also where another manifest was named: one that lies beside logs is of them.
                 !self.logs.iter().any(|log| {
-                    self.manifest_of(&log.named).is_some_and(|(spoken_for, _)| spoken_for == **directory)
+                    self.nearest_manifest(&log.named).is_some_and(|(spoken_for, _)| spoken_for == **directory)
                 })
             })
             .map(|(directory, manifest)| (directory.clone(), Arc::clone(manifest)))

@@ -154,6 +154,20 @@ pub(super) fn finish(
     })
 }
 
+/// The rates of a run as its schedule is recognised in them, and what was done with them.
+pub(super) fn rates_of(
+    mut raw: RawRun,
+    source: &Source,
+    context: &Context<'_>,
+) -> (Vec<(u64, f64)>, Vec<Note>) {
+    let mut work = Finish { source, context, notes: Vec::new(), caveats: Vec::new() };
+    for (code, message) in std::mem::take(&mut raw.notes) {
+        work.note(code, &raw.id, message);
+    }
+    work.rescale(&mut raw);
+    (rates(&raw), work.notes)
+}
+
 /// All logged rates in order of the updates, one an update.
 fn rates(raw: &RawRun) -> Vec<(u64, f64)> {
     let mut rates: Vec<(u64, f64)> = raw.rates.clone();

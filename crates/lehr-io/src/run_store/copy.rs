@@ -1,6 +1,6 @@
 //! The rows of a store's points, whatever program wrote them last.
 
-use super::broken;
+use super::write::broken;
 use crate::error::{Place, ReadError};
 use crate::source::Source;
 use crate::table::parquet::{columns, for_each_row};

@@ -3,7 +3,7 @@
 use crate::support::{heading, held_out, levels, load, mean, named, params, those};
 use lehr::fit::horizon::{SHARES, choose_start};
 use lehr::fit::{Criterion, FitOptions, PointFit, evaluate, fit_point};
-use lehr::validate::names_run;
+use lehr::names_run;
 
 #[test]
 #[ignore = "minutes; reads public curves"]

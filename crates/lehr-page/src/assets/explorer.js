@@ -8,7 +8,7 @@
 /** @typedef {{data: string, name: string, law: string, runs: RunLine[], target: {peak_lr: number, steps: number, warmup: number},
  *   fitted: {peak_lr: number[], last_update: number[]}, limits: {steps: number, pins: number}, laws: LawLine[],
  *   exports: {name: string, title: string}[], refit: boolean}} Data */
-/** @typedef {{loss: number, lower: number, upper: number}} Loss */
+/** @typedef {{value: number, lower: number, upper: number}} Loss */
 /** @typedef {{svg: string, title: string, subtitle: string | null, caption: string | null, data: object}} Figure */
 /** @typedef {{ratio: number, schedule: string, start_step: number, anneal_steps: number, final: Loss, cost: number, level: number,
  *   target: {peak_lr: number, steps: number, warmup: number}, recommended: {ratio: number, loss: number},
@@ -138,7 +138,7 @@ function show_view(view) {
   by("headline").textContent =
     view.anneal_steps > 0 ? `Anneal over the last ${(100 * view.ratio).toFixed(1)} % of ${show(view.target.steps)} updates` : `Hold the rate for all ${show(view.target.steps)} updates`;
   by("schedule").textContent = view.schedule;
-  by("loss").textContent = view.final.loss.toFixed(4);
+  by("loss").textContent = view.final.value.toFixed(4);
   by("interval").textContent = `${view.final.lower.toFixed(4)} … ${view.final.upper.toFixed(4)} nats per token (${Math.round(100 * view.level)} %)`;
   by("cost").textContent = `${Math.max(0, 1e3 * view.cost).toFixed(1)} mnat`;
   by("best-ratio").textContent = `best ratio ${view.recommended.ratio.toFixed(3)}`;
@@ -164,7 +164,7 @@ function show_view(view) {
       const last = make("td");
       last.append(remove);
       const difference = 1e3 * pin.difference;
-      row.append(make("td", String(i + 1)), make("td", pin.schedule), make("td", pin.final.loss.toFixed(4), "num"), make("td", `${difference < 0 ? "\u2212" : "+"}${Math.abs(difference).toFixed(1)}`, "num"), last);
+      row.append(make("td", String(i + 1)), make("td", pin.schedule), make("td", pin.final.value.toFixed(4), "num"), make("td", `${difference < 0 ? "\u2212" : "+"}${Math.abs(difference).toFixed(1)}`, "num"), last);
       return row;
     }),
   );

@@ -106,8 +106,8 @@ fn head(answer: &ReportAnswer, title: &str) -> String {
     );
     card(
         "Forecast final loss",
-        format!("{:.4}", found.loss),
-        format!("{:.4} … {:.4} nats per token ({level})", found.loss_interval.0, found.loss_interval.1),
+        format!("{:.4}", found.loss.value),
+        format!("{:.4} … {:.4} nats per token ({level})", found.loss.lower, found.loss.upper),
     );
     card(
         "As good within the tolerance",

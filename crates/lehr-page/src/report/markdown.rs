@@ -36,7 +36,7 @@ pub fn text(answer: &ReportAnswer, folder: &str) -> Result<String, Failure> {
         found.interval.1,
         found.start_step,
         found.anneal_steps,
-        last.loss,
+        last.value,
         last.lower,
         last.upper,
         found.tolerance * 1e3,

@@ -77,7 +77,7 @@ fn rules(answer: &ReportAnswer) -> Result<Table, TableError> {
     let mut rows = vec![vec![
         text("recommended"),
         text(format!("{} over the last {:.1} %", answer.target.shape, answer.recommend.ratio * 100.0)),
-        number(answer.recommend.loss, 4),
+        number(answer.recommend.loss.value, 4),
         number(0.0, 1),
         Cell::Empty,
         Cell::Empty,
@@ -111,8 +111,8 @@ fn optima(answer: &ReportAnswer) -> Result<Table, TableError> {
         vec![
             significant(cell.peak_lr, 3),
             Cell::Count(cell.total),
-            or_empty(cell.n8, |n| number(n * 1e8, 0)),
-            text(cell.arch.clone()),
+            or_empty(cell.params, |n| Cell::Count(n.0)),
+            text(cell.arch.to_string()),
             text(cell.shape.clone()),
             number(cell.ratio, 3),
             number(cell.interval.0, 3),
@@ -144,8 +144,8 @@ fn power_laws(answer: &ReportAnswer) -> Result<Table, TableError> {
         for law in source.laws.iter().flatten() {
             for (variable, exponent) in law.variables.iter().zip(&law.exponents) {
                 rows.push(vec![
-                    text(law.variables.join(", ")),
-                    text(variable.clone()),
+                    text(law.variables.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
+                    text(variable.to_string()),
                     significant(law.lambda, 3),
                     number(exponent.value, 3),
                     number(exponent.interval.0, 3),
@@ -177,8 +177,8 @@ fn laws(answer: &ReportAnswer) -> Result<Table, TableError> {
         vec![
             text(line.law.clone()),
             or_empty(line.n_coefficients, |n| Cell::Count(n as u64)),
-            or_empty(line.train.as_ref(), |m| number(m.mape * 100.0, 3)),
-            or_empty(line.test.as_ref(), |m| number(m.mape * 100.0, 3)),
+            or_empty(line.train.as_ref(), |m| number(m.judged() * 100.0, 3)),
+            or_empty(line.test.as_ref(), |m| number(m.judged() * 100.0, 3)),
             or_empty(line.test.as_ref(), |m| number(m.r#final * 100.0, 3)),
             or_empty(line.test.as_ref(), |m| number(m.mae * 1e3, 2)),
             or_empty(line.margin, |margin| number(margin * 100.0, 3)),
@@ -204,19 +204,6 @@ fn laws(answer: &ReportAnswer) -> Result<Table, TableError> {
 
 fn coefficients(answer: &ReportAnswer) -> Result<Table, TableError> {
     let rows = answer.law.coefficients.iter().map(|c| {
-        let mut remarks = Vec::new();
-        if !c.free {
-            remarks.push("held".to_owned());
-        }
-        if c.prior {
-            remarks.push("prior".to_owned());
-        }
-        if c.at_bound.is_some() {
-            remarks.push("at its bound".to_owned());
-        }
-        if !c.traded_with.is_empty() {
-            remarks.push(format!("traded against {}", c.traded_with.join(", ")));
-        }
         vec![
             text(c.name.clone()),
             text(c.symbol.clone()),
@@ -224,8 +211,7 @@ fn coefficients(answer: &ReportAnswer) -> Result<Table, TableError> {
             or_empty(c.interval, |i| significant(i.0, 4)),
             or_empty(c.interval, |i| significant(i.1, 4)),
             text(c.unit.clone()),
-            or_empty(c.determined, |determined| text(if determined { "yes" } else { "no" })),
-            text(remarks.join("; ")),
+            text(c.remarks()),
         ]
     });
     table(
@@ -236,7 +222,6 @@ fn coefficients(answer: &ReportAnswer) -> Result<Table, TableError> {
             ("from", ""),
             ("to", ""),
             ("unit", ""),
-            ("determined by the data", ""),
             ("remark", ""),
         ],
         rows.collect(),
@@ -254,7 +239,7 @@ fn runs(answer: &ReportAnswer) -> Result<Table, TableError> {
             number(run.annealing_share, 2),
             text(run.fall.clone()),
             text(run.dataset.clone().unwrap_or_default()),
-            number(run.metrics.mape * 100.0, 3),
+            number(run.metrics.judged() * 100.0, 3),
             number(run.final_error * 100.0, 3),
         ]
     });

@@ -2,7 +2,7 @@
 //!
 //! Everything that the page shows was made when the jobs were looked at last; its script only asks for it again.
 
-use super::index::HEADERS;
+use super::respond::{Refused, at_the_door, only, response};
 use super::{Guard, ServeOptions, accept, listen};
 use crate::escape::html;
 use crate::report::figure::{WIDTHS, element};
@@ -11,7 +11,7 @@ use crate::report::said;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{Method, StatusCode, header};
+use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use lehr_app::watch::{JobStatus, JobView, WatchAnswer, WatchEvent};
 use lehr_app::{Failure, documents, pictures, watch_metrics};
@@ -88,57 +88,32 @@ fn router(guard: Guard, shown: Arc<Mutex<Shown>>) -> Router {
     })
 }
 
-fn response(status: StatusCode, kind: &'static str, text: impl Into<Body>) -> Response {
-    let mut response = Response::new(text.into());
-    *response.status_mut() = status;
-    for (name, value) in HEADERS {
-        response.headers_mut().insert(name, header::HeaderValue::from_static(value));
+fn door(guard: &Guard, shown: &Mutex<Shown>, request: &Request) -> Response {
+    let (method, path) = (request.method(), request.uri().path());
+    if let Some(response) = at_the_door(guard, method, request.headers(), path, request.uri().query()) {
+        return response;
     }
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
-    response
+    let gets = *method == Method::GET || *method == Method::HEAD;
+    only(gets, "GET, HEAD", || page_of(path, shown)).unwrap_or_else(|refused| refused.response())
 }
 
-const TEXT: &str = "text/plain; charset=utf-8";
-
-fn door(guard: &Guard, shown: &Mutex<Shown>, request: &Request) -> Response {
-    let query = request.uri().query();
-    if let Err(refusal) = guard.check(request.method(), request.headers(), query) {
-        return response(refusal.status, TEXT, format!("{}\n", refusal.why));
-    }
-    if request.method() != Method::GET && request.method() != Method::HEAD {
-        let mut refused = response(StatusCode::METHOD_NOT_ALLOWED, TEXT, "expected GET or HEAD\n");
-        refused.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("GET, HEAD"));
-        return refused;
-    }
-    let path = request.uri().path();
-    if path == "/"
-        && let Some(cookie) = guard.cookie(query)
-        && let Ok(cookie) = cookie.parse()
-    {
-        let mut first = response(StatusCode::SEE_OTHER, TEXT, Body::empty());
-        first.headers_mut().insert(header::SET_COOKIE, cookie);
-        first.headers_mut().insert(header::LOCATION, header::HeaderValue::from_static("/"));
-        return first;
-    }
+fn page_of(path: &str, shown: &Mutex<Shown>) -> Result<Response, Refused> {
+    let ok = |kind: &str, text: String| Ok(response(StatusCode::OK, kind, Body::from(text)));
     let shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
     match (path, &shown.page) {
-        ("/page.css", _) => response(StatusCode::OK, "text/css; charset=utf-8", STYLE),
+        ("/page.css", _) => ok("text/css; charset=utf-8", STYLE.to_owned()),
         ("/monitor.js", _) => {
-            response(StatusCode::OK, "text/javascript; charset=utf-8", include_str!("../assets/monitor.js"))
+            ok("text/javascript; charset=utf-8", include_str!("../assets/monitor.js").to_owned())
         }
-        ("/favicon.svg", _) => {
-            response(StatusCode::OK, "image/svg+xml", include_str!("../assets/favicon.svg"))
-        }
-        ("/", None) => response(StatusCode::OK, "text/html; charset=utf-8", waiting()),
-        ("/", Some(page)) => response(StatusCode::OK, "text/html; charset=utf-8", page.clone()),
+        ("/favicon.svg", _) => ok("image/svg+xml", include_str!("../assets/favicon.svg").to_owned()),
+        ("/", None) => ok("text/html; charset=utf-8", waiting()),
+        ("/", Some(page)) => ok("text/html; charset=utf-8", page.clone()),
         ("/metrics" | "/api/v1/watch", None) => {
-            response(StatusCode::SERVICE_UNAVAILABLE, TEXT, "the jobs were not looked at yet\n")
+            Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, "the jobs were not looked at yet"))
         }
-        ("/metrics", Some(_)) => {
-            response(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", shown.metrics.clone())
-        }
-        ("/api/v1/watch", Some(_)) => response(StatusCode::OK, "application/json", shown.document.clone()),
-        _ => response(StatusCode::NOT_FOUND, TEXT, "there is /, /metrics and /api/v1/watch\n"),
+        ("/metrics", Some(_)) => ok("text/plain; version=0.0.4; charset=utf-8", shown.metrics.clone()),
+        ("/api/v1/watch", Some(_)) => ok("application/json", shown.document.clone()),
+        _ => Err(Refused::new(StatusCode::NOT_FOUND, "there is /, /metrics and /api/v1/watch")),
     }
 }
 

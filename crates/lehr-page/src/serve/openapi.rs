@@ -1,5 +1,6 @@
 //! What the server answers, as an OpenAPI document.
 
+use lehr_app::documents::{ALL, DocumentKind};
 use lehr_app::explore::MOST_PINS;
 use serde_json::{Map, Value, json};
 
@@ -77,14 +78,63 @@ fn responses(good: &Value) -> Value {
     })
 }
 
-/// A document of the schema.
+/// A document of the schema, which stands among the components; documents of the page itself are named alone.
 fn document(schema: &str) -> Value {
-    json!({
-        "description": format!("`{schema}`"),
-        "content": { "application/json": { "schema": {
+    let shape = match ALL.iter().find(|kind| kind.name == schema) {
+        Some(kind) => json!({ "$ref": format!("#/components/schemas/{}", component(kind)) }),
+        None => json!({
             "type": "object", "required": ["schema"], "properties": { "schema": { "const": schema } }
-        } } }
-    })
+        }),
+    };
+    json!({ "description": format!("`{schema}`"), "content": { "application/json": { "schema": shape } } })
+}
+
+/// The name of a document among the components: `lehr.explore-2`.
+fn component(kind: &DocumentKind) -> String {
+    kind.name.replace('/', "-")
+}
+
+/// The schemas that the paths refer to, each type of theirs a component of its own.
+fn components(paths: &Map<String, Value>) -> Map<String, Value> {
+    let mut components = Map::new();
+    components.insert(
+        "Error".to_owned(),
+        json!({
+            "type": "object", "required": ["schema", "error"],
+            "properties": { "schema": { "const": "lehr.api-error/1" }, "error": { "type": "string" }, "hint": { "type": ["string", "null"] } }
+        }),
+    );
+    let said = Value::Object(paths.clone()).to_string();
+    for kind in ALL {
+        let name = component(kind);
+        if !said.contains(&format!("\"#/components/schemas/{name}\"")) {
+            continue;
+        }
+        let mut schema = kind.schema();
+        refer(&mut schema);
+        if let Value::Object(mut fields) = schema {
+            fields.remove("$schema");
+            if let Some(Value::Object(types)) = fields.remove("$defs") {
+                components.extend(types);
+            }
+            components.insert(name, fields.into());
+        }
+    }
+    components
+}
+
+/// Turns references to a schema's own types into references to components.
+fn refer(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            if let Some(Value::String(to)) = fields.get_mut("$ref") {
+                *to = to.replace("#/$defs/", "#/components/schemas/");
+            }
+            fields.values_mut().for_each(refer);
+        }
+        Value::Array(values) => values.iter_mut().for_each(refer),
+        _ => {}
+    }
 }
 
 fn get(summary: &str, parameters: &[Value], good: &Value) -> Value {
@@ -110,20 +160,20 @@ pub fn document_of_all() -> Value {
         get(
             "Numbers and figures of a target",
             &more(&[pins(), hidden(), choice("width", &["wide", "narrow"])]),
-            &document("lehr.view/1"),
+            &document("lehr.view/2"),
         ),
     );
     paths.insert(
         "/api/v1/explore".into(),
-        get("Forecast, recommendation and pins", &more(&[pins()]), &document("lehr.explore/1")),
+        get("Forecast, recommendation and pins", &more(&[pins()]), &document("lehr.explore/2")),
     );
     paths.insert(
         "/api/v1/forecast".into(),
-        get("What `lehr forecast --json` prints", &target, &document("lehr.forecast/1")),
+        get("What `lehr forecast --json` prints", &target, &document("lehr.forecast/2")),
     );
     paths.insert(
         "/api/v1/recommend".into(),
-        get("What `lehr recommend --json` prints", &target, &document("lehr.recommend/1")),
+        get("What `lehr recommend --json` prints", &target, &document("lehr.recommend/2")),
     );
     paths.insert(
         "/api/v1/export".into(),
@@ -150,8 +200,7 @@ pub fn document_of_all() -> Value {
     );
     let html = json!({ "description": "The report", "content": { "text/html": { "schema": { "type": "string" } } } });
     paths.insert("/api/v1/report".into(), get("The report as one HTML file", &target, &html));
-    let fit = json!({ "description": "The fit file", "content": { "application/json": { "schema": { "type": "object" } } } });
-    paths.insert("/api/v1/fit".into(), get("The fit as a file", &data, &fit));
+    paths.insert("/api/v1/fit".into(), get("The fit as a file", &data, &document("lehr.fit/3")));
     let mut files = responses(&document("lehr.tray/1"));
     files["408"] = refused("The body took too long");
     files["413"] = refused("The body has too many bytes");
@@ -194,10 +243,38 @@ pub fn document_of_all() -> Value {
             "title": "lehr", "version": "1",
             "description": "What loss a run reaches under a schedule, and which share of it to spend annealing. The documents are those of the command's --json (docs/formats/json.md)."
         },
+        "components": { "schemas": components(&paths) },
         "paths": paths,
-        "components": { "schemas": { "Error": {
-            "type": "object", "required": ["schema", "error"],
-            "properties": { "schema": { "const": "lehr.api-error/1" }, "error": { "type": "string" }, "hint": { "type": ["string", "null"] } }
-        } } },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every `$ref` below a value.
+    fn references(value: &Value, out: &mut Vec<String>) {
+        match value {
+            Value::Object(fields) => {
+                out.extend(fields.get("$ref").and_then(Value::as_str).map(str::to_owned));
+                fields.values().for_each(|value| references(value, out));
+            }
+            Value::Array(values) => values.iter().for_each(|value| references(value, out)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_reference_is_a_component() {
+        let document = document_of_all();
+        let mut found = Vec::new();
+        references(&document, &mut found);
+        assert!(found.len() > 50, "{found:?}");
+        for reference in found {
+            let path = reference.strip_prefix('#').expect("a reference within the document");
+            assert!(document.pointer(path).is_some(), "{reference}");
+        }
+        let explored = &document["components"]["schemas"]["lehr.explore-2"];
+        assert_eq!(explored["properties"]["schema"]["const"], "lehr.explore/2");
+    }
 }

@@ -1,11 +1,13 @@
 //! A fit while the client watches: progress line by line, and an end as soon as it goes away.
 
 use super::State;
+use super::answers::fit_law;
+use super::respond::{Refused, said};
 use super::shelf::Item;
+use axum::http::StatusCode;
 use lehr::Law;
-use lehr_app::failure::worded;
 use lehr_app::fit::FitRequest;
-use lehr_app::{Desk, Event, Failure, Observer, Reading};
+use lehr_app::{Desk, Event, Failure, Observer, Reading, laws};
 use serde_json::{Value, json};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,6 +23,85 @@ pub(super) struct Refit {
     pub reading: Reading,
     pub law: &'static dyn Law,
     pub options: lehr::fit::FitOptions,
+}
+
+/// What a request for a fit says: `{"data": …}` or `{"tray": …}`, `"runs"` to keep, `"law"`.
+pub(super) fn asked(state: &State, bytes: &[u8]) -> Result<Refit, Refused> {
+    let wrong = |what: String| Refused::from(Failure::usage(what));
+    let asked: Value =
+        serde_json::from_slice(bytes).map_err(|error| wrong(format!("the request is no JSON: {error}")))?;
+    let Value::Object(fields) = &asked else {
+        return Err(wrong("the request is no JSON object".to_owned()));
+    };
+    if let Some(other) = fields.keys().find(|key| !["data", "tray", "runs", "law"].contains(&key.as_str())) {
+        return Err(wrong(format!("'{other}' is not known here; expected data, tray, runs, law")));
+    }
+    let text = |name: &str| match fields.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.as_str())),
+        Some(_) => Err(wrong(format!("'{name}' is no text"))),
+    };
+    let law = text("law")?.map(laws::named).transpose()?;
+    let mut runs = Vec::new();
+    match fields.get("runs") {
+        None | Some(Value::Null) => {}
+        Some(Value::Array(names)) => {
+            for name in names {
+                let name = name
+                    .as_str()
+                    .ok_or_else(|| wrong("'runs' holds something that is no text".to_owned()))?;
+                runs.push(name.to_owned());
+            }
+            if runs.is_empty() {
+                return Err(wrong("no run is left to fit".to_owned()));
+            }
+        }
+        Some(_) => return Err(wrong("'runs' is no list".to_owned())),
+    }
+    match (text("data")?, text("tray")?) {
+        (Some(_), Some(_)) => Err(wrong("'data' and 'tray' exclude each other".to_owned())),
+        (data, None) => {
+            let item = state
+                .shelf
+                .item(data)
+                .map_err(|failure| Refused { status: StatusCode::NOT_FOUND, ..failure.into() })?;
+            let Some(reading) = &item.reading else {
+                return Err(Failure::new("only the fit is here, not its runs")
+                    .hint("start the server with the runs, or drop their logs onto the page")
+                    .into());
+            };
+            let mut reading = reading.clone();
+            if !runs.is_empty() {
+                reading.options.runs = runs.iter().map(|name| literal(name)).collect();
+            }
+            let law = law.map_or_else(|| fit_law(&item.fit), Ok)?;
+            let name = item.name.clone();
+            Ok(Refit { name, files: item.files.clone(), reading, law, options: item.options.clone() })
+        }
+        (None, Some(tray)) => {
+            let files = state
+                .shelf
+                .take_tray(tray)
+                .map_err(|failure| Refused { status: StatusCode::NOT_FOUND, ..failure.into() })?;
+            let mut reading = Reading::of(["."]);
+            reading.options.runs = runs.iter().map(|name| literal(name)).collect();
+            let law = law.unwrap_or(lehr::law::all()[0]);
+            Ok(Refit {
+                name: "dropped files".to_owned(),
+                files,
+                reading,
+                law,
+                options: lehr::fit::FitOptions::default(),
+            })
+        }
+    }
+}
+
+/// A name as a pattern that fits it: what has a meaning in patterns stands for any one character.
+fn literal(name: &str) -> String {
+    let name = name.replace(['*', '[', ']'], "?");
+    // At the beginning it would leave the run out.
+    name.strip_prefix('!').map_or_else(|| name.clone(), |rest| format!("?{rest}"))
 }
 
 /// Hears of progress and knows whether the client is still there.
@@ -80,11 +161,6 @@ impl hyper::body::Body for Lines {
             line.map(|line| Ok(hyper::body::Frame::data(hyper::body::Bytes::from(format!("{line}\n")))))
         })
     }
-}
-
-/// Words of a failure as a page says them.
-pub(super) fn said(text: &str) -> String {
-    worded(text, |name| format!("“{}”", name.replace('_', " ")))
 }
 
 fn failed(failure: &Failure) -> Value {

@@ -37,18 +37,11 @@ from .errors import (
     RequestError,
 )
 from .estimator import LossLaw
-from .fit import (
-    Coefficients,
-    Fit,
-    Forecast,
-    Recommendation,
-    Recommendations,
-    RunningForecast,
-    RunningRecommendation,
-    fit,
-)
+from .fit import Coefficients, Fit, fit
+from .forecast import Forecast, RunningForecast
 from .law import Coefficient, Features, Law
 from .logger import Logger, log
+from .recommendation import Recommendation, Recommendations, RunningRecommendation
 from .runs import Run, Runs, read
 from .schedule import Export, Schedule
 from .watch import Look, Watch, watch

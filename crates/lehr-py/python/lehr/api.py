@@ -292,7 +292,7 @@ class Report(Document):
 
     def _rows(self) -> list[tuple[str, str]]:
         found = self._data["recommend"]
-        return [("ratio", f"{found['ratio']:.3f}"), ("loss", f"{found['loss']:.4f}"), ("files", str(len(self.files)))]
+        return [("ratio", f"{found['ratio']:.3f}"), ("loss", f"{found['loss']['value']:.4f}"), ("files", str(len(self.files)))]
 
 
 def report(

@@ -43,7 +43,7 @@ class AnnealWhen:
         later = past.extend(self.ahead).anneal_from(step + self.ahead, self.anneal_steps)
 
         def final(plan: Schedule) -> float:
-            return fit.forecast(plan, at=len(plan), **setting).final["loss"]
+            return fit.forecast(plan, at=len(plan), **setting).final["value"]
 
         return final(now) - final(later)
 
@@ -116,10 +116,12 @@ class Monitor:
             if step <= len(plan):
                 answer = self.fit.forecast(plan, at=[step, len(plan)], **self.setting)
                 here, f = float(answer.loss[0]), answer.final
-                self.forecasts.append((step, f["loss"]))
+                self.forecasts.append((step, f["value"]))
+                # A fit of runs that log both losses is one of their validation losses.
+                shown = float(more.get("val_loss", loss))
                 self.say(
-                    f"lehr: update {step}: loss {loss:.4f} (law {here:.4f}); at update {len(plan)}: "
-                    f"{f['loss']:.4f} ({f['lower']:.4f} … {f['upper']:.4f})"
+                    f"lehr: update {step}: loss {shown:.4f} (law {here:.4f}); at update {len(plan)}: "
+                    f"{f['value']:.4f} ({f['lower']:.4f} … {f['upper']:.4f})"
                 )
             if self.anneal_when is not None and self.anneal_when.check(self.fit, plan, step, **self.setting):
                 self.say(f"lehr: annealing starts after update {step}, over {self.anneal_when.anneal_steps} updates")
@@ -192,17 +194,25 @@ def lightning(monitor: Monitor, loss: str = "loss") -> Any:
 
 
 def composer(monitor: Monitor) -> Any:
-    """An object with Composer's event methods (``batch_end(state, logger)``): for Composer and loops like it."""
+    """A callback of Composer; also for loops that call its event methods (``batch_end(state, logger)``) without Composer."""
+    try:
+        base: Any = importlib.import_module("composer.core").Callback
+        rank: Callable[[], int] = importlib.import_module("composer.utils.dist").get_global_rank
+    except ImportError:
+        base, rank = object, int
 
-    class ComposerCallback:
+    class ComposerCallback(base):  # type: ignore[misc]
         rate: float | None = None
 
         def batch_start(self, state: Any, logger: Any) -> None:
             self.rate = float(state.optimizers[0].param_groups[0]["lr"])
 
         def batch_end(self, state: Any, logger: Any) -> None:
-            # Composer has counted the batch before this event.
-            monitor.log(int(state.timestamp.batch), float(state.loss), self.rate)
+            if rank() != 0:
+                return
+            # Composer has counted the batch before this event. Its `loss` is that of the last microbatch; the total is the batch's.
+            total = (getattr(state, "total_loss_dict", None) or {}).get("loss/train/total", state.loss)
+            monitor.log(int(state.timestamp.batch), float(total), self.rate)
 
         def fit_end(self, state: Any, logger: Any) -> None:
             monitor.close()

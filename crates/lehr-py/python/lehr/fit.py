@@ -1,4 +1,4 @@
-"""Fits, and what they answer: forecasts and recommendations."""
+"""Fits; they are asked for forecasts and recommendations."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, overload
 from . import _lehr, errors
 from ._document import Accept, Caveat, Document, Frame, accepted_codes, axes, html_caveats, html_table, warn
 from ._progress import Listener, listener
+from .forecast import Forecast, RunningForecast
 from .law import Law, law_of
+from .recommendation import Recommendation, Recommendations, RunningRecommendation
 from .runs import Logs, logs_of, runs_of
-from .schedule import Export, Schedule, text_of
+from .schedule import Schedule, text_of
 
 if TYPE_CHECKING:
     from typing import TypedDict
@@ -41,6 +43,73 @@ if TYPE_CHECKING:
         threads: int
 
 
+    class Length(TypedDict, total=False):
+        """How long a run is and what it is, beside its schedule."""
+
+        steps: int | str | None
+        tokens: int | str | None
+        compute: float | None
+        warmup: int | None
+        final_lr: float | None
+        tokens_per_step: int | str | None
+        arch: str | None
+        accept: Accept
+        progress: bool | None | Listener
+
+    class OneRun(Length, total=False):
+        """One run: one shape, one size."""
+
+        shape: str | None
+        params: int | str | None
+
+    class Exported(TypedDict, total=False):
+        """A trainer's configuration beside the answer."""
+
+        tolerance: float | None
+        export: str | None
+        from_step: int | None
+
+    class JobForecast(OneRun, total=False):
+        """What `Fit.forecast` takes about a job that is running."""
+
+        ratio: float | None
+        anneal_steps: int | str | None
+        anneal_from: int | str | None
+        at: int | Sequence[int] | None
+        level: float | None
+
+    class ForecastTarget(JobForecast, total=False):
+        """What `Fit.forecast` takes about a run that is planned."""
+
+        peak_lr: float | None
+        cosine: bool | None
+        measured: Any
+
+    class JobRecommendation(OneRun, Exported, total=False):
+        """What `Fit.recommend` takes about a job that is running."""
+
+        anneal_steps: int | Sequence[int] | None
+        anneal_from: int | Sequence[int] | None
+
+    class RecommendTarget(OneRun, Exported, total=False):
+        """What `Fit.recommend` takes about one run that is planned."""
+
+        ratio_range: tuple[float, float] | None
+        max_anneal_steps: int | None
+        optimise_shape: bool | None
+        free_schedule: bool | None
+        measured: Any
+
+    class RecommendTargets(Length, total=False):
+        """What `Fit.recommend` takes about several runs that are planned."""
+
+        shape: Any
+        params: Any
+        ratio_range: tuple[float, float] | None
+        max_anneal_steps: int | None
+        tolerance: float | None
+
+
 def _logs(given: Any) -> Logs | None:
     return None if given is None else logs_of(given)
 
@@ -64,319 +133,6 @@ class Coefficients(Frame, dict[str, float]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Coefficients, (self._rows,))
-
-
-class Forecast(Document, Frame):
-    """Loss at updates of a run, with intervals.
-
-    Attributes:
-        update, lr, loss, lower, upper: NumPy arrays.
-        final: the loss at the last update with its interval.
-        schedule: the schedule.
-        level: level of the intervals.
-    """
-
-    def _array(self, name: str) -> Any:
-        import numpy as np
-
-        return np.array(self._data[name])
-
-    @property
-    def update(self) -> Any:
-        return self._array("update")
-
-    @property
-    def lr(self) -> Any:
-        return self._array("lr")
-
-    @property
-    def loss(self) -> Any:
-        return self._array("loss")
-
-    @property
-    def lower(self) -> Any:
-        return self._array("lower")
-
-    @property
-    def upper(self) -> Any:
-        return self._array("upper")
-
-    @property
-    def final(self) -> dict[str, float]:
-        final: dict[str, float] = self._data["final"]
-        return final
-
-    @property
-    def schedule(self) -> Schedule:
-        return Schedule(self._data["schedule"])
-
-    @property
-    def level(self) -> float:
-        level: float = self._data["level"]
-        return level
-
-    def to_dict(self) -> dict[str, Any]:
-        return {name: self._array(name) for name in ("update", "lr", "loss", "lower", "upper")}
-
-    def _rows(self) -> list[tuple[str, str]]:
-        f = self.final
-        return [("loss", f"{f['loss']:.4f}"), ("interval", f"{f['lower']:.4f} … {f['upper']:.4f}"), ("schedule", self["schedule"])]
-
-    def plot(self, ax: Any = None) -> Any:
-        """Draws the loss with its interval."""
-        ax = axes(ax, "Forecast.plot()")
-        ax.fill_between(self.update, self.lower, self.upper, alpha=0.25)
-        ax.plot(self.update, self.loss)
-        ax.set_xlabel("update")
-        ax.set_ylabel("loss (nats per token)")
-        return ax
-
-
-class Recommendation(Document, Frame):
-    """The share of a run to spend annealing, and what another share costs.
-
-    Attributes:
-        ratio: the annealing ratio, with its ``interval`` and the ``plateau`` of ratios as good as it.
-        start_step: the last update before the annealing; ``anneal_steps`` updates follow.
-        loss, loss_interval: the loss at the end.
-        rules: what common rules cost, by name.
-        schedule: the recommended schedule.
-    """
-
-    def __init__(self, native: _lehr.NativeAnswer, schedule: str, accepted: frozenset[str] = frozenset()) -> None:
-        super().__init__(native, accepted)
-        self._schedule = schedule
-
-    @property
-    def ratio(self) -> float:
-        ratio: float = self._data["ratio"]
-        return ratio
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        low, high = self._data["interval"]
-        return (low, high)
-
-    @property
-    def plateau(self) -> tuple[float, float]:
-        low, high = self._data["plateau"]
-        return (low, high)
-
-    @property
-    def loss(self) -> float:
-        loss: float = self._data["loss"]
-        return loss
-
-    @property
-    def loss_interval(self) -> tuple[float, float]:
-        low, high = self._data["loss_interval"]
-        return (low, high)
-
-    @property
-    def start_step(self) -> int:
-        step: int = self._data["start_step"]
-        return step
-
-    @property
-    def anneal_steps(self) -> int:
-        steps: int = self._data["anneal_steps"]
-        return steps
-
-    @property
-    def rules(self) -> dict[str, dict[str, Any]]:
-        rules: dict[str, dict[str, Any]] = self._data["rules"]
-        return rules
-
-    @property
-    def schedule(self) -> Schedule:
-        return Schedule(self._schedule)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Loss against ratio: a column for each thing that is known of a ratio."""
-        curve = self._data["curve"]
-        return {name: [row[name] for row in curve] for name in (curve[0] if curve else {})}
-
-    def export(self, target: str, *, from_step: int | None = None) -> Export:
-        """The recommended schedule as a trainer's configuration."""
-        return self.schedule.export(target, from_step=from_step)
-
-    def _rows(self) -> list[tuple[str, str]]:
-        low, high = self.interval
-        return [
-            ("ratio", f"{self.ratio:.3f}"),
-            ("interval", f"{low:.3f} … {high:.3f}"),
-            ("start_step", str(self.start_step)),
-            ("anneal_steps", str(self.anneal_steps)),
-            ("loss", f"{self.loss:.4f}"),
-        ]
-
-    def plot(self, ax: Any = None) -> Any:
-        """Draws loss against ratio."""
-        ax = axes(ax, "Recommendation.plot()")
-        curve = self.to_dict()
-        ax.plot(curve["ratio"], curve["loss"])
-        ax.axvline(self.ratio, linestyle="--")
-        ax.axvspan(*self.plateau, alpha=0.15)
-        ax.set_xlabel("annealing ratio")
-        ax.set_ylabel("loss at the end (nats per token)")
-        return ax
-
-
-class RunningForecast(Forecast):
-    """The forecast of a job that is running, corrected by what it shows.
-
-    Attributes:
-        standing: where the job stands against the law.
-        law: the loss at the end by the law alone.
-        carry: how much of the job's offset is carried there.
-    """
-
-    @property
-    def standing(self) -> dict[str, Any]:
-        standing: dict[str, Any] = self._data["standing"]
-        return standing
-
-    @property
-    def law(self) -> dict[str, float]:
-        law: dict[str, float] = self._data["law"]
-        return law
-
-    @property
-    def carry(self) -> dict[str, Any]:
-        carry: dict[str, Any] = self._data["carry"]
-        return carry
-
-
-class RunningRecommendation(Document, Frame):
-    """When a running job should begin to anneal.
-
-    Attributes:
-        start_step: the last update before the annealing, with its ``interval`` and the ``plateau`` of starts as good as it.
-        anneal_steps, ratio: length of the annealing in updates and as a share of the horizon.
-        loss, loss_interval: the loss at the end.
-        cost_of_now: what annealing now to the horizon costs, nats per token.
-        standing: where the job stands against the law.
-        schedule: the whole job's schedule with the best start.
-    """
-
-    def __init__(self, native: _lehr.NativeAnswer, schedule: str, accepted: frozenset[str] = frozenset()) -> None:
-        super().__init__(native, accepted)
-        self._schedule = schedule
-
-    def _of(self, name: str) -> Any:
-        return self._data["starts"][name]
-
-    @property
-    def start_step(self) -> int:
-        step: int = self._of("start")
-        return step
-
-    @property
-    def interval(self) -> tuple[int, int]:
-        low, high = self._of("interval")
-        return (low, high)
-
-    @property
-    def plateau(self) -> tuple[int, int]:
-        low, high = self._of("plateau")
-        return (low, high)
-
-    @property
-    def anneal_steps(self) -> int:
-        steps: int = self._of("anneal")
-        return steps
-
-    @property
-    def ratio(self) -> float:
-        ratio: float = self._of("ratio")
-        return ratio
-
-    @property
-    def loss(self) -> float:
-        loss: float = self._of("loss")["value"]
-        return loss
-
-    @property
-    def loss_interval(self) -> tuple[float, float]:
-        loss = self._of("loss")
-        return (loss["lower"], loss["upper"])
-
-    @property
-    def cost_of_now(self) -> float:
-        cost: float = self._of("cost_of_now")
-        return cost
-
-    @property
-    def standing(self) -> dict[str, Any]:
-        standing: dict[str, Any] = self._data["standing"]
-        return standing
-
-    @property
-    def schedule(self) -> Schedule:
-        return Schedule(self._schedule)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Loss against start."""
-        curve = self._of("curve")
-        return {name: [row[name] for row in curve] for name in (curve[0] if curve else {})}
-
-    def export(self, target: str, *, from_step: int | None = None) -> Export:
-        """The schedule with the best start as a trainer's configuration."""
-        return self.schedule.export(target, from_step=from_step)
-
-    def _rows(self) -> list[tuple[str, str]]:
-        low, high = self.interval
-        return [
-            ("update", str(self.standing["update"])),
-            ("start_step", f"{self.start_step} ({low} … {high})"),
-            ("anneal_steps", str(self.anneal_steps)),
-            ("loss", f"{self.loss:.4f}"),
-            ("cost_of_now", f"{self.cost_of_now:.4f}"),
-        ]
-
-    def plot(self, ax: Any = None) -> Any:
-        """Draws loss against start."""
-        ax = axes(ax, "RunningRecommendation.plot()")
-        curve = self.to_dict()
-        ax.plot(curve["start"], curve["loss"])
-        ax.axvline(self.start_step, linestyle="--")
-        ax.axvspan(*self.plateau, alpha=0.15)
-        ax.set_xlabel("last update before the annealing")
-        ax.set_ylabel("loss at the end (nats per token)")
-        return ax
-
-
-class Recommendations(Document, Frame):
-    """A recommendation for each of several targets: every combination of ``params``, ``peak_lr`` and ``shape``.
-
-    Attributes:
-        rows: a dictionary a target.
-    """
-
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = self._data["rows"]
-        return rows
-
-    def to_dict(self) -> dict[str, Any]:
-        out: dict[str, Any] = {}
-        for name in self.rows[0] if self.rows else ():
-            values = [row[name] for row in self.rows]
-            if name in ("interval", "plateau", "loss_interval"):
-                out[f"{name}_lower"] = [value[0] for value in values]
-                out[f"{name}_upper"] = [value[1] for value in values]
-            else:
-                out[name] = values
-        return out
-
-    def _rows(self) -> list[tuple[str, str]]:
-        return [
-            (
-                f"N {'as fitted' if row['params'] is None else format(row['params'], '.4g')}, rate {row['peak_lr']:g}, {row['shape']}",
-                f"ratio {row['ratio']:.3f}, start after {row['start_step']}, loss {row['loss']:.4f}",
-            )
-            for row in self.rows
-        ]
 
 
 class Fit:
@@ -479,52 +235,10 @@ class Fit:
 
     @overload
     def forecast(
-        self,
-        schedule: str | Schedule | None = None,
-        *,
-        running: None = None,
-        peak_lr: float | None = None,
-        steps: int | str | None = None,
-        tokens: int | str | None = None,
-        compute: float | None = None,
-        warmup: int | None = None,
-        ratio: float | None = None,
-        anneal_steps: int | str | None = None,
-        anneal_from: int | str | None = None,
-        shape: str | None = None,
-        final_lr: float | None = None,
-        cosine: bool | None = None,
-        params: int | str | None = None,
-        tokens_per_step: int | str | None = None,
-        arch: str | None = None,
-        at: int | Sequence[int] | None = None,
-        level: float | None = None,
-        measured: Any = None,
-        accept: Accept = None,
-        progress: bool | None | Listener = None,
+        self, schedule: str | Schedule | None = None, *, running: None = None, **target: Unpack[ForecastTarget]
     ) -> Forecast: ...
     @overload
-    def forecast(
-        self,
-        *,
-        running: object,
-        steps: int | str | None = None,
-        tokens: int | str | None = None,
-        compute: float | None = None,
-        warmup: int | None = None,
-        ratio: float | None = None,
-        anneal_steps: int | str | None = None,
-        anneal_from: int | str | None = None,
-        shape: str | None = None,
-        final_lr: float | None = None,
-        params: int | str | None = None,
-        tokens_per_step: int | str | None = None,
-        arch: str | None = None,
-        at: int | Sequence[int] | None = None,
-        level: float | None = None,
-        accept: Accept = None,
-        progress: bool | None | Listener = None,
-    ) -> RunningForecast: ...
+    def forecast(self, *, running: object, **target: Unpack[JobForecast]) -> RunningForecast: ...
     def forecast(
         self,
         schedule: str | Schedule | None = None,
@@ -580,74 +294,13 @@ class Fit:
         return made
 
     @overload
-    def recommend(
-        self,
-        *,
-        running: object,
-        steps: int | str | None = None,
-        tokens: int | str | None = None,
-        compute: float | None = None,
-        warmup: int | None = None,
-        shape: str | None = None,
-        final_lr: float | None = None,
-        params: int | str | None = None,
-        tokens_per_step: int | str | None = None,
-        arch: str | None = None,
-        anneal_steps: int | Sequence[int] | None = None,
-        anneal_from: int | Sequence[int] | None = None,
-        tolerance: float | None = None,
-        export: str | None = None,
-        from_step: int | None = None,
-        accept: Accept = None,
-        progress: bool | None | Listener = None,
-    ) -> RunningRecommendation: ...
+    def recommend(self, *, running: object, **target: Unpack[JobRecommendation]) -> RunningRecommendation: ...
     @overload
     def recommend(
-        self,
-        *,
-        peak_lr: float,
-        steps: int | str | None = None,
-        tokens: int | str | None = None,
-        compute: float | None = None,
-        running: None = None,
-        warmup: int | None = None,
-        shape: str | None = None,
-        final_lr: float | None = None,
-        params: int | str | None = None,
-        tokens_per_step: int | str | None = None,
-        arch: str | None = None,
-        ratio_range: tuple[float, float] | None = None,
-        max_anneal_steps: int | None = None,
-        tolerance: float | None = None,
-        optimise_shape: bool | None = None,
-        free_schedule: bool | None = None,
-        measured: Any = None,
-        export: str | None = None,
-        from_step: int | None = None,
-        accept: Accept = None,
-        progress: bool | None | Listener = None,
+        self, *, peak_lr: float, running: None = None, **target: Unpack[RecommendTarget]
     ) -> Recommendation: ...
     @overload
-    def recommend(
-        self,
-        *,
-        peak_lr: Any,
-        steps: int | str | None = None,
-        tokens: int | str | None = None,
-        compute: float | None = None,
-        running: None = None,
-        warmup: int | None = None,
-        shape: Any = None,
-        final_lr: float | None = None,
-        params: Any = None,
-        tokens_per_step: int | str | None = None,
-        arch: str | None = None,
-        ratio_range: tuple[float, float] | None = None,
-        max_anneal_steps: int | None = None,
-        tolerance: float | None = None,
-        accept: Accept = None,
-        progress: bool | None | Listener = None,
-    ) -> Recommendations: ...
+    def recommend(self, *, peak_lr: Any, running: None = None, **target: Unpack[RecommendTargets]) -> Recommendations: ...
     def recommend(
         self,
         *,

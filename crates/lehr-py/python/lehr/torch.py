@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import errors
-from .fit import Recommendation
+from .recommendation import Recommendation
 from .schedule import Schedule, text_of
 
 try:

@@ -1,12 +1,12 @@
 //! Documents inside text files, JSON lines and Parquet columns, piece by piece.
 
+#[cfg_attr(not(feature = "parquet"), path = "documents/no_columns.rs")]
+#[cfg_attr(feature = "parquet", path = "documents/columns.rs")]
+mod columns;
+
 use super::input::{Input, Kind, broken, cannot};
 use crate::error::TrainError;
-use arrow_array::Array;
-use arrow_array::cast::AsArray;
 use flate2::read::MultiGzDecoder;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -54,7 +54,7 @@ pub(crate) fn for_each(input: &Input, column: Option<&str>, visit: &mut Visit<'_
             let reader = BufReader::new(MultiGzDecoder::new(BufReader::new(open()?)));
             json_lines(path, reader, column.unwrap_or(COLUMN), visit)
         }
-        (Kind::Parquet, _) => parquet(path, open()?, column.unwrap_or(COLUMN), visit),
+        (Kind::Parquet, _) => columns::texts(path, open()?, column.unwrap_or(COLUMN), visit),
         (Kind::Bin | Kind::Npy, _) => Err(broken(path.display(), input.kind.name(), "documents")),
     }
 }
@@ -158,60 +158,5 @@ fn json_lines(
         Ok(())
     } else {
         Err(broken(path.display(), "no line holds anything", "one JSON object a line"))
-    }
-}
-
-fn parquet(path: &Path, file: File, column: &str, visit: &mut Visit<'_>) -> Result<(), TrainError> {
-    let unreadable = |error: &dyn std::fmt::Display| {
-        broken(
-            path.display(),
-            format!("not a readable Parquet file: {error}"),
-            "a whole Parquet file; copy it again",
-        )
-    };
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| unreadable(&error))?;
-    let fields = builder.schema().fields();
-    let Some(index) = fields.iter().position(|field| field.name() == column) else {
-        let names = fields.iter().take(12).map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ");
-        return Err(broken(
-            path.display(),
-            format!("no column \"{column}\" (there are: {names})"),
-            "the column that holds the text; data.column names it",
-        ));
-    };
-    let mask = ProjectionMask::roots(builder.parquet_schema(), [index]);
-    let reader =
-        builder.with_projection(mask).with_batch_size(1024).build().map_err(|error| unreadable(&error))?;
-    let mut row = 0_u64;
-    for batch in reader {
-        let batch = batch.map_err(|error| unreadable(&error))?;
-        let array = batch.column(0);
-        let texts: Box<dyn Iterator<Item = Option<&str>>> = if let Some(texts) = array.as_string_opt::<i32>()
-        {
-            Box::new(texts.iter())
-        } else if let Some(texts) = array.as_string_opt::<i64>() {
-            Box::new(texts.iter())
-        } else if let Some(texts) = array.as_string_view_opt() {
-            Box::new(texts.iter())
-        } else {
-            return Err(broken(
-                path.display(),
-                format!("column \"{column}\" is of type {}", array.data_type()),
-                "a column of text; data.column names another",
-            ));
-        };
-        for text in texts {
-            row += 1;
-            let place = format!("{}: row {row}", path.display());
-            let Some(text) = text else {
-                return Err(broken(&place, format!("\"{column}\" is null"), "text; drop the rows without"));
-            };
-            visit(Piece { place, bytes: text.as_bytes().to_vec(), last: true })?;
-        }
-    }
-    if row == 0 {
-        Err(broken(path.display(), "the table is empty", "rows; leave the file out"))
-    } else {
-        Ok(())
     }
 }

@@ -88,16 +88,12 @@ impl CpuTrainer {
         let pool = pool.map_err(|error| {
             TrainError::config("lanes", lanes, format!("a number of threads that can be started: {error}"))
         })?;
-        let identity = serde_json::json!({
-            "model": config.model, "optimiser": config.optimiser, "data": config.data,
-            "batch": config.batch, "seed": config.seed, "lanes": lanes,
-        });
         Ok(Self {
             optimiser: AdamW::new(&config.optimiser, parameters.len()),
             lanes: (0..lanes).map(lane).collect(),
             tokens: vec![0; rows * (config.model.context as usize + 1)],
             network: Arc::new(network),
-            identity: identity.to_string(),
+            identity: identity(config, lanes),
             parameters,
             batches,
             pool: Arc::new(pool),
@@ -160,6 +156,16 @@ impl CpuTrainer {
             Err(TrainError::Diverged { update: self.completed + 1, quantity, value })
         }
     }
+}
+
+/// What a snapshot says of the run that it belongs to: everything that decides the losses, as JSON.
+#[must_use]
+pub fn identity(config: &RunConfig, lanes: usize) -> String {
+    let identity = serde_json::json!({
+        "model": config.model, "optimiser": config.optimiser, "data": config.data,
+        "batch": config.batch, "seed": config.seed, "lanes": lanes,
+    });
+    identity.to_string()
 }
 
 /// The rows of one lane: as even as possible, the first lanes take one more.

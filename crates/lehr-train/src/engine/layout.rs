@@ -173,19 +173,29 @@ impl Layout {
     #[must_use]
     pub fn initial(&self, seed: u64) -> Vec<f32> {
         let mut values = vec![1.0f32; self.parameters()];
-        for (stream, tensor) in self.tensors.iter().enumerate() {
-            let Some(deviation) = tensor.deviation else { continue };
-            let mut random = ChaCha12Rng::seed_from_u64(seed);
-            random.set_stream(stream as u64);
-            for pair in values[tensor.range.clone()].chunks_mut(2) {
-                // Box and Muller: two uniform numbers make two normal ones.
-                let radius = (-2.0 * (1.0 - random.random::<f64>()).ln()).sqrt();
-                let angle = std::f64::consts::TAU * random.random::<f64>();
-                for (value, part) in pair.iter_mut().zip([angle.cos(), angle.sin()]) {
-                    *value = (deviation * radius * part) as f32;
-                }
-            }
+        for (index, tensor) in self.tensors.iter().enumerate() {
+            self.initial_tensor(index, seed, &mut values[tensor.range.clone()]);
         }
         values
+    }
+
+    /// Writes the initial values of tensor `index` alone, which are those of [`Layout::initial`], to `values`.
+    ///
+    /// # Panics
+    /// When there is no such tensor or `values` is not as long as it.
+    pub fn initial_tensor(&self, index: usize, seed: u64, values: &mut [f32]) {
+        let tensor = &self.tensors[index];
+        assert_eq!(values.len(), tensor.range.len(), "the values of {}", tensor.name);
+        let Some(deviation) = tensor.deviation else { return values.fill(1.0) };
+        let mut random = ChaCha12Rng::seed_from_u64(seed);
+        random.set_stream(index as u64);
+        for pair in values.chunks_mut(2) {
+            // Box and Muller: two uniform numbers make two normal ones.
+            let radius = (-2.0 * (1.0 - random.random::<f64>()).ln()).sqrt();
+            let angle = std::f64::consts::TAU * random.random::<f64>();
+            for (value, part) in pair.iter_mut().zip([angle.cos(), angle.sin()]) {
+                *value = (deviation * radius * part) as f32;
+            }
+        }
     }
 }

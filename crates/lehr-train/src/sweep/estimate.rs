@@ -30,7 +30,7 @@ pub struct Speeds {
 }
 
 /// Speed of one model with one batch.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Speed {
     /// Name of the model in the plan.
     pub model: String,
@@ -40,7 +40,7 @@ pub struct Speed {
     pub updates: u64,
     /// Seconds that they took.
     pub seconds: f64,
-    /// Tokens per second.
+    /// Tokens a second of one job.
     pub tokens_per_second: f64,
 }
 
@@ -131,13 +131,14 @@ pub fn measure_speeds(
 }
 
 /// Work, and how long it takes.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "SweepCost")]
 pub struct Cost {
-    /// Runs.
+    /// Runs trained.
     pub runs: usize,
-    /// Updates.
+    /// Updates in all.
     pub updates: u64,
-    /// Tokens.
+    /// Tokens in all.
     pub tokens: u64,
     /// Floating-point operations.
     pub flops: f64,
@@ -146,7 +147,7 @@ pub struct Cost {
 }
 
 /// How many jobs of each kind there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, schemars::JsonSchema)]
 pub struct JobCounts {
     /// Constant-rate runs that others branch from, or that the plan asks for.
     pub trunks: usize,

@@ -93,21 +93,21 @@ impl State {
 }
 
 /// How far one job is.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct JobProgress {
-    /// The job.
+    /// Name of the job.
     pub id: String,
     /// `trunk`, `branch` or `alone`.
     pub kind: &'static str,
     /// `waiting`, `running`, `done`, `diverged`, `failed` or `damaged`.
     pub state: &'static str,
-    /// Updates before the job's own first one.
+    /// Updates done by the trunk before the job begins.
     pub first: u64,
     /// Updates done, those of the trunk included.
     pub completed: u64,
-    /// T.
+    /// Horizon T, updates.
     pub total: u64,
-    /// The last training loss, nats per token.
+    /// The last training loss of a running job, nats per token.
     pub loss: Option<f64>,
     /// Why it failed, how it diverged, or what is wrong with its journal.
     pub problem: Option<String>,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The constants of ASMT.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AsmtDefinition {
     /// Decay of the first moment, β₁.
     pub beta1: f64,

@@ -86,7 +86,7 @@ fn mixture(law: &dyn Law, fit: &Fit, curves: &[Curve], out: &mut Vec<CaveatKind>
     out.extend(several(splits).map(|found| CaveatKind::MixedSplits { found }));
     let datasets = distinct(&|r| r.dataset.clone());
     out.extend(several(datasets).map(|found| CaveatKind::MixedDatasets { found }));
-    let architectures = distinct(&|r| Some(r.arch.family().to_owned()));
+    let architectures = distinct(&|r| Some(r.arch.family().to_string()));
     out.extend(several(architectures).map(|found| CaveatKind::MixedArchitectures { found }));
     let counts = distinct(&|r| {
         (r.params.is_some() && r.counted != ParamCount::Unstated)

@@ -88,6 +88,12 @@ pub fn usable(curve: &Curve, options: &FitOptions) -> Vec<usize> {
     if kept.is_empty() { vec![curve.step().len() - 1] } else { kept }
 }
 
+/// Whether every point is the loss of one training batch: noisy, and averaged in bins.
+#[must_use]
+pub fn is_single_batches(curve: &Curve) -> bool {
+    curve.meta().split == Split::Train && curve.meta().loss_kind == LossKind::Instant
+}
+
 /// Prepares one curve; `thin` says whether points may be left out or averaged.
 #[must_use]
 pub fn prepare(
@@ -106,7 +112,7 @@ pub fn prepare(
     } else {
         match wanted {
             Some(n) if n < rows.len() => {
-                if meta.split == Split::Train && meta.loss_kind == LossKind::Instant {
+                if is_single_batches(curve) {
                     bins(curve, &rows, n)
                 } else {
                     thinned(curve, &rows, n)

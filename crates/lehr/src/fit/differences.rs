@@ -2,6 +2,7 @@
 
 use super::options::FitOptions;
 use super::resample::student;
+use crate::cell::{But, Cell};
 use crate::curve::Curve;
 use crate::features::{FeatureDefinition, RunFeatures};
 use crate::law::Law;
@@ -12,6 +13,7 @@ use std::collections::BTreeSet;
 /// The error of a predicted loss difference between two runs that share everything but how long they anneal, under a refit
 /// that did not see one of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DifferenceError {
     /// (ln L̂ − ln L of the run with the shorter annealing) − (ln L̂ − ln L of the other): above 0 where the law overstates
     /// what the shorter annealing costs.
@@ -83,6 +85,8 @@ pub fn distance(share: f64, other: f64) -> f64 {
 pub(super) struct Partners<'a> {
     law: &'a dyn Law,
     curves: &'a [Curve],
+    /// What the schedule leaves of each.
+    cells: Vec<Cell>,
     definition: &'a FeatureDefinition,
     options: &'a FitOptions,
 }
@@ -94,19 +98,20 @@ impl<'a> Partners<'a> {
         definition: &'a FeatureDefinition,
         options: &'a FitOptions,
     ) -> Self {
-        Self { law, curves, definition, options }
+        Self {
+            law,
+            curves,
+            cells: curves.iter().map(|curve| Cell::of(curve, But::Schedule)).collect(),
+            definition,
+            options,
+        }
     }
 
     /// Whether two runs share all but how long they anneal. Shapes that differ do not matter to a constant run.
     fn alike(&self, i: usize, j: usize) -> bool {
         let (a, b) = (&self.curves[i], &self.curves[j]);
         let (p, q) = (a.schedule().peak_lr(), b.schedule().peak_lr());
-        let (m, n) = (a.meta(), b.meta());
-        (p / q - 1.0).abs() < 0.01
-            && m.law_params() == n.law_params()
-            && m.tokens_per_step == n.tokens_per_step
-            && m.dataset == n.dataset
-            && m.split == n.split
+        (p / q - 1.0).abs() < 0.01 && self.cells[i] == self.cells[j]
     }
 
     fn same_fall(&self, i: usize, j: usize) -> bool {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// What the Jacobian says about the fit, without the priors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Identifiability {
     /// Singular values of the weighted Jacobian with columns of unit length, descending.
     pub singular_values: Vec<f64>,
@@ -20,8 +21,9 @@ pub struct Identifiability {
 
 /// A coefficient that the data do not determine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Undetermined {
-    /// Its name.
+    /// Name of the coefficient.
     pub name: String,
     /// Standard deviation on the solver's scale that the data leave to it.
     pub sd: f64,

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 /// On which scale residuals are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Residual {
     /// ln L̂ − ln L: relative errors.
@@ -17,6 +18,7 @@ pub enum Residual {
 
 /// What is made of one residual.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Criterion {
     /// Huber's: ½r² up to δ, δ(|r| − ½δ) beyond.
@@ -49,6 +51,7 @@ impl Criterion {
 
 /// How points are weighted against each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Weighting {
     /// Every curve counts the same, however many points it has: the mean over curves of the mean over points.
@@ -65,6 +68,7 @@ pub const USUAL_OBJECTIVE: f64 = 0.25;
 
 /// Everything that decides a fit besides the law and the curves. Stored with the fit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct FitOptions {
     /// Scale of the residuals.
@@ -91,13 +95,15 @@ pub struct FitOptions {
     pub keep: Vec<String>,
     /// Seed of the random starts and of the bootstrap.
     pub seed: u64,
-    /// Coefficients held at a value.
+    /// Coefficients that were held, by name.
     pub fixed: BTreeMap<String, f64>,
     /// Coefficients freed although the law would hold them on these data.
     pub freed: Vec<String>,
-    /// Bounds that replace the law's.
+    /// Bounds that replace the law's, lower and upper by name.
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, crate::schema::Interval>"))]
     pub bounds: BTreeMap<String, (f64, f64)>,
-    /// Gaussian priors (mean on the coefficient's scale, standard deviation on the solver's) that replace the law's.
+    /// Gaussian priors (mean on the coefficient's scale, standard deviation on the solver's) that replace the
+    /// law's, by name.
     pub priors: BTreeMap<String, (f64, f64)>,
     /// Weight of a prior's squared deviation, in units of its standard deviation, against the objective. Lowered in
     /// proportion where the runs are described better than real curves usually are, so that good data are heard.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// The profile of one coefficient.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Profile {
     /// Name of the coefficient.
     pub name: String,
@@ -18,8 +19,8 @@ pub struct Profile {
     pub objective: Vec<f64>,
     /// The lowest objective.
     pub best: f64,
-    /// Where the objective crosses the limit on either side; `None`: it does not within the bounds, so the data do
-    /// not determine the coefficient on that side.
+    /// Where the objective crosses the 90 % limit on either side; `None`: it does not within the bounds, so the
+    /// data do not determine the coefficient on that side.
     pub interval: (Option<f64>, Option<f64>),
 }
 

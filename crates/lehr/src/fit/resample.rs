@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Where the refits come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
     /// One refit a group of runs that share noise (a trunk and its branches), without that group.
@@ -32,15 +33,17 @@ pub enum Method {
 
 /// One refit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Refit {
     /// Group, run or fold (`fold 3 of 100`) left out; empty for a bootstrap refit.
     pub left_out: String,
-    /// All coefficients.
+    /// All coefficients in the law's order.
     pub theta: Vec<f64>,
 }
 
 /// The error of one run under the refit that did not see it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HeldOut {
     /// Name of the run.
     pub id: String,
@@ -58,14 +61,16 @@ pub struct HeldOut {
 
 /// Refits and the errors they made on what they did not see.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Uncertainty {
     /// Where the refits come from.
     pub method: Method,
-    /// The refits.
+    /// One a group, run, fold or resample.
     pub refits: Vec<Refit>,
     /// Errors on runs left out; in-sample errors under [`Method::BlockBootstrap`].
     pub held_out: Vec<HeldOut>,
-    /// Errors in the loss differences between a run left out and those it shares all but the schedule with.
+    /// Errors in the loss differences between a run left out and those it shares all but the schedule with; the
+    /// intervals of costs come from them.
     pub differences: Vec<DifferenceError>,
 }
 

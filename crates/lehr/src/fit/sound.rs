@@ -3,11 +3,12 @@
 use super::dataset::without_points;
 use super::options::FitOptions;
 use crate::curve::Curve;
-use crate::validate::names_run;
+use crate::names_run;
 use serde::{Deserialize, Serialize};
 
 /// What is wrong with a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Unsound {
     /// The loss ends far above the lowest it had reached.
@@ -22,6 +23,8 @@ pub enum Unsound {
 
 /// A run that was not fitted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "LeftOutRun"))]
 pub struct LeftOut {
     /// Name of the run.
     pub id: String,

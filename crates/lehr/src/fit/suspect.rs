@@ -2,22 +2,29 @@
 
 use super::Fit;
 use crate::caveat::CaveatKind;
+use crate::cell::{But, Cell};
 use crate::curve::Curve;
 use std::collections::BTreeMap;
 
 /// Runs of one configuration whose last losses differ by this share and more are not repetitions of one another.
 const TWINS: f64 = 0.01;
 
+/// A mean misfit of so many standard deviations of one point and less is the scatter of the points.
+const NOISE: f64 = 2.0;
+
 /// What a fit that does not describe its runs says, and runs of one configuration that differ.
 pub(super) fn caveats(fit: &Fit, curves: &[Curve]) -> Vec<CaveatKind> {
     let mut out = Vec::new();
-    if fit.metrics.mape > CaveatKind::POOR_FIT / 2.0 {
+    let share = fit.metrics.judged();
+    // In the unit of losses, as far as bins are judged in place of points.
+    let misfit = fit.metrics.mae * share / fit.metrics.mape.max(f64::MIN_POSITIVE);
+    if share > CaveatKind::POOR_FIT / 2.0 {
         let noise: Vec<f64> = curves.iter().filter_map(noise).collect();
-        out.push(CaveatKind::PoorFit {
-            share: fit.metrics.mape,
-            misfit: fit.metrics.mae,
-            noise: (!noise.is_empty()).then(|| noise.iter().sum::<f64>() / noise.len() as f64),
-        });
+        let noise = (!noise.is_empty()).then(|| noise.iter().sum::<f64>() / noise.len() as f64);
+        // No law can come nearer to single batches than they scatter.
+        if fit.metrics.binned.is_some() || noise.is_none_or(|noise| misfit > NOISE * noise) {
+            out.push(CaveatKind::PoorFit { share, misfit, noise });
+        }
     }
     out.extend(twins(curves));
     out
@@ -28,7 +35,12 @@ pub(super) fn caveats(fit: &Fit, curves: &[Curve]) -> Vec<CaveatKind> {
 /// # Formula
 /// 1.4826 · median |L_{i−1} − 2·L_i + L_{i+1}| / √6
 pub(super) fn noise(curve: &Curve) -> Option<f64> {
-    let mut second: Vec<f64> = curve.loss().windows(3).map(|w| (w[0] - 2.0 * w[1] + w[2]).abs()).collect();
+    scatter(curve.loss())
+}
+
+/// The same of a row of losses.
+pub(super) fn scatter(loss: &[f64]) -> Option<f64> {
+    let mut second: Vec<f64> = loss.windows(3).map(|w| (w[0] - 2.0 * w[1] + w[2]).abs()).collect();
     if second.len() < 6 {
         return None;
     }
@@ -38,18 +50,9 @@ pub(super) fn noise(curve: &Curve) -> Option<f64> {
 
 /// The two runs of one configuration that differ most, where they differ by more than repetitions do.
 fn twins(curves: &[Curve]) -> Option<CaveatKind> {
-    let mut alike: BTreeMap<String, Vec<&Curve>> = BTreeMap::new();
+    let mut alike: BTreeMap<(Cell, u64), Vec<&Curve>> = BTreeMap::new();
     for curve in curves {
-        let meta = curve.meta();
-        let key = format!(
-            "{} {:?} {:?} {:?} {:?} {}",
-            curve.schedule(),
-            meta.law_params(),
-            meta.tokens_per_step,
-            meta.dataset,
-            meta.split,
-            curve.last().0
-        );
+        let key = (Cell::of(curve, But::Nothing), curve.last().0);
         alike.entry(key).or_default().push(curve);
     }
     let apart = |a: &Curve, b: &Curve| (a.last().1 / b.last().1).ln().abs();

@@ -32,6 +32,7 @@ const HORIZON_FREE: f64 = 2.0;
 
 /// In what a target lies outside the runs fitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Axis {
     /// N.
@@ -46,6 +47,7 @@ pub enum Axis {
 
 /// One reason for which an interval is wider than inside the data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Widened {
     /// In what the target lies outside.
     pub axis: Axis,

@@ -21,12 +21,14 @@ const CLEARLY: f64 = 3.0;
 
 /// The test of a job against the band of its law.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BandTest {
     /// |mean of ln L − ln L̂| over the twentieth of the horizon that comes nearest to its limit, or exceeds it most.
     pub largest: f64,
     /// Last update of that twentieth.
     pub at: u64,
-    /// The limit there. A clean run stays below the limits in its whole course with probability 1 − [`FALSE_ALARMS`].
+    /// The limit there. A clean run stays below its limits in its whole course with probability 0.98, 1 −
+    /// [`FALSE_ALARMS`].
     pub limit: f64,
     /// Whether it was passed.
     pub left: bool,
@@ -36,6 +38,7 @@ pub struct BandTest {
 
 /// A job whose loss does not fall any more.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NoImprovement {
     /// Mean loss of the earlier stretch, nats per token.
     pub before: f64,

@@ -18,8 +18,9 @@ const BLOCKS: usize = 4;
 
 /// A job's offset: the mean of ln L − ln L̂ over the window.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Offset {
-    /// The offset, relative (0.001 is 0.1 % of the loss).
+    /// Mean of ln L − ln L̂ over the window, relative (0.001 is 0.1 % of the loss).
     pub value: f64,
     /// Its standard error, from means of four blocks of the window.
     pub sd: f64,
@@ -38,14 +39,15 @@ pub struct Offset {
 /// how much an interval is wider where the job lies outside the runs fitted, of which left-out runs say nothing; q: conformal quantile; k₋ᵢ: k without the runs that share noise with i.
 /// Where the plan anneals and five left-out runs did, these alone count.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Carry {
     /// f: the share of the run that is done.
     pub fraction: f64,
     /// k: the share of the offset that is expected to last.
     pub share: f64,
-    /// ρ: what is left of the half-width after the correction; 1: nothing is gained.
+    /// ρ: the share of the half-width that is left after the correction; 1: nothing is gained.
     pub left: f64,
-    /// n: left-out runs that say so.
+    /// n: left-out runs that say so; 0: too few, nothing is carried.
     pub runs: usize,
 }
 

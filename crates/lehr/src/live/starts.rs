@@ -31,6 +31,7 @@ impl Default for StartOptions {
 
 /// One start and the loss at the horizon.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StartLoss {
     /// Last update before the annealing.
     pub start: u64,
@@ -40,24 +41,27 @@ pub struct StartLoss {
 
 /// The best start of the annealing within a horizon.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Starts {
     /// Horizon T.
     pub total: u64,
     /// Last update before the annealing, with the lowest loss at T.
     pub start: u64,
-    /// Its interval over refits with runs left out, cut to what is left of the job.
+    /// Interval of the best start over refits with runs left out, cut to what is left of the job, updates.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::WholeInterval"))]
     pub interval: (u64, u64),
-    /// Starts within the tolerance of the best.
+    /// Earliest and latest start within the tolerance of the best, updates.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::WholeInterval"))]
     pub plateau: (u64, u64),
-    /// The tolerance, nats.
+    /// Tolerance of the plateau, nats.
     pub tolerance: f64,
-    /// Updates spent annealing.
+    /// Length of the annealing, updates.
     pub anneal: u64,
     /// Annealing ratio, of the whole horizon.
     pub ratio: f64,
     /// Loss at T, corrected.
     pub loss: Estimate,
-    /// Loss at T if the annealing begins now, above the lowest, nats.
+    /// Loss at T if the annealing begins at the job's last update, above the lowest, nats.
     pub cost_of_now: f64,
     /// Loss against start.
     pub curve: Vec<StartLoss>,
@@ -65,6 +69,7 @@ pub struct Starts {
 
 /// An annealing of the job: where it begins and ends, and the loss there.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Ending {
     /// Last update before the annealing.
     pub start: u64,
@@ -76,8 +81,9 @@ pub struct Ending {
 
 /// Annealing over D updates: now, and as late as the horizon allows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AnnealRow {
-    /// D.
+    /// D, updates spent annealing.
     pub anneal: u64,
     /// Begun at the job's last update.
     pub now: Ending,
@@ -89,10 +95,11 @@ pub struct AnnealRow {
 
 /// What another horizon would change.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LongerBudget {
     /// Horizon.
     pub total: u64,
-    /// Best start there.
+    /// Best start there: the last update before the annealing.
     pub start: u64,
     /// Corrected loss.
     pub loss: Estimate,

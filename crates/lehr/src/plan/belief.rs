@@ -25,12 +25,13 @@ pub enum AtHand<'a> {
 
 /// Errors of the law and of single runs, relative to the loss (standard deviations).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Noise {
-    /// What the law gets wrong about a run, alike for runs that are alike.
+    /// What the law gets wrong about a run, alike for runs that are alike; a share of the loss.
     pub misfit: f64,
     /// What a trunk and its branches share: their seed.
     pub shared: f64,
-    /// Of each measured point alone.
+    /// Of each measured point alone, a share of the loss.
     pub point: f64,
 }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// In what prices are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Unit {
     /// Floating-point operations: 6·N a token.
@@ -17,12 +18,13 @@ pub enum Unit {
 
 /// The price of so many updates.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Price {
-    /// In the unit of [`Money`].
+    /// In the document's `unit` (that of [`Money`]).
     pub amount: f64,
-    /// Floating-point operations, where N and the batch are known.
+    /// Floating-point operations, 6·N a token, where N and the batch are known.
     pub operations: Option<f64>,
-    /// Hours, where the throughput is known too.
+    /// Hours at the throughput stated, where it is.
     pub hours: Option<f64>,
 }
 

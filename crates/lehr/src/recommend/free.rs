@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 /// The best non-increasing, piecewise-linear schedule found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FreeSchedule {
-    /// The schedule.
+    /// The best non-increasing schedule found.
     pub schedule: Schedule,
     /// Predicted loss, nats per token.
     pub loss: f64,

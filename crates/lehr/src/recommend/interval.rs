@@ -101,7 +101,7 @@ impl Recommendation {
     #[must_use]
     pub fn band(&self) -> Vec<(f64, f64)> {
         let band = |centre: f64, half: f64| (centre - half, centre + half);
-        self.curve.iter().map(|p| band(p.loss - p.offset, p.half_width)).collect()
+        self.curve.iter().map(|p| band(p.loss, p.half_width)).collect()
     }
 }
 

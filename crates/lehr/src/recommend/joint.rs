@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// What stays the same while the batch is varied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Budget {
     /// So many tokens in all (at one N: so much compute); a larger batch means fewer updates.
@@ -32,12 +33,13 @@ pub struct JointOptions {
 
 /// One choice of all three and its predicted loss.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct JointPoint {
     /// Peak rate.
     pub peak_lr: f64,
     /// Batch, tokens; `None` where neither target nor fit states one.
     pub tokens_per_step: Option<u64>,
-    /// Updates.
+    /// Horizon, updates.
     pub total: u64,
     /// The best annealing ratio there.
     pub ratio: f64,

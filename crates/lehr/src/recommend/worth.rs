@@ -7,7 +7,8 @@ use crate::units::Steps;
 /// Halvings of the distance in which the horizon is sought: to 1/4096 of it.
 const HALVINGS: usize = 12;
 
-/// The updates that a rule needs beyond the target's horizon T to reach a loss, 0 where it reaches it within T.
+/// The updates that a rule needs beyond the target's horizon T to reach a loss of the law, 0 where it reaches it within T. What
+/// the law is known to overstate of the rule's cost is in `loss` already.
 ///
 /// `None`: not even twice the horizon does, or no schedule of the rule is that long.
 ///

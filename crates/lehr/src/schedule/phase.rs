@@ -6,6 +6,7 @@ use serde::Serialize;
 
 /// What the rate does at an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// It rises, for the first time.
@@ -31,8 +32,9 @@ impl std::fmt::Display for Phase {
 
 /// A run of updates in one phase.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PhaseSpan {
-    /// The phase.
+    /// What the rate does.
     pub phase: Phase,
     /// First update.
     pub first: u64,
@@ -58,6 +60,7 @@ impl PhaseSpan {
 
 /// The name of a kind of schedule, for reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Family {
     /// One rate after the warm-up.

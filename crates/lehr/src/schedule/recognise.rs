@@ -44,10 +44,12 @@ impl Default for RecogniseOptions {
 
 /// How far the recognised schedule is from the rows, relative to the peak rate.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "ScheduleResidual"))]
 pub struct Residual {
-    /// Largest |Δlr|/peak.
+    /// Largest |Δlr|/peak, a share of the peak rate.
     pub max: f64,
-    /// Root mean square of Δlr/peak.
+    /// Root mean square of Δlr/peak, a share of the peak rate.
     pub rms: f64,
 }
 

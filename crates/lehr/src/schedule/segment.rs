@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// A segment may be the beginning of a longer curve (`whole` above `updates`): then it ends before `to` is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(from = "RawSegment", into = "RawSegment")]
 pub struct Segment {
     /// Length in updates, at least 1.
@@ -24,11 +25,17 @@ pub struct Segment {
 
 /// As stored: a segment that says nothing of a longer curve is whole.
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct RawSegment {
+    /// Length in updates.
     updates: Steps,
+    /// Rate just before its first update.
     from: f64,
+    /// Rate of the curve's last update, which is the segment's own where it is whole.
     to: f64,
+    /// How the rate moves.
     shape: Shape,
+    /// Length in updates of the curve whose beginning it is, where that is longer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     whole: Option<Steps>,
 }

@@ -25,10 +25,11 @@ use serde::{Deserialize, Serialize};
 /// # Ok::<(), lehr::ScheduleError>(())
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct WsdSpec {
     /// Rate of the stable phase.
     pub peak_lr: f64,
-    /// Horizon T.
+    /// Horizon T, updates.
     pub total: Steps,
     /// Warm-up updates W.
     pub warmup: Steps,
@@ -78,6 +79,7 @@ fn is_linear(shape: &Shape) -> bool {
 /// # Source
 /// Wang et al., Scaling and Transferability of Annealing Strategies, 2026, eq. 12.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "WsdSpec", into = "WsdSpec")]
 pub struct Wsd(WsdSpec);
 

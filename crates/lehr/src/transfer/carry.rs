@@ -1,8 +1,10 @@
 //! Carrying a measured ratio over: to longer horizons, to larger models, between architectures, and what it costs there.
 
-use super::{Optimum, TransferError, power_law, varying};
+use super::{Optimum, TransferError, Variable, power_law, varying};
+use crate::curve::ArchFamily;
 use crate::fit::resample::student;
 use crate::measured::MeasuredOptimum;
+use crate::units::Params;
 use serde::{Deserialize, Serialize};
 
 /// In which direction a ratio is carried over.
@@ -17,16 +19,18 @@ pub enum Larger {
 
 /// A ratio predicted from smaller cells, held against a larger cell's own measurement.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Carried {
     /// Peak rate of the larger cell.
     pub peak_lr: f64,
     /// Its horizon, updates.
     pub total: u64,
-    /// Its N / 10⁸, if known.
-    pub n8: Option<f64>,
+    /// Its N, if known.
+    pub params: Option<Params>,
     /// The ratio that a power law of the smaller cells predicts.
     pub predicted: f64,
-    /// Interval of the prediction.
+    /// Its 90 % interval, misfit of the law included.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Interval"))]
     pub interval: (f64, f64),
     /// The ratio measured.
     pub measured: f64,
@@ -37,7 +41,7 @@ pub struct Carried {
 /// Fits the power law of R to all cells but the largest and predicts the ratio of the largest, which is then judged by
 /// what it costs on the losses measured there.
 ///
-/// The law has those of `variables` (of `peak_lr`, `total`, `n8`) that the smaller cells vary. Of optima at the edge
+/// The law has those of `variables` that the smaller cells vary. Of optima at the edge
 /// of their cell only the side enters the law; larger cells are judged with or without.
 ///
 /// # Errors
@@ -45,12 +49,12 @@ pub struct Carried {
 pub fn carry_over(
     cells: &[MeasuredOptimum],
     larger: Larger,
-    variables: &[&str],
+    variables: &[Variable],
     level: f64,
 ) -> Result<Vec<Carried>, TransferError> {
     let size = |cell: &MeasuredOptimum| match larger {
         Larger::Horizon => cell.total as f64,
-        Larger::Size => cell.n8.unwrap_or(0.0),
+        Larger::Size => cell.params.map_or(0.0, |n| n.0 as f64),
     };
     let largest = cells.iter().map(size).fold(0.0, f64::max);
     let (large, small): (Vec<_>, Vec<_>) = cells.iter().partition(|cell| size(cell) == largest);
@@ -69,11 +73,11 @@ pub fn carry_over(
     Ok(large
         .into_iter()
         .filter_map(|cell| {
-            let (predicted, interval) = law.predict(cell.peak_lr, cell.total as f64, cell.n8, level)?;
+            let (predicted, interval) = law.predict(cell.peak_lr, cell.total as f64, cell.params, level)?;
             Some(Carried {
                 peak_lr: cell.peak_lr,
                 total: cell.total,
-                n8: cell.n8,
+                params: cell.params,
                 predicted,
                 interval,
                 measured: cell.ratio,
@@ -85,12 +89,14 @@ pub fn carry_over(
 
 /// How the ratios of mixtures of experts differ from those of dense models at the same cells.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ArchitectureGap {
     /// Pairs of cells with both optima inside what was measured.
     pub pairs: usize,
     /// Geometric mean of R(mixture of experts)/R(dense) over the pairs.
     pub factor: f64,
-    /// Its interval, from the spread over pairs; `None` with one pair.
+    /// Its 90 % interval, from the spread over pairs; `None` with one pair.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Interval>"))]
     pub interval: Option<(f64, f64)>,
     /// Mean cost of the dense ratio on the losses of the mixture of experts, nats (every pair of cells).
     pub mean_regret: f64,
@@ -105,8 +111,8 @@ pub struct ArchitectureGap {
 /// d = ln R_moe − ln R_dense a pair; factor = exp(mean d), interval exp(mean d ± t·s/√n), t Student's with n − 1 degrees.
 #[must_use]
 pub fn architecture_gap(cells: &[MeasuredOptimum], level: f64) -> Option<ArchitectureGap> {
-    let apart = |a: &MeasuredOptimum, b: &MeasuredOptimum| match (a.n8, b.n8) {
-        (Some(a), Some(b)) => (a / b).ln().abs(),
+    let apart = |a: &MeasuredOptimum, b: &MeasuredOptimum| match (a.params, b.params) {
+        (Some(a), Some(b)) => (a.0 as f64 / b.0 as f64).ln().abs(),
         (None, None) => 0.0,
         _ => f64::INFINITY,
     };
@@ -119,12 +125,12 @@ pub fn architecture_gap(cells: &[MeasuredOptimum], level: f64) -> Option<Archite
     };
     let pairs: Vec<(&MeasuredOptimum, &MeasuredOptimum)> = cells
         .iter()
-        .filter(|moe| moe.arch == "moe")
+        .filter(|moe| moe.arch == ArchFamily::Moe)
         .filter_map(|moe| {
             cells
                 .iter()
                 .filter(|dense| {
-                    dense.arch == "dense" && alike(moe, dense) && apart(moe, dense) < 1.5_f64.ln()
+                    dense.arch == ArchFamily::Dense && alike(moe, dense) && apart(moe, dense) < 1.5_f64.ln()
                 })
                 .min_by(|a, b| apart(moe, a).total_cmp(&apart(moe, b)))
                 .map(|dense| (moe, dense))
@@ -155,16 +161,17 @@ pub fn architecture_gap(cells: &[MeasuredOptimum], level: f64) -> Option<Archite
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transfer::ALL_VARIABLES;
 
     /// A cell whose loss is 1 + (√r − √best)², measured at five ratios.
-    fn cell(arch: &str, peak_lr: f64, total: u64, best: f64) -> MeasuredOptimum {
+    fn cell(arch: ArchFamily, peak_lr: f64, total: u64, best: f64) -> MeasuredOptimum {
         let quadratic = [1.0 + best, -2.0 * best.sqrt(), 1.0];
         let loss = |r: f64| quadratic[0] + quadratic[1] * r.sqrt() + quadratic[2] * r;
         MeasuredOptimum {
             peak_lr,
             total,
-            n8: Some(0.01),
-            arch: arch.to_owned(),
+            params: Some(Params(1_000_000)),
+            arch,
             dataset: None,
             split: "validation".to_owned(),
             shape: "linear".to_owned(),
@@ -189,27 +196,30 @@ mod tests {
         let mut cells = Vec::new();
         for peak_lr in [5e-4, 1e-3, 2e-3] {
             for total in [5000, 10_000, 40_000] {
-                cells.push(cell("dense", peak_lr, total, law(peak_lr, total)));
+                cells.push(cell(ArchFamily::Dense, peak_lr, total, law(peak_lr, total)));
             }
         }
-        let carried = carry_over(&cells, Larger::Horizon, &["peak_lr", "total", "n8"], 0.9).unwrap();
+        let carried = carry_over(&cells, Larger::Horizon, &ALL_VARIABLES, 0.9).unwrap();
         assert_eq!(carried.len(), 3);
         for c in &carried {
             assert_eq!(c.total, 40_000);
             assert!((c.predicted - c.measured).abs() < 1e-9 && c.regret.abs() < 1e-12, "{c:?}");
         }
-        assert_eq!(carry_over(&cells, Larger::Size, &["peak_lr"], 0.9), Err(TransferError::OneLevel("N")));
+        assert_eq!(
+            carry_over(&cells, Larger::Size, &[Variable::PeakLr], 0.9),
+            Err(TransferError::OneLevel("N"))
+        );
     }
 
     #[test]
     fn the_gap_between_architectures_is_the_mean_over_pairs_and_costs_what_the_cell_says() {
         let mut cells = Vec::new();
         for peak_lr in [5e-4, 1e-3, 2e-3] {
-            cells.push(cell("dense", peak_lr, 5000, 0.3));
-            cells.push(cell("moe", peak_lr, 5000, 0.36));
+            cells.push(cell(ArchFamily::Dense, peak_lr, 5000, 0.3));
+            cells.push(cell(ArchFamily::Moe, peak_lr, 5000, 0.36));
         }
         // A horizon of one architecture alone has no pair.
-        cells.push(cell("dense", 1e-3, 80_000, 0.9));
+        cells.push(cell(ArchFamily::Dense, 1e-3, 80_000, 0.9));
         let gap = architecture_gap(&cells, 0.9).unwrap();
         assert_eq!(gap.pairs, 3);
         assert!((gap.factor - 1.2).abs() < 1e-9, "{gap:?}");

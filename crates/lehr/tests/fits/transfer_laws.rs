@@ -1,7 +1,12 @@
 //! Transfer laws and stability tests on planted optima.
 
 use crate::support::{gauss, random};
-use lehr::transfer::{Limit, Optimum, TransferError, check_architecture, power_law, stability};
+use lehr::transfer::{
+    ALL_VARIABLES, Limit, Optimum, TransferError, Variable, check_architecture, power_law, stability,
+};
+use lehr::{ArchFamily, Params};
+
+const JOINT: [Variable; 2] = [Variable::PeakLr, Variable::Horizon];
 
 /// Optima of R = 0.45·(η/10⁻³)^0.4·(T/10⁴)^0.15·N₈^effect with noise of ln R.
 fn planted(effect: f64, noise: f64, seed: u64) -> Vec<Optimum> {
@@ -17,8 +22,8 @@ fn planted(effect: f64, noise: f64, seed: u64) -> Vec<Optimum> {
                 optima.push(Optimum {
                     peak_lr,
                     total,
-                    n8: Some(n8),
-                    arch: "dense".to_owned(),
+                    params: Some(Params((n8 * 1e8_f64).round() as u64)),
+                    arch: ArchFamily::Dense,
                     dataset: "web".to_owned(),
                     split: "validation".to_owned(),
                     ratio: (ln + noise * gauss(&mut rng)).exp(),
@@ -33,7 +38,7 @@ fn planted(effect: f64, noise: f64, seed: u64) -> Vec<Optimum> {
 
 #[test]
 fn planted_exponents_are_recovered() {
-    let exact = power_law(&planted(0.0, 0.0, 0), &["peak_lr", "total"], 0.9).unwrap();
+    let exact = power_law(&planted(0.0, 0.0, 0), &JOINT, 0.9).unwrap();
     assert!((exact.lambda - 0.45).abs() < 1e-9);
     assert!((exact.exponents[0].value - 0.4).abs() < 1e-9 && (exact.exponents[1].value - 0.15).abs() < 1e-9);
     let (ratio, _) = exact.predict(5e-4, 4e4, None, 0.9).unwrap();
@@ -41,7 +46,7 @@ fn planted_exponents_are_recovered() {
     assert_eq!(exact.predict(1.0, 1e6, None, 0.9).unwrap().0, 1.0, "capped at the whole run");
     let inside = (0..200)
         .filter(|&seed| {
-            let e = power_law(&planted(0.0, 0.1, seed), &["peak_lr", "total"], 0.9).unwrap().exponents[0];
+            let e = power_law(&planted(0.0, 0.1, seed), &JOINT, 0.9).unwrap().exponents[0];
             assert!((e.value - 0.4).abs() < 0.15, "{e:?}");
             e.interval.0 <= 0.4 && 0.4 <= e.interval.1
         })
@@ -53,10 +58,10 @@ fn planted_exponents_are_recovered() {
 #[test]
 fn the_size_is_a_variable_like_any_other() {
     let optima = planted(0.25, 0.0, 0);
-    let variables = ["peak_lr", "total", "n8"];
+    let variables = ALL_VARIABLES;
     let law = power_law(&optima, &variables, 0.9).unwrap();
     assert!((law.exponents[2].value - 0.25).abs() < 1e-9);
-    let (ratio, _) = law.predict(1e-3, 1e4, Some(2.0), 0.9).unwrap();
+    let (ratio, _) = law.predict(1e-3, 1e4, Some(Params(200_000_000)), 0.9).unwrap();
     assert!((ratio - 0.45 * 2.0_f64.powf(0.25)).abs() < 1e-9);
     assert_eq!(law.predict(1e-3, 1e4, None, 0.9), None, "nothing is said of an unknown size");
 }
@@ -79,7 +84,7 @@ fn limits_count_by_their_side_and_bias_no_exponent() {
     let (mut sum, mut left_out, mut taken, mut inside) = (0.0, 0.0, 0.0, 0);
     for seed in 0..200 {
         let optima = censored(seed);
-        let law = power_law(&optima, &["peak_lr", "total"], 0.9).unwrap();
+        let law = power_law(&optima, &JOINT, 0.9).unwrap();
         assert_eq!(law.n + law.limits, 36);
         assert!(law.limits >= 8, "{}", law.limits);
         let e = &law.exponents[0];
@@ -87,9 +92,9 @@ fn limits_count_by_their_side_and_bias_no_exponent() {
         inside += usize::from(e.interval.0 <= 0.4 && 0.4 <= e.interval.1);
         // What was done before: without the limits, and with them as if they were optima.
         let without: Vec<Optimum> = optima.iter().filter(|o| o.limit.is_none()).cloned().collect();
-        left_out += power_law(&without, &["peak_lr", "total"], 0.9).unwrap().exponents[0].value / 200.0;
+        left_out += power_law(&without, &JOINT, 0.9).unwrap().exponents[0].value / 200.0;
         let as_optima: Vec<Optimum> = optima.into_iter().map(|o| Optimum { limit: None, ..o }).collect();
-        taken += power_law(&as_optima, &["peak_lr", "total"], 0.9).unwrap().exponents[0].value / 200.0;
+        taken += power_law(&as_optima, &JOINT, 0.9).unwrap().exponents[0].value / 200.0;
     }
     assert!((sum - 0.4).abs() < 0.01, "{sum}");
     assert!(left_out < 0.37 && taken < 0.37, "left out {left_out}, as optima {taken}");
@@ -100,9 +105,9 @@ fn limits_count_by_their_side_and_bias_no_exponent() {
 #[test]
 fn a_limit_that_the_law_expects_changes_nothing() {
     let mut optima = planted(0.0, 0.02, 3);
-    let law = power_law(&optima, &["peak_lr", "total"], 0.9).unwrap();
+    let law = power_law(&optima, &JOINT, 0.9).unwrap();
     optima.push(Optimum { ratio: 0.9, limit: Some(Limit::AtMost), ..optima[0].clone() });
-    let again = power_law(&optima, &["peak_lr", "total"], 0.9).unwrap();
+    let again = power_law(&optima, &JOINT, 0.9).unwrap();
     assert!((again.lambda - law.lambda).abs() < 1e-6, "{again:?} {law:?}");
     assert_eq!((again.n, again.limits), (law.n, 1));
 }
@@ -112,15 +117,17 @@ fn architectures_of_unlike_sizes_are_compared_at_equal_size() {
     // ln R grows with N, and the mixtures of experts are the larger ones: the architecture itself changes nothing.
     let mut optima = planted(0.25, 0.02, 1);
     for optimum in &mut optima {
-        if optimum.n8 == Some(3.0) || (optimum.n8 == Some(1.0) && optimum.total == 1e4) {
-            optimum.arch = "moe".to_owned();
+        if optimum.params == Some(Params(300_000_000))
+            || (optimum.params == Some(Params(100_000_000)) && optimum.total == 1e4)
+        {
+            optimum.arch = ArchFamily::Moe;
         }
     }
     let answers = stability(&optima);
     let architecture = answers.iter().find(|q| q.across == "architecture").unwrap();
     assert!(architecture.verdict.starts_with("no change"), "{architecture:?}");
     let gap = 0.3;
-    for optimum in optima.iter_mut().filter(|o| o.arch == "moe") {
+    for optimum in optima.iter_mut().filter(|o| o.arch == ArchFamily::Moe) {
         optimum.ratio *= f64::exp(gap);
     }
     let answers = stability(&optima);
@@ -131,9 +138,11 @@ fn architectures_of_unlike_sizes_are_compared_at_equal_size() {
 #[test]
 fn what_cannot_be_determined_is_refused() {
     let optima = planted(0.0, 0.0, 0);
-    assert!(matches!(power_law(&optima[..2], &["peak_lr", "total"], 0.9), Err(TransferError::TooFew { .. })));
+    assert!(matches!(power_law(&optima[..2], &JOINT, 0.9), Err(TransferError::TooFew { .. })));
     let same: Vec<Optimum> = optima.into_iter().filter(|o| o.total == 1e4).collect();
-    assert!(matches!(power_law(&same, &["total"], 0.9), Err(TransferError::Constant(v)) if v == "total"));
+    assert!(
+        matches!(power_law(&same, &[Variable::Horizon], 0.9), Err(TransferError::Constant(v)) if v == "horizon")
+    );
 }
 
 fn flagged(effect: f64) -> usize {
@@ -167,9 +176,12 @@ fn questions_without_two_levels_say_so() {
 #[test]
 fn architectures_are_not_crossed_in_silence() {
     let optima = planted(0.0, 0.0, 0);
-    assert_eq!(check_architecture(&optima, "dense", false), Ok(None));
-    assert!(matches!(check_architecture(&optima, "moe", false), Err(TransferError::Architecture { .. })));
-    let caveat = check_architecture(&optima, "moe", true).unwrap().unwrap();
+    assert_eq!(check_architecture(&optima, ArchFamily::Dense, false), Ok(None));
+    assert!(matches!(
+        check_architecture(&optima, ArchFamily::Moe, false),
+        Err(TransferError::Architecture { .. })
+    ));
+    let caveat = check_architecture(&optima, ArchFamily::Moe, true).unwrap().unwrap();
     assert_eq!(caveat.code(), "across-architectures");
 }
 
@@ -177,20 +189,23 @@ fn architectures_are_not_crossed_in_silence() {
 fn the_line_of_a_law_is_what_it_predicts_and_takes_no_rate_for_a_horizon() {
     let optima = planted(0.0, 0.05, 3);
     let rates = [2e-4, 1e-3, 4e-3];
-    let law = power_law(&optima, &["peak_lr"], 0.9).unwrap();
-    let line = law.along("peak_lr", &rates, 0.9).unwrap();
+    let law = power_law(&optima, &[Variable::PeakLr], 0.9).unwrap();
+    let line = law.along(Variable::PeakLr, &rates, 0.9).unwrap();
     for (rate, point) in rates.iter().zip(&line) {
-        assert_eq!(Some(*point), law.predict(*rate, 1e4, Some(1.0), 0.9));
+        assert_eq!(Some(*point), law.predict(*rate, 1e4, Some(Params(100_000_000)), 0.9));
     }
-    assert_eq!(law.along("total", &[1e4], 0.9), None, "a law of the rate says nothing of horizons");
-    let horizons = power_law(&optima, &["total"], 0.9).unwrap();
-    let at = horizons.along("total", &[1e4, 4e4], 0.9).unwrap();
+    assert_eq!(law.along(Variable::Horizon, &[1e4], 0.9), None, "a law of the rate says nothing of horizons");
+    let horizons = power_law(&optima, &[Variable::Horizon], 0.9).unwrap();
+    let at = horizons.along(Variable::Horizon, &[1e4, 4e4], 0.9).unwrap();
     assert_eq!(Some(at[1]), horizons.predict(1e-3, 4e4, None, 0.9));
-    let size = power_law(&planted(0.25, 0.05, 3), &["n8"], 0.9).unwrap();
-    assert_eq!(size.along("n8", &[2.0], 0.9).map(|line| line[0]), size.predict(1e-3, 1e4, Some(2.0), 0.9));
+    let size = power_law(&planted(0.25, 0.05, 3), &[Variable::Params], 0.9).unwrap();
+    assert_eq!(
+        size.along(Variable::Params, &[2e8], 0.9).map(|line| line[0]),
+        size.predict(1e-3, 1e4, Some(Params(200_000_000)), 0.9)
+    );
     // Of a law of both, one of them does not tell the ratio: before, the rate stood in for the horizon.
-    let both = power_law(&optima, &["peak_lr", "total"], 0.9).unwrap();
-    assert_eq!(both.along("peak_lr", &rates, 0.9), None);
+    let both = power_law(&optima, &JOINT, 0.9).unwrap();
+    assert_eq!(both.along(Variable::PeakLr, &rates, 0.9), None);
 }
 
 #[test]

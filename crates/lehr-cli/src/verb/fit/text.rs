@@ -1,9 +1,10 @@
 //! A fit in words: what it is good for first, the coefficients where they were asked for.
 
-use super::{between, percent, r2_text, short};
+use super::{between, mape, percent, r2_text, short};
 use crate::output::{Output, table};
 use lehr::fit::{Fit, RunFit, resample};
 use lehr_app::fit::FitAnswer;
+use lehr_app::report::lines;
 use std::path::Path;
 
 /// Runs that are shown where `-v` was not given.
@@ -34,8 +35,11 @@ fn headline(fit: &Fit, written: Option<&Path>) -> String {
     if let Some(path) = written {
         // The question that a fit is made for, with numbers that these runs can answer.
         if let Some(run) = fit.runs.iter().max_by_key(|run| run.last_update) {
+            // A fit of several sizes is asked about one of them.
+            let sizes = fit.runs.iter().any(|other| other.params != run.params);
+            let size = run.params.filter(|_| sizes).map_or_else(String::new, |n| format!(" --params {n}"));
             out.push_str(&format!(
-                "Next: lehr recommend {} --peak-lr {} --steps {}\n",
+                "Next: lehr recommend {} --peak-lr {} --steps {}{size}\n",
                 path.display(),
                 run.peak_lr,
                 run.total
@@ -72,10 +76,7 @@ fn runs(fit: &Fit, all: bool) -> String {
         if all {
             let n = run.params.map_or_else(String::new, |n| format!("{:.3e}", n.0 as f64));
             cells.splice(1..1, [n, format!("{:e}", run.peak_lr)]);
-            cells.splice(
-                6..6,
-                [r2_text(run.metrics.r2), percent(run.metrics.mape), percent(run.metrics.worst)],
-            );
+            cells.splice(6..6, [r2_text(run.metrics.r2), mape(&run.metrics), percent(run.metrics.worst)]);
         }
         rows.add_row(cells);
     }
@@ -94,34 +95,10 @@ fn details(fit: &Fit, law: &dyn lehr::Law) -> String {
     let mut out = format!("{}   {}\n\n", law.name(), law.equation());
     let level = (fit.options.level * 100.0).round();
     let mut rows = table(["coefficient", "symbol", "value", &format!("{level} % interval"), "unit", ""]);
-    for (c, meta) in fit.coefficients.iter().zip(law.coefficients()) {
-        let undetermined = fit.identifiability.undetermined.iter().find(|u| u.name == c.name);
-        let mut remarks = Vec::new();
-        if !c.free {
-            remarks.push("held".to_owned());
-        }
-        if c.prior {
-            remarks.push("prior".to_owned());
-        }
-        if c.at_bound.is_some() {
-            remarks.push("at its bound".to_owned());
-        }
-        if let Some(item) = undetermined {
-            let traded = if item.traded_with.is_empty() {
-                String::new()
-            } else {
-                format!("; moves with {}", item.traded_with.join(", "))
-            };
-            remarks.push(format!("not determined by the data{traded}"));
-        }
-        rows.add_row([
-            c.name.clone(),
-            meta.symbol.to_owned(),
-            short(c.value),
-            c.interval.map_or_else(String::new, between),
-            meta.unit.to_owned(),
-            remarks.join(", "),
-        ]);
+    for c in lines::coefficients(fit, law) {
+        let interval = c.interval.map_or_else(String::new, between);
+        let remarks = c.remarks();
+        rows.add_row([c.name, c.symbol, short(c.value), interval, c.unit, remarks]);
     }
     out.push_str(&rows.to_string());
     let m = &fit.metrics;
@@ -140,7 +117,7 @@ fn details(fit: &Fit, law: &dyn lehr::Law) -> String {
         r2_text(m.r2),
         m.mae * 1e3,
         m.rmse * 1e3,
-        percent(m.mape),
+        mape(m),
         percent(m.worst),
         percent(m.r#final)
     ));

@@ -14,7 +14,7 @@ pub fn text(forecast: &ForecastAnswer, every: bool, output: &Output, drawing: Op
     let mut out = format!(
         "At update (step) {} the loss is {:.4} nats per token ({:.4} … {:.4}, {level}).\nSchedule: {}\n\n",
         updates(forecast.update[n - 1]),
-        f.loss,
+        f.value,
         f.lower,
         f.upper,
         forecast.plan,

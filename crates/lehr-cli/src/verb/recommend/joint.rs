@@ -6,7 +6,6 @@ use clap::{Args, ValueEnum};
 use lehr::recommend::{Budget, JointPoint};
 use lehr::units::{parse_count, short_count};
 use lehr_app::recommend_jointly::JointRequest;
-use lehr_app::tables;
 use std::path::Path;
 
 /// What may be chosen.
@@ -110,10 +109,7 @@ fn ends<T: PartialOrd>(
 pub fn answer(request: &JointRequest, file: Option<&Path>, output: &Output) -> Result<(), Failure> {
     let answer = output.desk().recommend_jointly(request)?;
     let found = &answer.value;
-    output.notes(&answer.notes);
-    if let Some(path) = file {
-        output.write(path, tables::contents(path, found)?.as_bytes())?;
-    }
+    output.begin(&answer, file)?;
     if output.json {
         output.answer(found)?;
         return output.close(&answer);
@@ -141,7 +137,7 @@ pub fn answer(request: &JointRequest, file: Option<&Path>, output: &Output) -> R
     );
     text += &format!(
         "It ends at a loss of {:.4} nats per token ({:.4} … {:.4}, {percent} %); chosen for {fixed}, peak rates from {low:e} to {high:e}{batches}.\n",
-        best.loss, found.loss_interval.0, found.loss_interval.1
+        found.loss.value, found.loss.lower, found.loss.upper
     );
     text += &format!(
         "These {} choices end within {:.1} mnat (10⁻³ nats per token) of it:\n\n",

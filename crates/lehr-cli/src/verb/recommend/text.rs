@@ -37,9 +37,9 @@ pub fn short(found: &RecommendAnswer) -> String {
     );
     out.push_str(&format!(
         "It ends at a loss of {:.4} nats per token ({:.4} … {:.4}, {level}){}.\n",
-        found.loss,
-        found.loss_interval.0,
-        found.loss_interval.1,
+        found.loss.value,
+        found.loss.lower,
+        found.loss.upper,
         found.tokens.map_or_else(String::new, |tokens| format!(" after {:.3e} tokens", tokens as f64)),
     ));
     out.push_str(&format!(
@@ -62,6 +62,9 @@ pub fn short(found: &RecommendAnswer) -> String {
         found.rules.values().flat_map(|rule| rule.caveats.iter().map(ToString::to_string)).collect();
     unseen.sort_unstable();
     unseen.dedup();
+    if found.rules.values().any(|rule| rule.regret < 0.0) {
+        out.push_str("A cost below 0: the two are tied, as far as these runs can tell.\n");
+    }
     if !unseen.is_empty() {
         out.push_str(&format!("* a guess: {}\n", unseen.join("; ")));
     }
@@ -148,12 +151,12 @@ pub fn details(found: &RecommendAnswer, drawing: Option<String>) -> String {
     ]);
     rows.add_row([
         "loss at the end".to_owned(),
-        format!("{:.4}", found.loss),
-        format!("{:.4} … {:.4} nats per token", found.loss_interval.0, found.loss_interval.1),
+        format!("{:.4}", found.loss.value),
+        format!("{:.4} … {:.4} nats per token", found.loss.lower, found.loss.upper),
     ]);
     out.push_str(&format!("{rows}\n\n"));
     let mut rows = table(["ratio", "loss", "costs mnat", "± mnat"]);
-    let best = found.loss;
+    let best = found.loss.value;
     for point in found.curve.iter().step_by((found.curve.len() / 10).max(1)) {
         rows.add_row([
             format!("{:.3}", point.ratio),

@@ -28,7 +28,7 @@ pub struct Args {
     /// Writes means over so many updates instead of every training loss.
     #[arg(long, value_name = "UPDATES", value_parser = crate::load::positive)]
     thin: Option<u64>,
-    /// Takes only runs whose name fits a pattern with * and ? (repeat, or separate with commas).
+    /// Takes only runs whose name fits a pattern with `*`, `?` and `[abc]` (repeat, or separate with commas).
     #[arg(long, value_name = "GLOB", value_delimiter = ',')]
     run: Vec<String>,
     /// Writes the tokens that each expert of the mixtures got between validations (CSV: run, step, layer, expert, tokens).

@@ -138,7 +138,7 @@ impl Finish<'_> {
                     "run '{}' begins at update {first} of {last} with the rate {rate}, and nothing says what lies before: it may be a branch, or the rest of a run whose first file is elsewhere",
                     raw.id
                 ),
-                hint: "read the trunk or the first file with it, state branch_from, branch_at_step and warmup_steps in a manifest, or state the warm-up".to_owned(),
+                hint: "read the trunk or the first file with it, state branch_from, branch_at_step and warmup_steps in a manifest, or state the warm-up with [[warmup]]".to_owned(),
             });
         }
         let warmup = earliest.map_or(first, |common| common.min(first));

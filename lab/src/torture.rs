@@ -17,13 +17,13 @@ mod minimise;
 mod mutate;
 mod options;
 
-use crate::python::{root, run};
 use case::Finding;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
+use xtask::{root, run};
 
 /// What was asked for.
 struct Wanted {

@@ -5,7 +5,6 @@ use super::dice::Dice;
 use super::minimise::minimised;
 use super::mutate::mutated;
 use super::options::{Takes, line};
-use crate::python::root;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
@@ -14,6 +13,7 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use xtask::root;
 
 /// Seconds of processor time that any answer may take, in the development profile, two threads together.
 const CPU_SECONDS: u64 = 20;

@@ -3,7 +3,6 @@
 use super::case::{Case, Finding, kept};
 use super::inside_case::{InsideCase, Points};
 use super::minimise::shorter;
-use crate::python::root;
 use lehr::fit::{Fit, FitOptions, fit};
 use lehr::forecast::{Setting, default_points, forecast};
 use lehr::recommend::{RecommendOptions, Target, recommend_ratio};
@@ -17,6 +16,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
+use xtask::root;
 
 /// Time that one case may take in the development profile, besides what a busy machine takes from it.
 const LONGEST: Duration = Duration::from_secs(10);

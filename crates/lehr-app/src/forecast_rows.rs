@@ -1,0 +1,164 @@
+//! The loss at the end of each of several runs: sizes, peak rates, ratios, shapes.
+
+use crate::answer::{Answer, add_caveats};
+use crate::desk::Desk;
+use crate::documents::Document;
+use crate::failure::Failure;
+use crate::forecast::ForecastRequest;
+use crate::tables::{Tabular, number, sheet};
+use crate::target::{PlanSpec, updates};
+use lehr::budget::Length;
+use lehr::fit::Fit;
+use lehr::forecast::{Estimate, Setting};
+use lehr::{Caveat, Params, Shape};
+use lehr_report::{Cell, Column, Table};
+use serde::Serialize;
+
+/// What to forecast: every combination of N, peak rate, annealing ratio and shape.
+#[derive(Debug, Clone)]
+pub struct ForecastRowsRequest {
+    /// The fit.
+    pub fit: Fit,
+    /// What else the runs are; its N holds where no sizes are named.
+    pub setting: Setting,
+    /// Level of the intervals; `None`: that of the fit.
+    pub level: Option<f64>,
+    /// What the schedules share; its own peak rate, horizon, ratio and shape are not used where rows have theirs.
+    pub plan: PlanSpec,
+    /// Horizon; `None`: that of the plan.
+    pub length: Option<Length>,
+    /// Sizes; empty: that of the runs fitted.
+    pub params: Vec<Params>,
+    /// Peak rates.
+    pub peak_lrs: Vec<f64>,
+    /// Annealing ratios; empty: as the plan has it.
+    pub ratios: Vec<f64>,
+    /// Shapes.
+    pub shapes: Vec<Shape>,
+}
+
+/// One target and its loss at the end.
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
+pub struct ForecastRow {
+    /// N; `None`: that of the runs fitted.
+    pub params: Option<u64>,
+    /// Peak rate.
+    pub peak_lr: f64,
+    /// The schedule as text.
+    pub schedule: String,
+    /// How the rate falls.
+    pub shape: String,
+    /// Annealing ratio; `None` where the schedule has none.
+    pub ratio: Option<f64>,
+    /// Horizon in updates.
+    pub steps: u64,
+    /// Loss at the end of the run, with its interval.
+    #[serde(rename = "final")]
+    pub last: Estimate,
+}
+
+/// Forecasts for several targets.
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
+pub struct ForecastRows {
+    /// One a target: sizes, within them peak rates, within them ratios, within them shapes.
+    pub rows: Vec<ForecastRow>,
+    /// Level of the intervals.
+    pub level: f64,
+    /// What to beware of, of all rows.
+    pub caveats: Vec<Caveat>,
+}
+
+impl Document for ForecastRows {
+    const SCHEMA: &'static str = "lehr.forecast-rows/2";
+}
+
+impl Tabular for ForecastRows {
+    fn table(&self) -> Result<Table, Failure> {
+        let columns = [
+            Column::new("N"),
+            Column::new("peak rate"),
+            Column::new("ratio"),
+            Column::new("shape"),
+            Column::with_unit("horizon", "updates"),
+            Column::with_unit("loss", "nats per token"),
+            Column::with_unit("loss, lower", "nats per token"),
+            Column::with_unit("loss, upper", "nats per token"),
+        ];
+        let rows = self.rows.iter().map(|row| {
+            vec![
+                row.params.map_or(Cell::Empty, Cell::Count),
+                Cell::Text(format!("{:e}", row.peak_lr)),
+                row.ratio.map_or(Cell::Empty, |ratio| number(ratio, 3)),
+                Cell::Text(row.shape.clone()),
+                Cell::Count(row.steps),
+                number(row.last.value, 4),
+                number(row.last.lower, 4),
+                number(row.last.upper, 4),
+            ]
+        });
+        sheet(columns, rows)
+    }
+}
+
+impl Desk {
+    /// Forecasts the loss at the end of each of several runs.
+    ///
+    /// # Errors
+    /// As [`Desk::forecast`]; a length in tokens or compute that is no number of updates.
+    pub fn forecast_rows(&self, request: &ForecastRowsRequest) -> Result<Answer<ForecastRows>, Failure> {
+        let sizes: Vec<Option<Params>> = if request.params.is_empty() {
+            vec![request.setting.params]
+        } else {
+            request.params.iter().copied().map(Some).collect()
+        };
+        let ratios: Vec<Option<f64>> = if request.ratios.is_empty() {
+            vec![request.plan.ratio]
+        } else {
+            request.ratios.iter().copied().map(Some).collect()
+        };
+        let (mut rows, mut caveats, mut notes) = (Vec::new(), Vec::new(), Vec::new());
+        let mut level = request.level.unwrap_or(request.fit.options.level);
+        for &params in &sizes {
+            for &peak_lr in &request.peak_lrs {
+                for &ratio in &ratios {
+                    for &shape in &request.shapes {
+                        let setting = Setting { params, ..request.setting.clone() };
+                        let total = (request.length)
+                            .map(|length| updates(&request.fit, length, &setting))
+                            .transpose()?
+                            .or(request.plan.total);
+                        let plan =
+                            PlanSpec { peak_lr: Some(peak_lr), total, ratio, shape, ..request.plan.clone() };
+                        let answer = self.forecast(&ForecastRequest {
+                            fit: request.fit.clone(),
+                            plan: plan.plan()?,
+                            setting,
+                            at: Vec::new(),
+                            level: request.level,
+                            measured: None,
+                        })?;
+                        let found = answer.value;
+                        level = found.level;
+                        add_caveats(&mut caveats, answer.caveats);
+                        for note in answer.notes {
+                            if !notes.contains(&note) {
+                                notes.push(note);
+                            }
+                        }
+                        rows.push(ForecastRow {
+                            params: params.map(|n| n.0),
+                            peak_lr,
+                            steps: found.plan.total().0,
+                            schedule: found.schedule,
+                            shape: if request.plan.cosine { Shape::Cosine } else { shape }.to_string(),
+                            ratio: found.plan.ratio(),
+                            last: found.last,
+                        });
+                    }
+                }
+            }
+        }
+        let value = ForecastRows { rows, level, caveats: caveats.clone() };
+        Ok(Answer { value, caveats, notes })
+    }
+}
