@@ -152,8 +152,8 @@ f"measured {long.loss[-1]:.4f}, forecast {ahead.loss[-1]:.4f} ({ahead.lower[-1]:
 fit.forecast(long.schedule, measured=long)
 
 # %% [markdown]
-# This is one toy of five that were tried while this page was written, and the one whose forecast fits best: the others were missed by 0.11 to 0.20 nats, one of them outside its
-# interval. A fit of six short runs of a toy is no promise about a longer one; the caveats below say why.
+# This is one toy of five that were tried while this page was written, and the one whose forecast fits best: the others were missed by much more, one of them outside
+# its interval. A fit of six short runs of a toy is no promise about a longer one; the caveats below say why.
 #
 # What was to be known beforehand:
 

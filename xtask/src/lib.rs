@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitCode};
 
 /// The workspace's root.
 #[must_use]
@@ -19,4 +19,16 @@ pub fn run(command: &mut Command) -> io::Result<()> {
     let name = format!("{command:?}");
     let status = command.status().map_err(|e| io::Error::other(format!("cannot start {name}: {e}")))?;
     if status.success() { Ok(()) } else { Err(io::Error::other(format!("{name} ended with {status}"))) }
+}
+
+/// The exit code of a task; its error is said on stderr.
+#[must_use]
+pub fn finish(outcome: io::Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }

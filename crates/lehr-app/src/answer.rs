@@ -41,3 +41,33 @@ pub fn add_caveats(caveats: &mut Vec<Caveat>, more: impl IntoIterator<Item = Cav
         }
     }
 }
+
+/// What several answers together are to be read with: each caveat and note once.
+#[derive(Debug, Default)]
+pub struct Gathered {
+    caveats: Vec<Caveat>,
+    notes: Vec<Note>,
+}
+
+impl Gathered {
+    /// Takes what an answer says beside its value.
+    pub fn take<T>(&mut self, answer: Answer<T>) -> T {
+        add_caveats(&mut self.caveats, answer.caveats);
+        for note in answer.notes {
+            if !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
+        }
+        answer.value
+    }
+
+    /// The answer that is made of the values; `value` is given the caveats that it holds itself.
+    pub fn answer<T>(self, value: impl FnOnce(Vec<Caveat>) -> T) -> Answer<T> {
+        Answer { value: value(self.caveats.clone()), caveats: self.caveats, notes: self.notes }
+    }
+}
+
+/// What a list says one by one; where it is empty, what holds then.
+pub fn each_or<T: Copy>(list: &[T], own: Option<T>) -> Vec<Option<T>> {
+    if list.is_empty() { vec![own] } else { list.iter().copied().map(Some).collect() }
+}

@@ -1,6 +1,6 @@
 //! The loss at the end of each of several runs: sizes, peak rates, ratios, shapes.
 
-use crate::answer::{Answer, add_caveats};
+use crate::answer::{Answer, Gathered, each_or};
 use crate::desk::Desk;
 use crate::documents::Document;
 use crate::failure::Failure;
@@ -106,19 +106,10 @@ impl Desk {
     /// # Errors
     /// As [`Desk::forecast`]; a length in tokens or compute that is no number of updates.
     pub fn forecast_rows(&self, request: &ForecastRowsRequest) -> Result<Answer<ForecastRows>, Failure> {
-        let sizes: Vec<Option<Params>> = if request.params.is_empty() {
-            vec![request.setting.params]
-        } else {
-            request.params.iter().copied().map(Some).collect()
-        };
-        let ratios: Vec<Option<f64>> = if request.ratios.is_empty() {
-            vec![request.plan.ratio]
-        } else {
-            request.ratios.iter().copied().map(Some).collect()
-        };
-        let (mut rows, mut caveats, mut notes) = (Vec::new(), Vec::new(), Vec::new());
+        let ratios = each_or(&request.ratios, request.plan.ratio);
+        let (mut rows, mut gathered) = (Vec::new(), Gathered::default());
         let mut level = request.level.unwrap_or(request.fit.options.level);
-        for &params in &sizes {
+        for params in each_or(&request.params, request.setting.params) {
             for &peak_lr in &request.peak_lrs {
                 for &ratio in &ratios {
                     for &shape in &request.shapes {
@@ -129,22 +120,16 @@ impl Desk {
                             .or(request.plan.total);
                         let plan =
                             PlanSpec { peak_lr: Some(peak_lr), total, ratio, shape, ..request.plan.clone() };
-                        let answer = self.forecast(&ForecastRequest {
+                        let found = gathered.take(self.forecast(&ForecastRequest {
                             fit: request.fit.clone(),
                             plan: plan.plan()?,
                             setting,
-                            at: Vec::new(),
+                            // The end alone is asked for, where it is known before the plan is made.
+                            at: total.into_iter().collect(),
                             level: request.level,
                             measured: None,
-                        })?;
-                        let found = answer.value;
+                        })?);
                         level = found.level;
-                        add_caveats(&mut caveats, answer.caveats);
-                        for note in answer.notes {
-                            if !notes.contains(&note) {
-                                notes.push(note);
-                            }
-                        }
                         rows.push(ForecastRow {
                             params: params.map(|n| n.0),
                             peak_lr,
@@ -158,7 +143,6 @@ impl Desk {
                 }
             }
         }
-        let value = ForecastRows { rows, level, caveats: caveats.clone() };
-        Ok(Answer { value, caveats, notes })
+        Ok(gathered.answer(|caveats| ForecastRows { rows, level, caveats }))
     }
 }

@@ -356,7 +356,7 @@ pub fn transfer(sources: &[(&str, &[Optimum], &[Result<PowerLaw, String>])]) -> 
             lower: predicted.iter().map(|p| p.1.0).collect(),
             upper: predicted.iter().map(|p| p.1.1).collect(),
             law: law.map_or_else(String::new, |law| {
-                let unit = if variable == Variable::PeakLr { "(η/10⁻³)" } else { "(T/10⁴)" };
+                let unit = variable.term();
                 format!("R = {:.2}·{unit}^{:.2}", law.lambda, law.exponents[0].value)
             }),
             x,

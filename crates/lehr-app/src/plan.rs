@@ -11,7 +11,6 @@ use crate::target::warmup;
 use lehr::fit::Fit;
 use lehr::forecast::Setting;
 use lehr::law::NoiseRelaxation;
-use lehr::names_run;
 use lehr::plan::{
     Aim, AtHand, Budget, BudgetError, Candidates, ChosenRun, Money, Noise, PlanOptions, RunPlan,
     RunPlanError, Throughput, Unit, WholeGrid, plan_runs,
@@ -19,6 +18,7 @@ use lehr::plan::{
 use lehr::recommend::Target;
 use lehr::units::parse_count;
 use lehr::{Caveat, Law, Params, Shape, Steps};
+use lehr::{is_pattern, names_run};
 use lehr_io::Note;
 use lehr_report::{Outlook, PlanPicture, superscript};
 use serde::Serialize;
@@ -245,7 +245,7 @@ fn checkpoints(fit: Option<&Fit>, patterns: &[String]) -> Result<Vec<String>, Fa
         let Some(fit) = fit else {
             return Err(Failure::usage("[[checkpoints]] names runs of a fit, and there is none"));
         };
-        let several = pattern.contains(['*', '?', '[']);
+        let several = is_pattern(pattern);
         let found: Vec<&str> = fit
             .runs
             .iter()

@@ -1,6 +1,6 @@
 //! One recommendation for each of several targets: sizes, peak rates, shapes.
 
-use crate::answer::{Answer, add_caveats};
+use crate::answer::{Answer, Gathered, each_or};
 use crate::desk::Desk;
 use crate::documents::Document;
 use crate::failure::Failure;
@@ -114,29 +114,17 @@ impl Desk {
     /// # Errors
     /// As [`Desk::recommend`]; a length in tokens or compute that is no number of updates.
     pub fn recommend_rows(&self, request: &RowsRequest) -> Result<Answer<RecommendRows>, Failure> {
-        let sizes: Vec<Option<Params>> = if request.params.is_empty() {
-            vec![request.shared.setting.params]
-        } else {
-            request.params.iter().copied().map(Some).collect()
-        };
-        let (mut rows, mut caveats, mut notes) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut rows, mut gathered) = (Vec::new(), Gathered::default());
         let mut level = request.shared.fit.options.level;
-        for params in &sizes {
+        for params in each_or(&request.params, request.shared.setting.params) {
             for &peak_lr in &request.peak_lrs {
                 for &shape in &request.shapes {
                     let mut one = request.shared.clone();
                     (one.peak_lr, one.shape) = (peak_lr, shape);
-                    one.setting.params = *params;
+                    one.setting.params = params;
                     one.total = updates(&one.fit, request.length, &one.setting)?;
-                    let answer = self.recommend(&one)?;
-                    let found = answer.value;
+                    let found = gathered.take(self.recommend(&one)?);
                     level = found.level;
-                    add_caveats(&mut caveats, answer.caveats);
-                    for note in answer.notes {
-                        if !notes.contains(&note) {
-                            notes.push(note);
-                        }
-                    }
                     rows.push(RecommendRow {
                         params: params.map(|n| n.0),
                         peak_lr,
@@ -154,7 +142,6 @@ impl Desk {
             }
         }
         let tolerance = request.shared.options.tolerance;
-        let value = RecommendRows { rows, tolerance, level, caveats: caveats.clone() };
-        Ok(Answer { value, caveats, notes })
+        Ok(gathered.answer(|caveats| RecommendRows { rows, tolerance, level, caveats }))
     }
 }

@@ -111,6 +111,43 @@ pub fn table<I: IntoIterator<Item = S>, S: Into<String>>(header: I) -> comfy_tab
     table
 }
 
+/// A table cut to the terminal: of the columns `least`, as many as it takes for rows to fit are left out, the first first, and named
+/// below. Where the output is no terminal all are there.
+pub fn narrowed(table: comfy_table::Table, least: &[usize]) -> String {
+    match table.width() {
+        Some(width) => cut(table, least, width.into()),
+        None => table.to_string(),
+    }
+}
+
+/// The table in so many characters a line.
+fn cut(mut table: comfy_table::Table, least: &[usize], width: usize) -> String {
+    table.set_content_arrangement(comfy_table::ContentArrangement::Disabled);
+    let mut left_out: Vec<String> = Vec::new();
+    let mut least = least.iter();
+    while table.lines().any(|line| line.trim_end().chars().count() > width) {
+        let Some(&index) = least.next() else {
+            // Nothing more can go: cells are broken into lines.
+            table.set_content_arrangement(comfy_table::ContentArrangement::Dynamic);
+            break;
+        };
+        let name =
+            table.header().and_then(|header| header.cell_iter().nth(index)).map(comfy_table::Cell::content);
+        left_out.extend(name);
+        if let Some(column) = table.column_mut(index) {
+            column.set_constraint(comfy_table::ColumnConstraint::Hidden);
+        }
+    }
+    if left_out.is_empty() {
+        table.to_string()
+    } else {
+        format!(
+            "{table}\nnot shown, for want of width: {} (a wider terminal, a file or --json has them)",
+            left_out.join(", ")
+        )
+    }
+}
+
 /// A share as a percentage without digits: `90 %`.
 pub fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
@@ -373,5 +410,28 @@ impl Observer for Bar {
             }
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_narrow_terminal_gets_whole_words_and_hears_which_columns_it_does_not_get() {
+        let wide = || {
+            let mut rows = table(["run", "points", "noise", "last loss"]);
+            rows.add_row(["a-run-with-a-long-name", "4096", "0.5", "3.0885"]);
+            rows
+        };
+        let least = [2, 1];
+        assert_eq!(cut(wide(), &least, 80), wide().to_string());
+        let narrow = cut(wide(), &least, 42);
+        assert!(narrow.contains("a-run-with-a-long-name") && narrow.contains("3.0885"), "{narrow}");
+        assert!(!narrow.contains("4096") && !narrow.contains("0.5"), "{narrow}");
+        assert!(narrow.ends_with(
+            "not shown, for want of width: noise, points (a wider terminal, a file or --json has them)"
+        ));
+        assert!(narrow.lines().take(3).all(|line| line.trim_end().chars().count() <= 42), "{narrow}");
     }
 }

@@ -21,7 +21,7 @@ pub enum But {
 /// are equal.
 ///
 /// # Symbols
-/// Architecture, N (as laws use it), batch in tokens, data set and split always count; of the schedule what [`But`] leaves.
+/// Architecture, N (all and active parameters), batch in tokens, data set and split always count; of the schedule what [`But`] leaves.
 ///
 /// # Examples
 /// ```
@@ -39,6 +39,7 @@ pub enum But {
 pub struct Cell {
     arch: Arch,
     params: Option<Params>,
+    active_params: Option<Params>,
     dataset: Option<String>,
     split: Split,
     tokens_per_step: Option<Tokens>,
@@ -53,7 +54,8 @@ impl Cell {
         let meta = curve.meta();
         Self {
             arch: meta.arch.clone(),
-            params: meta.law_params(),
+            params: meta.params,
+            active_params: meta.active_params,
             dataset: meta.dataset.clone(),
             split: meta.split,
             tokens_per_step: meta.tokens_per_step,

@@ -44,6 +44,6 @@ pub use cell::{But, Cell};
 pub use curve::{Arch, ArchFamily, BranchPoint, Curve, CurveError, LossKind, ParamCount, RunMeta, Split};
 pub use features::{FeatureDefinition, RunFeatures};
 pub use law::{Coefficient, Law};
-pub use names::names_run;
+pub use names::{is_pattern, names_run, pattern_of};
 pub use schedule::{Schedule, ScheduleError, Segment, Shape, Wsd, WsdSpec};
 pub use units::{AnnealingRatio, Params, Steps, Tokens};

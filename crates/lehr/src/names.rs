@@ -23,6 +23,27 @@ pub fn names_run(pattern: &str, id: &str) -> bool {
     fits(&pattern, id) || fits(&pattern, last)
 }
 
+/// Whether a text is a pattern rather than a plain name.
+#[must_use]
+pub fn is_pattern(text: &str) -> bool {
+    text.contains(['*', '?', '['])
+}
+
+/// A pattern that fits a name, whatever stands in it: what has a meaning in patterns, and a `!` at the beginning where it would leave the run
+/// out, stand for any one character.
+///
+/// # Examples
+/// ```
+/// use lehr::{names_run, pattern_of};
+/// assert_eq!(pattern_of("!a[1]*"), "?a?1??");
+/// assert!(names_run(&pattern_of("!a[1]*"), "!a[1]*"));
+/// ```
+#[must_use]
+pub fn pattern_of(name: &str) -> String {
+    let name = name.replace(['*', '[', ']'], "?");
+    name.strip_prefix('!').map_or_else(|| name.clone(), |rest| format!("?{rest}"))
+}
+
 /// Linear-time match: on a mismatch the last `*` takes one character more.
 fn fits(pattern: &[char], text: &str) -> bool {
     let text: Vec<char> = text.chars().collect();

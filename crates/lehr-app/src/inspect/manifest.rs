@@ -3,6 +3,7 @@
 use super::{InspectAnswer, RunLine};
 use lehr::{Arch, ParamCount, Schedule};
 use std::fmt::Write as _;
+use toml::{Table, Value};
 
 /// A schedule of more stretches than this is left to the logged rates.
 const MOST_STRETCHES: usize = 12;
@@ -19,11 +20,10 @@ impl InspectAnswer {
              # docs/formats/manifest.md describes every key; what all runs share may stand once below [defaults].\n",
         );
         for run in &self.runs {
+            let named = Table::from_iter([(run.id.clone(), Value::Table(entries(run)))]);
+            let runs = Table::from_iter([("runs".to_owned(), Value::Table(named))]);
             // Writing to a string cannot fail.
-            let _ = write!(text, "\n[runs.{}]\n", quoted(&run.id));
-            for (key, value) in entries(run) {
-                let _ = writeln!(text, "{key} = {value}");
-            }
+            let _ = write!(text, "\n{runs}");
             if statable(&run.whole).is_none() {
                 let _ = writeln!(
                     text,
@@ -36,25 +36,6 @@ impl InspectAnswer {
     }
 }
 
-/// A text as TOML writes it.
-fn quoted(text: &str) -> String {
-    let mut out = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\t' => out.push_str("\\t"),
-            c if c.is_control() => {
-                let _ = write!(out, "\\u{:04X}", u32::from(c));
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
-}
-
 /// The schedule as text, where it is short enough to be stated.
 fn statable(schedule: &Schedule) -> Option<String> {
     match schedule {
@@ -65,25 +46,31 @@ fn statable(schedule: &Schedule) -> Option<String> {
 }
 
 /// The keys of a run and their values.
-fn entries(run: &RunLine) -> Vec<(&'static str, String)> {
-    let mut entries = vec![("arch", quoted(run.arch.family().name()))];
-    if let Arch::Moe { experts, top_k } = &run.arch {
-        entries.push(("experts", experts.to_string()));
-        entries.push(("top_k", top_k.to_string()));
+fn entries(run: &RunLine) -> Table {
+    let mut entries = Table::new();
+    let mut add = |key: &str, value: Option<Value>| {
+        entries.extend(value.map(|value| (key.to_owned(), value)));
+    };
+    // Counts beyond TOML's whole numbers are none that a run has.
+    let count = |n: u64| i64::try_from(n).ok().map(Value::Integer);
+    let text = |text: &str| Some(Value::String(text.to_owned()));
+    add("arch", text(run.arch.family().name()));
+    if let Arch::Moe { experts, top_k } = run.arch {
+        add("experts", count(experts.into()));
+        add("top_k", count(top_k.into()));
     }
     let (params, active) = match run.counted {
         ParamCount::NonEmbedding => ("params_non_embedding", "active_params_non_embedding"),
         ParamCount::Total => ("params_total", "active_params"),
         ParamCount::Unstated => ("params", "active_params"),
     };
-    let mut add = |key, value: Option<String>| entries.extend(value.map(|value| (key, value)));
-    add(params, run.params.map(|n| n.to_string()));
-    add(active, run.active_params.map(|n| n.to_string()));
-    add("tokens_per_step", run.tokens_per_step.map(|n| n.to_string()));
-    add("dataset", run.dataset.as_deref().map(quoted));
-    add("schedule", statable(&run.whole).as_deref().map(quoted));
-    add("branch_from", run.branch.as_ref().map(|branch| quoted(&branch.trunk)));
-    add("branch_at_step", run.branch.as_ref().map(|branch| branch.at.0.to_string()));
-    add("final_loss", run.final_loss.map(|loss| loss.to_string()));
+    add(params, run.params.and_then(count));
+    add(active, run.active_params.and_then(count));
+    add("tokens_per_step", run.tokens_per_step.and_then(count));
+    add("dataset", run.dataset.as_deref().and_then(text));
+    add("schedule", statable(&run.whole).as_deref().and_then(text));
+    add("branch_from", run.branch.as_ref().and_then(|branch| text(&branch.trunk)));
+    add("branch_at_step", run.branch.as_ref().and_then(|branch| count(branch.at.0)));
+    add("final_loss", run.final_loss.map(Value::Float));
     entries
 }

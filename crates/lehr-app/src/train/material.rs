@@ -114,10 +114,9 @@ impl RunMaterial {
     /// [`Failure`] for a batch or rows that are not there, and when the tokens cannot be read.
     pub fn rows(&self, part: Part, first: usize, count: usize) -> Result<Vec<u32>, Failure> {
         let (rows, batches) = (self.config.batch as usize, self.corpus.validation_len());
-        if first + count > rows {
-            let last = first + count;
+        if first.checked_add(count).is_none_or(|last| last > rows) {
             return Err(Failure::usage(format_args!(
-                "rows {first} … {last} of a batch of {rows}; expected at most {rows}"
+                "{count} rows from row {first} of a batch of {rows}; expected at most {rows} in all"
             )));
         }
         match part {

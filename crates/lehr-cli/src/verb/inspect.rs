@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::load::LoadArgs;
-use crate::output::{Output, check_target, table, write_file};
+use crate::output::{Output, check_target, narrowed, table, write_file};
 use lehr::Caveat;
 use lehr::units::short_count;
 use lehr_app::inspect::RunLine;
@@ -73,6 +73,10 @@ fn rate(rate: f64) -> String {
     if short == 0.0 || short >= 1e-3 { short.to_string() } else { format!("{short:e}") }
 }
 
+/// Columns that a narrow terminal does without, the first first: stated final, noise, points, split, architecture, updates, T, N, peak
+/// rate.
+const LEAST: [usize; 9] = [11, 12, 4, 3, 1, 5, 6, 2, 8];
+
 /// Stated and last losses that differ by less than this, in nats, need no word.
 const APART: f64 = 5e-3;
 
@@ -126,7 +130,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     for run in &answer.value.runs {
         shown.add_row(cells(run));
     }
-    output.data(&shown.to_string())?;
+    output.data(&narrowed(shown, &LEAST))?;
     for ids in &answer.value.twins {
         output.data(&format!("same configuration: {}", ids.join(", ")))?;
     }

@@ -26,7 +26,7 @@ pub static ATLAS: [(&str, &[u8]); 2] = [
     ("atlas/points.parquet", include_bytes!("../../../../fixtures/atlas/source/points.parquet")),
     ("atlas/manifest.toml", include_bytes!("../../../../fixtures/atlas/source/manifest.toml")),
 ];
-const README: (&str, &[u8]) = ("README.md", include_bytes!("../../../../fixtures/atlas/README.md"));
+const README: (&str, &[u8]) = ("README.md", include_bytes!("quickstart/readme.md"));
 
 /// Lines of an answer that are shown; the report has all.
 const HEAD: usize = 5;

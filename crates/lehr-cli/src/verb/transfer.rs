@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::load::{LoadArgs, positive};
-use crate::output::{Output, check_picture, table};
+use crate::output::{Output, check_picture, narrowed, table};
 use crate::target::{family, rate};
 use lehr::ArchFamily;
 use lehr::transfer::{PowerLaw, Stability, Variable};
@@ -80,6 +80,9 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     output.close(&answer)
 }
 
+/// Columns of the optima that a narrow terminal does without, the first first: misfit, loss, ratios.
+const LEAST: [usize; 3] = [7, 6, 3];
+
 fn text(found: &TransferAnswer, level: f64, output: &Output) -> String {
     let mut rows =
         table(["peak", "updates", "N", "ratios", "r* measured", "90 % interval", "loss", "misfit mnat"]);
@@ -95,7 +98,7 @@ fn text(found: &TransferAnswer, level: f64, output: &Output) -> String {
             format!("{:.2}", m.misfit * 1e3),
         ]);
     }
-    let mut out = format!("{rows}\n");
+    let mut out = format!("{}\n", narrowed(rows, &LEAST));
     if let Some(noise) = found.twin_noise {
         out.push_str(&format!("\nnoise of a final loss, from twins: {:.2} mnat\n", noise * 1e3));
         if let Some(apart) = found.branch_noise {

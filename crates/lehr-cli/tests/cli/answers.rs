@@ -390,6 +390,16 @@ fn the_quick_start_is_short_and_ends_with_a_command_that_works() {
     assert!(lines <= 60, "{lines} lines:\n{}", answer.out);
     let answered = answer.out.lines().nth(1).unwrap();
     assert!(answered.starts_with("Anneal (decay) over the last "), "{}", answer.out);
+    // What the folder's own page names is there.
+    let page = std::fs::read_to_string(format!("{dir}/README.md")).unwrap();
+    let rows =
+        page.lines().filter(|line| line.starts_with("| `")).map(|line| line.split('|').nth(1).unwrap());
+    let named: Vec<&str> =
+        rows.flat_map(|cell| cell.split(", ")).map(|name| name.trim().trim_matches('`')).collect();
+    assert_eq!(named, ["report.md", "atlas/", "fit.json", "forecast.svg", "ratio.svg"]);
+    for name in named {
+        assert!(std::path::Path::new(&dir).join(name).exists(), "{name}");
+    }
     let hint = answer.out.lines().rev().find(|line| line.contains("lehr recommend runs/")).unwrap();
     let words: Vec<&str> =
         hint.split_whitespace().skip(1).map(|word| if word == "runs/" { RUNS } else { word }).collect();

@@ -6,6 +6,7 @@ use super::respond::{Refused, said};
 use super::shelf::Item;
 use axum::http::StatusCode;
 use lehr::Law;
+use lehr::pattern_of;
 use lehr_app::fit::FitRequest;
 use lehr_app::{Desk, Event, Failure, Observer, Reading, laws};
 use serde_json::{Value, json};
@@ -72,7 +73,7 @@ pub(super) fn asked(state: &State, bytes: &[u8]) -> Result<Refit, Refused> {
             };
             let mut reading = reading.clone();
             if !runs.is_empty() {
-                reading.options.runs = runs.iter().map(|name| literal(name)).collect();
+                reading.options.runs = runs.iter().map(|name| pattern_of(name)).collect();
             }
             let law = law.map_or_else(|| fit_law(&item.fit), Ok)?;
             let name = item.name.clone();
@@ -84,7 +85,7 @@ pub(super) fn asked(state: &State, bytes: &[u8]) -> Result<Refit, Refused> {
                 .take_tray(tray)
                 .map_err(|failure| Refused { status: StatusCode::NOT_FOUND, ..failure.into() })?;
             let mut reading = Reading::of(["."]);
-            reading.options.runs = runs.iter().map(|name| literal(name)).collect();
+            reading.options.runs = runs.iter().map(|name| pattern_of(name)).collect();
             let law = law.unwrap_or(lehr::law::all()[0]);
             Ok(Refit {
                 name: "dropped files".to_owned(),
@@ -95,13 +96,6 @@ pub(super) fn asked(state: &State, bytes: &[u8]) -> Result<Refit, Refused> {
             })
         }
     }
-}
-
-/// A name as a pattern that fits it: what has a meaning in patterns stands for any one character.
-fn literal(name: &str) -> String {
-    let name = name.replace(['*', '[', ']'], "?");
-    // At the beginning it would leave the run out.
-    name.strip_prefix('!').map_or_else(|| name.clone(), |rest| format!("?{rest}"))
 }
 
 /// Hears of progress and knows whether the client is still there.

@@ -1,7 +1,7 @@
 //! A fit in words: what it is good for first, the coefficients where they were asked for.
 
 use super::{between, mape, percent, r2_text, short};
-use crate::output::{Output, table};
+use crate::output::{Output, narrowed, table};
 use lehr::fit::{Fit, RunFit, resample};
 use lehr_app::fit::FitAnswer;
 use lehr_app::report::lines;
@@ -80,7 +80,9 @@ fn runs(fit: &Fit, all: bool) -> String {
         }
         rows.add_row(cells);
     }
-    let mut out = format!("{rows}\n");
+    // What a narrow terminal does without, the first first: R², N, peak, worst, updates, MAPE; or updates, last.
+    let least: &[usize] = if all { &[6, 1, 2, 8, 3, 7] } else { &[1, 4] };
+    let mut out = format!("{}\n", narrowed(rows, least));
     if shown < sorted.len() {
         out.push_str(&format!(
             "the {shown} runs furthest from the law, of {}; -v shows all, and the coefficients\n",

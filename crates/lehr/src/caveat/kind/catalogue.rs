@@ -1,4 +1,8 @@
 //! The catalogue: every kind with its values, code, importance, severity, meaning and remedy. `docs/caveats.md` is written from it.
+//!
+//! One table, because an enumeration is one; its parts, each behind a comment: what makes a number wrong whatever is asked; what runs and
+//! answer leave open; what the data hide; what is taken for granted; training and sweeps; the report of `reproduce`. A new kind is an entry
+//! in its part: variant with its values = code, rank (0 is the most important), when it blocks, meaning, remedy.
 
 use super::{Blocks, Entry};
 use crate::curve::ArchFamily;
