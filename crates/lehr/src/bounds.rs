@@ -105,6 +105,10 @@ impl Real {
         if self.holds(value) {
             return Ok(value);
         }
-        Err(BoundError { what: what.to_owned(), found: value.to_string(), expected: self.words.to_owned() })
+        Err(BoundError {
+            what: what.to_owned(),
+            found: crate::schedule::number(value),
+            expected: self.words.to_owned(),
+        })
     }
 }

@@ -233,7 +233,7 @@ pub enum CurveError {
         losses: usize,
     },
     /// A loss is NaN, infinite, zero or negative.
-    #[error("run '{id}': the loss at update {step} is {loss}; expected a finite number above 0")]
+    #[error("run '{id}': the loss at update {step} is {}; expected a finite number above 0", crate::schedule::number(*loss))]
     Loss {
         /// The run.
         id: String,

@@ -95,7 +95,7 @@ pub enum ForecastError {
         total: u64,
     },
     /// The law gave no finite, positive loss.
-    #[error("the fitted law gives the loss {value} at update {update}: it cannot describe this schedule")]
+    #[error("the fitted law gives the loss {} at update {update}: it cannot describe this schedule", crate::schedule::number(*value))]
     NotFinite {
         /// The value.
         value: f64,

@@ -21,6 +21,7 @@ pub use recognise::{RecogniseError, RecogniseOptions, Recognised, Residual, reco
 pub use segment::Segment;
 pub use shape::{Shape, ShapeError};
 pub use text::ScheduleTextError;
+pub(crate) use text::number;
 pub use wsd::{Wsd, WsdSpec};
 
 use crate::units::Steps;

@@ -116,3 +116,9 @@ fn an_unknown_option_is_answered_with_the_verbs_that_take_it() {
     let nowhere = lehr(&["fit", RUNS, "--no-such-flag"]).expect(2);
     assert!(!nowhere.err.contains("tip:"), "{}", nowhere.err);
 }
+
+#[test]
+fn a_number_of_three_hundred_digits_is_written_with_its_exponent() {
+    let answer = lehr(&["forecast", &at("fit.json"), "--peak-lr", "1e-300", "--steps", "20k"]).expect(2);
+    assert!(answer.err.contains("the peak rate is 1e-300; expected a rate between"), "{}", answer.err);
+}

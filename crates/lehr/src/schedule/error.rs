@@ -1,5 +1,6 @@
 //! Why numbers make no schedule, and the checks that say so.
 
+use super::text::number;
 use crate::bounds;
 use crate::units::RatioError;
 
@@ -44,7 +45,7 @@ pub enum ScheduleError {
         anneal: u64,
     },
     /// The warm-up falls.
-    #[error("the warm-up starts at {warmup_lr}, above the peak rate {peak_lr}; a warm-up rises")]
+    #[error("the warm-up starts at {}, above the peak rate {}; a warm-up rises", number(*warmup_lr), number(*peak_lr))]
     WarmupAbovePeak {
         /// Rate that the warm-up starts from.
         warmup_lr: f64,
@@ -66,7 +67,7 @@ pub enum ScheduleError {
         total: u64,
     },
     /// A rate is negative, NaN or infinite, or a peak is 0.
-    #[error("{what} is {value}; expected {expected}")]
+    #[error("{what} is {}; expected {expected}", number(*value))]
     Rate {
         /// Which rate.
         what: String,
@@ -89,7 +90,7 @@ pub enum ScheduleError {
         total: u64,
     },
     /// The final rate is above the peak.
-    #[error("final rate {final_lr} is above the peak rate {peak_lr}; annealing falls")]
+    #[error("final rate {} is above the peak rate {}; annealing falls", number(*final_lr), number(*peak_lr))]
     FinalAbovePeak {
         /// Final rate.
         final_lr: f64,
@@ -97,7 +98,7 @@ pub enum ScheduleError {
         peak_lr: f64,
     },
     /// The shape cannot reach the final rate.
-    #[error("the {shape} shape cannot end at {final_lr}: {why}")]
+    #[error("the {shape} shape cannot end at {}: {why}", number(*final_lr))]
     Shape {
         /// Name of the shape.
         shape: String,

@@ -96,7 +96,7 @@ pub enum RecogniseError {
         next: u64,
     },
     /// A rate outside its bound: negative, NaN, infinite.
-    #[error("the rate at step {step} is {value}; expected {}", bounds::RATE.words)]
+    #[error("the rate at step {step} is {}; expected {}", super::text::number(*value), bounds::RATE.words)]
     Rate {
         /// The row's step.
         step: u64,
