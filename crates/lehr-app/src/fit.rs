@@ -59,7 +59,7 @@ pub struct FitAnswer {
 }
 
 impl Document for FitAnswer {
-    const SCHEMA: &'static str = "lehr.fit/3";
+    const SCHEMA: &'static str = "lehr.fit/4";
 }
 
 impl Desk {
@@ -139,9 +139,13 @@ pub fn parse_fit(name: &str, text: &str) -> Result<Fit, Failure> {
     })?;
     match value.get("format").and_then(serde_json::Value::as_u64) {
         Some(format) if format == u64::from(FIT_FORMAT) => {}
+        Some(3) => {
+            return serde_json::from_value(from_format_3(value))
+                .map_err(|error| Failure::new(format_args!("{name}: not a fit: {error}")).hint(hint));
+        }
         Some(format) => {
             return Err(Failure::new(format_args!(
-                "{name}: a fit of format {format}; this version reads format {FIT_FORMAT}"
+                "{name}: a fit of format {format}; this version reads formats 3 and {FIT_FORMAT}"
             ))
             .hint("fit again with this version"));
         }
@@ -152,4 +156,15 @@ pub fn parse_fit(name: &str, text: &str) -> Result<Fit, Failure> {
     // Not from the value: the text keeps the place of a fault.
     serde_json::from_str(text)
         .map_err(|error| Failure::new(format_args!("{name}: not a fit: {error}")).hint(hint))
+}
+
+/// The present form of a fit of format 3, which held W − 1 as a run's warm-up.
+fn from_format_3(mut value: serde_json::Value) -> serde_json::Value {
+    value["format"] = FIT_FORMAT.into();
+    for run in value.get_mut("runs").and_then(serde_json::Value::as_array_mut).into_iter().flatten() {
+        if let Some(before) = run.get("warmup").and_then(serde_json::Value::as_u64) {
+            run["warmup"] = before.saturating_add(1).into();
+        }
+    }
+    value
 }

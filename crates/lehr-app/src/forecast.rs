@@ -7,6 +7,7 @@ use crate::failure::Failure;
 use crate::pictures::{self, Picture};
 use crate::reading::Reading;
 use crate::target::Plan;
+use lehr::Level;
 use lehr::fit::Fit;
 use lehr::forecast::{Estimate, Forecast, Setting, default_points, forecast};
 use lehr::{Caveat, Curve, Schedule};
@@ -25,7 +26,7 @@ pub struct ForecastRequest {
     /// Updates to forecast at; empty: spread over the run, from where the fit begins to speak.
     pub at: Vec<u64>,
     /// Level of the interval; `None`: that of the fit.
-    pub level: Option<f64>,
+    pub level: Option<Level>,
     /// Measured runs to show beside it.
     pub measured: Option<Reading>,
 }
@@ -94,12 +95,8 @@ impl ForecastAnswer {
 ///
 /// # Errors
 /// [`Failure`] for a number that is not between 0 and 1.
-pub fn check_level(level: f64) -> Result<(), Failure> {
-    if level > 0.0 && level < 1.0 {
-        Ok(())
-    } else {
-        Err(Failure::usage(format_args!("[[level]] {level} is not between 0 and 1")))
-    }
+pub fn checked_level(level: f64) -> Result<Level, Failure> {
+    Level::new(level).map_err(|_| Failure::usage(format_args!("[[level]] {level} is not between 0 and 1")))
 }
 
 impl Desk {
@@ -110,7 +107,6 @@ impl Desk {
     pub fn forecast(&self, request: &ForecastRequest) -> Result<Answer<ForecastAnswer>, Failure> {
         let mut fit = request.fit.clone();
         if let Some(level) = request.level {
-            check_level(level)?;
             fit.options.level = level;
         }
         let mut notes = Vec::new();
@@ -141,7 +137,7 @@ impl Desk {
             lower: found.lower.clone(),
             upper: found.upper.clone(),
             last: found.r#final,
-            level: found.level,
+            level: found.level.get(),
             caveats: found.caveats.iter().cloned().chain(self.changed_inputs(&fit)).collect(),
             plan,
             forecast: found,

@@ -7,6 +7,7 @@ use crate::failure::Failure;
 use crate::forecast::ForecastRequest;
 use crate::tables::{Tabular, number, sheet};
 use crate::target::{PlanSpec, updates};
+use lehr::Level;
 use lehr::budget::Length;
 use lehr::fit::Fit;
 use lehr::forecast::{Estimate, Setting};
@@ -22,7 +23,7 @@ pub struct ForecastRowsRequest {
     /// What else the runs are; its N holds where no sizes are named.
     pub setting: Setting,
     /// Level of the intervals; `None`: that of the fit.
-    pub level: Option<f64>,
+    pub level: Option<Level>,
     /// What the schedules share; its own peak rate, horizon, ratio and shape are not used where rows have theirs.
     pub plan: PlanSpec,
     /// Horizon; `None`: that of the plan.
@@ -108,7 +109,7 @@ impl Desk {
     pub fn forecast_rows(&self, request: &ForecastRowsRequest) -> Result<Answer<ForecastRows>, Failure> {
         let ratios = each_or(&request.ratios, request.plan.ratio);
         let (mut rows, mut gathered) = (Vec::new(), Gathered::default());
-        let mut level = request.level.unwrap_or(request.fit.options.level);
+        let mut level = request.level.unwrap_or(request.fit.options.level).get();
         for params in each_or(&request.params, request.setting.params) {
             for &peak_lr in &request.peak_lrs {
                 for &ratio in &ratios {

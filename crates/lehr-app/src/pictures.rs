@@ -119,7 +119,7 @@ pub fn forecast_beside(
         caption: Some(format!(
             "{}; {:.0} % interval from refits with runs left out",
             fitted_on(fit),
-            forecast.level * 100.0
+            forecast.level.get() * 100.0
         )),
         horizontal: Horizontal::Updates,
         log_x: false,
@@ -128,7 +128,7 @@ pub fn forecast_beside(
         loss: forecast.loss.clone(),
         lower: forecast.lower.clone(),
         upper: forecast.upper.clone(),
-        coverage: forecast.level,
+        coverage: forecast.level.get(),
         rate: rate_at.iter().map(|&t| schedule.lr(t)).collect(),
         rate_x: rate_at.iter().map(|&t| t as f64).collect(),
         phases,
@@ -205,14 +205,14 @@ pub fn recommendation_at(
         caption: Some(format!(
             "{}; band: {:.0} % interval of the difference to the recommended ratio{}",
             fitted_on(fit),
-            found.level * 100.0,
+            found.level.get() * 100.0,
             moved
         )),
         ratio: found.curve.iter().map(|p| p.ratio).collect(),
         loss: found.curve.iter().map(|p| p.loss).collect(),
         lower: band.iter().map(|b| b.0).collect(),
         upper: band.iter().map(|b| b.1).collect(),
-        coverage: found.level,
+        coverage: found.level.get(),
         best_ratio: found.ratio,
         best_loss: found.loss.value,
         ratio_interval: Some(found.interval),
@@ -230,7 +230,7 @@ pub fn comparison(entries: &[(String, Contender)]) -> Drawing {
     let entries: Vec<ComparisonEntry> = entries
         .iter()
         .filter_map(|(name, c)| {
-            let (error, interval) = c.error(0.9)?;
+            let (error, interval) = c.error(lehr::Level::USUAL)?;
             let free = c.validation.as_ref().ok()?.n_coefficients;
             Some(ComparisonEntry {
                 name: name.clone(),
@@ -330,7 +330,7 @@ pub fn transfer(sources: &[(&str, &[Optimum], &[Result<PowerLaw, String>])]) -> 
         } else {
             Vec::new()
         };
-        let predicted = law.and_then(|law| law.along(variable, &x, 0.9)).unwrap_or_default();
+        let predicted = law.and_then(|law| law.along(variable, &x, lehr::Level::USUAL)).unwrap_or_default();
         panels.push(TransferPanel {
             axis: axis.to_owned(),
             format,
@@ -348,7 +348,7 @@ pub fn transfer(sources: &[(&str, &[Optimum], &[Result<PowerLaw, String>])]) -> 
                         x: position(o),
                         ratio: o.ratio,
                         limit: o.limit.is_some(),
-                        interval: o.interval(0.9),
+                        interval: o.interval(lehr::Level::USUAL),
                     })
                 })
                 .collect(),
@@ -392,7 +392,7 @@ mod tests {
             tokens: None,
             curve: Vec::new(),
             rules: std::collections::BTreeMap::new(),
-            level: 0.9,
+            level: lehr::Level::USUAL,
             caveats: Vec::new(),
         };
         let by = |lowest: f64| moved_by(lowest, &found(3.0));

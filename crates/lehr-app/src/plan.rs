@@ -8,6 +8,7 @@ use crate::documents::Document;
 use crate::failure::Failure;
 use crate::pictures::Picture;
 use crate::target::warmup;
+use lehr::Level;
 use lehr::fit::Fit;
 use lehr::forecast::Setting;
 use lehr::law::NoiseRelaxation;
@@ -366,7 +367,7 @@ impl Desk {
             noise: None,
             draws: request.draws,
             seed: request.seed,
-            level: fit.map_or(0.9, |fit| fit.options.level),
+            level: fit.map_or(Level::USUAL, |fit| fit.options.level),
         };
         let law = NoiseRelaxation;
         let at_hand = fit.map_or(AtHand::Nothing(&law), AtHand::Fit);
@@ -399,7 +400,7 @@ impl Desk {
             loss: found.loss,
             regret: found.regret,
             half_width: found.half_width,
-            level: found.level,
+            level: found.level.get(),
             unit: found.unit,
             budget,
             runs: found.runs,

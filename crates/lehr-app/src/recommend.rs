@@ -249,7 +249,7 @@ impl Desk {
             tokens: found.tokens,
             rules: found.rules.clone(),
             curve: found.curve.clone(),
-            level: found.level,
+            level: found.level.get(),
             caveats: caveats.clone(),
             shape,
             free_schedule,

@@ -174,7 +174,7 @@ impl Desk {
             fixed: budget,
             peak_lr_range: peak_lr,
             batch_range: batch,
-            level: chosen.level,
+            level: chosen.level.get(),
             caveats: caveats.clone(),
         };
         Ok(Answer { value, caveats, notes })

@@ -115,7 +115,7 @@ impl Desk {
     /// As [`Desk::recommend`]; a length in tokens or compute that is no number of updates.
     pub fn recommend_rows(&self, request: &RowsRequest) -> Result<Answer<RecommendRows>, Failure> {
         let (mut rows, mut gathered) = (Vec::new(), Gathered::default());
-        let mut level = request.shared.fit.options.level;
+        let mut level = request.shared.fit.options.level.get();
         for params in each_or(&request.params, request.shared.setting.params) {
             for &peak_lr in &request.peak_lrs {
                 for &shape in &request.shapes {

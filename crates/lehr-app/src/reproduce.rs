@@ -7,7 +7,7 @@ mod ratios;
 mod validation;
 
 pub use batches::{BatchGroup, BatchRun, BatchesFound, RunNoise};
-pub use laws::{LawOnShapes, LawSplit, LawsFound, OnShape, ShapeGroup, ShapesFound};
+pub use laws::{LawFold, LawOnShapes, LawsFound, OnShape, ShapeGroup, ShapesFound};
 pub use ratios::{RatioGroup, RatiosFound};
 pub use validation::Validated;
 
@@ -183,7 +183,7 @@ pub struct ReproduceAnswer {
 }
 
 impl Document for ReproduceAnswer {
-    const SCHEMA: &'static str = "lehr.reproduce/1";
+    const SCHEMA: &'static str = "lehr.reproduce/2";
 }
 
 fn make(dir: &Path) -> Result<(), Failure> {

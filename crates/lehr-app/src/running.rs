@@ -5,9 +5,9 @@ use crate::desk::Desk;
 use crate::documents::Document;
 use crate::export::{self, ExportAnswer, ExportRequest};
 use crate::failure::Failure;
-use crate::forecast::check_level;
 use crate::pictures::{self, Picture};
 use crate::reading::Reading;
+use lehr::Level;
 use lehr::fit::Fit;
 use lehr::forecast::{Estimate, Forecast, Setting, default_points};
 use lehr::live::{AnnealRow, Carry, Ending, Live, LiveError, LongerBudget, Standing, StartOptions, Starts};
@@ -117,7 +117,7 @@ pub struct RunningForecastRequest {
     /// Updates to forecast at; empty: spread over the run.
     pub at: Vec<u64>,
     /// Level of the interval; `None`: that of the fit.
-    pub level: Option<f64>,
+    pub level: Option<Level>,
 }
 
 /// The forecast of a running job.
@@ -327,7 +327,7 @@ impl Desk {
                 anneal: live.anneal_table(total, &request.anneal_steps, &options)?,
                 from,
                 longer: live.longer_budgets(&starts, &options)?,
-                level: job.fit.options.level,
+                level: job.fit.options.level.get(),
                 caveats,
                 export,
                 starts,
@@ -351,7 +351,6 @@ impl Desk {
     ) -> Result<Answer<RunningForecastAnswer>, Failure> {
         let mut fit = request.job.fit.clone();
         if let Some(level) = request.level {
-            check_level(level)?;
             fit.options.level = level;
         }
         let job = &request.job;
@@ -422,7 +421,7 @@ impl Desk {
                 last: forecast.r#final,
                 law: made.law,
                 carry: made.carry,
-                level: forecast.level,
+                level: forecast.level.get(),
                 caveats,
                 plan,
                 forecast,

@@ -256,7 +256,7 @@ impl Tabular for ValidateAnswer {
             vec![
                 Cell::Text(run.id.clone()),
                 Cell::Text(run.part.clone()),
-                Cell::Text(run.split.clone()),
+                Cell::Text(run.fold.clone()),
                 number(1e3 * run.metrics.mae, 2),
                 percent(Some(run.metrics.judged())),
                 percent(Some(run.metrics.worst)),

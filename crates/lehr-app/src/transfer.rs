@@ -4,9 +4,9 @@ use crate::answer::Answer;
 use crate::desk::Desk;
 use crate::documents::Document;
 use crate::failure::Failure;
-use crate::forecast::check_level;
 use crate::pictures::{self, Picture};
 use crate::reading::{Reading, Runs};
+use lehr::Level;
 use lehr::batch::{Collapse, CriticalBatch, collapse, critical_batch};
 use lehr::fit::Fit;
 use lehr::measured::{MeasuredOptimum, branch_noise, measured_optima, misfit_caveats, twin_noise};
@@ -53,7 +53,7 @@ pub struct TransferRequest {
     /// Use optima of one architecture for a target of another all the same.
     pub across_architectures: bool,
     /// Level of the intervals.
-    pub level: f64,
+    pub level: Level,
 }
 
 fn held<S: Serializer>(laws: &[Result<PowerLaw, String>], to: S) -> Result<S::Ok, S::Error> {
@@ -76,7 +76,7 @@ pub struct OptimaSource {
 }
 
 impl OptimaSource {
-    fn new(source: &'static str, optima: Vec<Optimum>, level: f64) -> Self {
+    fn new(source: &'static str, optima: Vec<Optimum>, level: Level) -> Self {
         let laws =
             VARIABLES.iter().map(|v| power_law(&optima, v, level).map_err(|e| e.to_string())).collect();
         Self { source, optima, regrets: Vec::new(), laws }
@@ -142,7 +142,7 @@ impl TransferAnswer {
 }
 
 /// The optima that a fit derives at the measured cells, and what each costs there.
-fn derived(fit: &Fit, measured: &[MeasuredOptimum], level: f64) -> Result<OptimaSource, Failure> {
+fn derived(fit: &Fit, measured: &[MeasuredOptimum], level: Level) -> Result<OptimaSource, Failure> {
     let (mut optima, mut regrets) = (Vec::new(), Vec::new());
     for cell in measured {
         let target = Target {
@@ -171,7 +171,6 @@ impl Desk {
     /// # Errors
     /// [`Failure`] if no cell has four ratios, and where a prediction is asked for that no law gives.
     pub fn transfer(&self, request: &TransferRequest) -> Result<Answer<TransferAnswer>, Failure> {
-        check_level(request.level)?;
         let runs = self.runs(&request.reading.clone().held(HELD))?;
         self.transfer_runs(runs, request)
     }
@@ -185,7 +184,6 @@ impl Desk {
         runs: Runs,
         request: &TransferRequest,
     ) -> Result<Answer<TransferAnswer>, Failure> {
-        check_level(request.level)?;
         let runs = runs.held(HELD);
         let value = self
             .work("searching", || transfer(&runs.curves, request))

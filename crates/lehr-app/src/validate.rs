@@ -72,7 +72,7 @@ pub struct ValidateAnswer {
 }
 
 impl Document for ValidateAnswer {
-    const SCHEMA: &'static str = "lehr.validate/1";
+    const SCHEMA: &'static str = "lehr.validate/2";
 }
 
 impl Desk {

@@ -6,6 +6,7 @@ use crate::documents::Document;
 use crate::failure::Failure;
 use crate::follow::Follower;
 use crate::reading::Reading;
+use lehr::Level;
 use lehr::fit::{Fit, FitOptions, Unsound, left_out};
 use lehr::forecast::{Estimate, Forecast, Setting};
 use lehr::live::{
@@ -528,7 +529,7 @@ fn happened(status: &JobStatus) -> Vec<(EventKind, String)> {
 impl WatchAnswer {
     /// The forecasts of this look, to be kept.
     #[must_use]
-    pub fn saved(&self, time: &str, level: f64) -> Vec<SavedForecast> {
+    pub fn saved(&self, time: &str, level: Level) -> Vec<SavedForecast> {
         self.jobs
             .iter()
             .filter_map(|job| {
@@ -541,7 +542,7 @@ impl WatchAnswer {
                     loss: forecast.value,
                     lower: forecast.lower,
                     upper: forecast.upper,
-                    level,
+                    level: level.get(),
                     law: self.law.clone(),
                 })
             })

@@ -211,7 +211,7 @@ fn chosen_runs_against_random_ones_and_the_whole_grid() {
                     noise: None,
                     draws: 8,
                     seed: 0,
-                    level: 0.9,
+                    level: lehr::Level::USUAL,
                 };
                 let plan = plan_runs(AtHand::Fit(&fit), &target, &money, &options).unwrap();
                 let mut runs = begun.clone();

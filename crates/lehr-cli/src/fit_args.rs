@@ -5,8 +5,9 @@ use crate::load::count;
 use crate::output::Output;
 use clap::{Args, ValueEnum};
 use lehr::features::{FeatureDefinition, Momentum};
-use lehr::fit::{Criterion, FitOptions, Residual, Weighting};
+use lehr::fit::{BeginSearch, Criterion, FitOptions, Residual, Weighting};
 use lehr_app::Desk;
+use lehr_app::forecast::checked_level;
 
 /// The law that is fitted where none is named.
 pub const LAW: &str = "noise-relaxation";
@@ -44,9 +45,10 @@ pub struct FitArgs {
     /// shorter ones best, for targets of three and more times the longest horizon.
     #[arg(long, value_name = "SHARE|chosen", default_value = "0", allow_negative_numbers = true)]
     pub first_share: String,
-    /// Leaves out points before this update.
-    #[arg(long, value_name = "UPDATE", value_parser = count, default_value = "0")]
-    pub first_update: u64,
+    /// Leaves out points before this update; `found` looks for the first from which the law's errors have no trend. Without it, `found`
+    /// where no run's rates show a warm-up, else 0.
+    #[arg(long, value_name = "UPDATE|found")]
+    pub first_update: Option<String>,
     /// The starting paper's objective: Huber on raw losses, summed over all logged points, momentum over logged rows.
     #[arg(long)]
     pub published: bool,
@@ -137,9 +139,6 @@ impl FitArgs {
         if !(self.huber.is_finite() && self.huber >= 0.0) {
             return Err(Failure::usage(format_args!("--huber {} is not a number of at least 0", self.huber)));
         }
-        if !(self.level > 0.0 && self.level < 1.0) {
-            return Err(Failure::usage(format_args!("--level {} is not between 0 and 1", self.level)));
-        }
         if !(self.skip_warmup.is_finite() && self.skip_warmup >= 0.0) {
             return Err(Failure::usage(format_args!(
                 "--skip-warmup {} is not a number of at least 0",
@@ -153,17 +152,28 @@ impl FitArgs {
             return Err(Failure::usage("--starts 0: a fit needs at least one start"));
         }
         options.criterion =
-            if self.huber == 0.0 { Criterion::Squares } else { Criterion::Huber { delta: self.huber } };
+            lehr::HuberDelta::new(self.huber).map_or(Criterion::Squares, |delta| Criterion::Huber { delta });
         match self.first_share.as_str() {
             "chosen" => options.choose_first_share = true,
             share => options.first_share = number("first-share", share)?,
         }
-        options.first_update = self.first_update;
+        match self.first_update.as_deref() {
+            None if self.published => {}
+            None => options.begin = BeginSearch::WithoutWarmup,
+            Some("found") => options.begin = BeginSearch::Always,
+            Some(text) => {
+                options.first_update = count(text).map_err(|error| {
+                    Failure::usage(format_args!(
+                        "--first-update '{text}': {error}; expected an update, or 'found'"
+                    ))
+                })?
+            }
+        }
         options.keep.clone_from(&self.keep);
         options.starts = self.starts;
         options.max_iterations = self.max_iterations;
         options.seed = self.seed;
-        options.level = self.level;
+        options.level = checked_level(self.level)?;
         options.freed = self.free.clone();
         for text in &self.fix {
             let (name, value) = pair("fix", text, "COEFFICIENT=VALUE, for example --fix alpha=0.5")?;

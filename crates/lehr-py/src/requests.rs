@@ -3,7 +3,7 @@
 use crate::options::Options;
 use lehr::budget::Length;
 use lehr::features::{FeatureDefinition, Momentum};
-use lehr::fit::{Criterion, Fit, FitOptions, Residual};
+use lehr::fit::{BeginSearch, Criterion, Fit, FitOptions, Residual};
 use lehr::forecast::Setting;
 use lehr::recommend::RecommendOptions;
 use lehr::validate::LeaveOut;
@@ -112,7 +112,8 @@ pub fn fit_options(options: &mut Options) -> Result<FitOptions, Failure> {
         fit.warmup_factor = skip.unwrap_or(fit.warmup_factor);
     }
     if let Some(delta) = options.number("huber", "a number of at least 0", |delta| delta >= 0.0)? {
-        fit.criterion = if delta == 0.0 { Criterion::Squares } else { Criterion::Huber { delta } };
+        fit.criterion =
+            lehr::HuberDelta::new(delta).map_or(Criterion::Squares, |delta| Criterion::Huber { delta });
     }
     fit.fixed = options.numbers_by_name("fix")?;
     fit.freed = options.texts("free")?;
@@ -127,7 +128,17 @@ pub fn fit_options(options: &mut Options) -> Result<FitOptions, Failure> {
         )));
     }
     fit.keep = options.texts("keep")?;
-    fit.first_update = options.count("first_update", 0)?.unwrap_or(fit.first_update);
+    match options.clone().word("first_update", &["found"]) {
+        Ok(Some(_)) => {
+            options.word("first_update", &["found"])?;
+            fit.begin = BeginSearch::Always;
+        }
+        _ => match options.count("first_update", 0)? {
+            Some(update) => fit.first_update = update,
+            None if published => {}
+            None => fit.begin = BeginSearch::WithoutWarmup,
+        },
+    }
     if let Some(starts) = options.count("starts", 1)? {
         fit.starts = usize::try_from(starts).map_err(Failure::usage)?;
     }
@@ -156,8 +167,10 @@ fn points(options: &mut Options) -> Result<Option<usize>, Failure> {
 }
 
 /// Level of intervals.
-pub fn level(options: &mut Options) -> Result<Option<f64>, Failure> {
-    options.number("level", "a number between 0 and 1", |level| level > 0.0 && level < 1.0)
+pub fn level(options: &mut Options) -> Result<Option<lehr::Level>, Failure> {
+    options
+        .number("level", "a number between 0 and 1", |level| lehr::Level::new(level).is_ok())
+        .map(|level| level.and_then(|level| lehr::Level::new(level).ok()))
 }
 
 /// Threads of a computation.

@@ -353,7 +353,7 @@ impl NativeRuns {
                 target,
                 arch: requests::family(&mut options)?,
                 across_architectures: options.flag("across_architectures")?,
-                level: requests::level(&mut options)?.unwrap_or(0.9),
+                level: requests::level(&mut options)?.unwrap_or_default(),
             };
             options.done()?;
             Ok(request)

@@ -26,7 +26,7 @@ const STALLED: Duration = Duration::from_secs(30 * 60);
 pub struct NativeWatch {
     watch: Arc<Mutex<Watch>>,
     laws: Laws,
-    level: f64,
+    level: lehr::Level,
     threads: Option<usize>,
 }
 

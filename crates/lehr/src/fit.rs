@@ -1,5 +1,6 @@
 //! Fits a law to curves, with everything needed to judge and to use the result.
 
+pub mod begin;
 mod caveats;
 pub mod dataset;
 mod describe;
@@ -22,6 +23,7 @@ pub mod starts;
 mod suspect;
 mod usual;
 
+pub use begin::{Begin, BeginSearch, find_begin};
 pub use dataset::{Dataset, PreparedRun};
 pub use differences::DifferenceError;
 pub use evaluate::{evaluate, evaluate_along};
@@ -48,7 +50,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Version of the serialised form of [`Fit`].
-pub const FIT_FORMAT: u32 = 3;
+pub const FIT_FORMAT: u32 = 4;
 
 /// A fitted law: its coefficients, what they were fitted on, how well, and how sure.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -156,7 +158,7 @@ pub struct RunFit {
     pub split: Split,
     /// Largest rate.
     pub peak_lr: f64,
-    /// Updates before the rate first reaches its peak: W − 1 of a warm-up over W updates.
+    /// Warm-up W in updates: the first update at the peak rate, 1 where there is no warm-up.
     pub warmup: u64,
     /// Last measured update.
     pub last_update: u64,

@@ -41,7 +41,7 @@ pub struct Forecast {
     /// The loss at the last update asked for.
     pub r#final: Estimate,
     /// Level of the intervals.
-    pub level: f64,
+    pub level: crate::Level,
     /// Why the interval of the last loss is wider than inside the data, largest first; empty inside.
     pub widened: Vec<Widened>,
     /// What to know before using it.
@@ -146,10 +146,6 @@ fn check_parts(fit: &Fit, law: &dyn Law) -> Result<(), String> {
     }
     if fit.runs.is_empty() {
         return Err("it names no run".to_owned());
-    }
-    let level = fit.options.level;
-    if !(level > 0.0 && level < 1.0) {
-        return Err(format!("the level of its intervals is {level}, not between 0 and 1"));
     }
     Ok(())
 }

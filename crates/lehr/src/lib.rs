@@ -46,4 +46,4 @@ pub use features::{FeatureDefinition, RunFeatures};
 pub use law::{Coefficient, Law};
 pub use names::{is_pattern, names_run, pattern_of};
 pub use schedule::{Schedule, ScheduleError, Segment, Shape, Wsd, WsdSpec};
-pub use units::{AnnealingRatio, Params, Steps, Tokens};
+pub use units::{AnnealingRatio, HuberDelta, Level, Params, Steps, Tokens};

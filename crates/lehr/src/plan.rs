@@ -70,7 +70,7 @@ pub struct PlanOptions {
     /// Seed of the draws.
     pub seed: u64,
     /// Level of the intervals.
-    pub level: f64,
+    pub level: crate::Level,
 }
 
 /// Why no runs can be chosen.
@@ -203,7 +203,7 @@ pub struct RunPlan {
     /// The unit of prices.
     pub unit: Unit,
     /// Level of the intervals.
-    pub level: f64,
+    pub level: crate::Level,
     /// Draws that were averaged over.
     pub draws: usize,
 }

@@ -1,5 +1,6 @@
 //! Quantiles that intervals are built from: one place, so that a table, a picture and a fit cannot disagree.
 
+use crate::Level;
 use statrs::distribution::{ContinuousCDF, Normal};
 
 /// The two-sided quantile of Student's t with `degrees` of freedom (at least 1): |t| exceeds it with probability
@@ -7,10 +8,10 @@ use statrs::distribution::{ContinuousCDF, Normal};
 ///
 /// # Examples
 /// ```
-/// assert!((lehr::quantile::student(0.9, 4.0) - 2.132).abs() < 1e-3);
+/// assert!((lehr::quantile::student(lehr::Level::USUAL, 4.0) - 2.132).abs() < 1e-3);
 /// ```
 #[must_use]
-pub fn student(level: f64, degrees: f64) -> f64 {
+pub fn student(level: Level, degrees: f64) -> f64 {
     crate::fit::resample::student(level, degrees)
 }
 
@@ -19,9 +20,9 @@ pub fn student(level: f64, degrees: f64) -> f64 {
 ///
 /// # Examples
 /// ```
-/// assert!((lehr::quantile::normal(0.9) - 1.644_854).abs() < 1e-6);
+/// assert!((lehr::quantile::normal(lehr::Level::USUAL) - 1.644_854).abs() < 1e-6);
 /// ```
 #[must_use]
-pub fn normal(level: f64) -> f64 {
-    Normal::standard().inverse_cdf(0.5 + 0.5 * level)
+pub fn normal(level: Level) -> f64 {
+    Normal::standard().inverse_cdf(0.5 + 0.5 * level.get())
 }

@@ -124,7 +124,7 @@ pub struct Recommendation {
     /// Common rules and their regret.
     pub rules: BTreeMap<String, Rule>,
     /// Level of the intervals.
-    pub level: f64,
+    pub level: crate::Level,
     /// What to know before using it.
     pub caveats: Vec<Caveat>,
 }

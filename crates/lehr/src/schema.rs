@@ -38,3 +38,24 @@ impl JsonSchema for WholeInterval {
         })
     }
 }
+
+/// Numbers that refuse what lies outside their range are plain numbers with that range where they are written.
+macro_rules! number_within {
+    ($name:ty, $text:literal, $($key:literal: $value:expr),+) => {
+        impl JsonSchema for $name {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                $text.into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "number", $($key: $value),+ })
+            }
+        }
+    };
+}
+number_within!(crate::Level, "Level", "exclusiveMinimum": 0, "exclusiveMaximum": 1);
+number_within!(crate::HuberDelta, "HuberDelta", "exclusiveMinimum": 0);

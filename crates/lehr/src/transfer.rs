@@ -118,7 +118,7 @@ impl From<&MeasuredOptimum> for Optimum {
             split: m.split.clone(),
             ratio: m.ratio,
             // Intervals of measured optima are at 90 %.
-            ln_sd: (m.interval.1 / m.interval.0).ln() / (2.0 * normal(0.9)),
+            ln_sd: (m.interval.1 / m.interval.0).ln() / (2.0 * normal(crate::Level::USUAL)),
             limit: m.at_edge.then(|| if m.ratio > m.points[0].0 { Limit::AtLeast } else { Limit::AtMost }),
         }
     }
@@ -128,7 +128,7 @@ impl Optimum {
     /// The interval of the ratio, R·exp(± z·s) with s the standard deviation of ln R and z the normal quantile, cut at
     /// 1; `None` where s is not known.
     #[must_use]
-    pub fn interval(&self, level: f64) -> Option<(f64, f64)> {
+    pub fn interval(&self, level: crate::Level) -> Option<(f64, f64)> {
         let half = normal(level) * self.ln_sd;
         (self.ln_sd > 0.0).then(|| (self.ratio * (-half).exp(), (self.ratio * half.exp()).min(1.0)))
     }
@@ -358,7 +358,11 @@ fn weights(optima: &[&Optimum]) -> Vec<f64> {
 ///
 /// # Source
 /// Wang et al., 2026: R_opt = λ_η·η_max^α_η and R_opt = λ_T·T^α_T; the joint law is ours.
-pub fn power_law(optima: &[Optimum], variables: &[Variable], level: f64) -> Result<PowerLaw, TransferError> {
+pub fn power_law(
+    optima: &[Optimum],
+    variables: &[Variable],
+    level: crate::Level,
+) -> Result<PowerLaw, TransferError> {
     let used: Vec<&Optimum> = optima.iter().filter(|o| o.ratio > 0.0).collect();
     let inside: Vec<&Optimum> = used.iter().copied().filter(|o| o.limit.is_none()).collect();
     let needed = variables.len() + 1;
@@ -398,7 +402,12 @@ impl PowerLaw {
     /// alone, as the line of a picture; `None` for a law in another variable or in several, of which one value cannot tell
     /// the ratio.
     #[must_use]
-    pub fn along(&self, variable: Variable, values: &[f64], level: f64) -> Option<Vec<(f64, (f64, f64))>> {
+    pub fn along(
+        &self,
+        variable: Variable,
+        values: &[f64],
+        level: crate::Level,
+    ) -> Option<Vec<(f64, (f64, f64))>> {
         if self.variables != [variable] {
             return None;
         }
@@ -419,7 +428,7 @@ impl PowerLaw {
         peak_lr: f64,
         total: f64,
         params: Option<Params>,
-        level: f64,
+        level: crate::Level,
     ) -> Option<(f64, (f64, f64))> {
         let x: Vec<f64> = std::iter::once(1.0)
             .chain(self.variables.iter().map(|&v| logarithm(v, peak_lr, total, params)))

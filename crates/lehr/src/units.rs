@@ -54,6 +54,96 @@ impl<'de> Deserialize<'de> for AnnealingRatio {
     }
 }
 
+/// The level of an interval, 0 < level < 1: the share of cases in which it is to hold what it speaks of.
+///
+/// # Examples
+/// ```
+/// use lehr::Level;
+/// assert_eq!(Level::new(0.9)?, Level::USUAL);
+/// assert!(Level::new(90.0).is_err());
+/// # Ok::<(), lehr::units::LevelError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize)]
+#[serde(transparent)]
+pub struct Level(f64);
+
+/// The level was not a number between 0 and 1.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[error("the level is {0}; expected a number between 0 and 1, such as 0.9")]
+pub struct LevelError(pub f64);
+
+impl Level {
+    /// 90 %, the level where none is stated.
+    pub const USUAL: Self = Self(0.9);
+
+    /// Checks the range.
+    ///
+    /// # Errors
+    /// [`LevelError`] when `level` is NaN, at most 0 or at least 1.
+    pub fn new(level: f64) -> Result<Self, LevelError> {
+        if level > 0.0 && level < 1.0 { Ok(Self(level)) } else { Err(LevelError(level)) }
+    }
+
+    /// 1 − α, for an α that is written in the code: one outside its range does not compile.
+    pub(crate) const fn without(alpha: f64) -> Self {
+        assert!(alpha > 0.0 && alpha < 1.0);
+        Self(1.0 - alpha)
+    }
+
+    /// The level as a plain number.
+    #[must_use]
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
+
+impl Default for Level {
+    fn default() -> Self {
+        Self::USUAL
+    }
+}
+
+impl<'de> Deserialize<'de> for Level {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::new(f64::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+/// δ of Huber's criterion, in the residual's unit: positive and finite.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize)]
+#[serde(transparent)]
+pub struct HuberDelta(f64);
+
+/// δ was not a positive number.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[error("δ of Huber's criterion is {0}; expected a positive number, such as 0.001")]
+pub struct HuberDeltaError(pub f64);
+
+impl HuberDelta {
+    /// 10⁻³, of the starting paper's code and of fits here.
+    pub const USUAL: Self = Self(1e-3);
+
+    /// Checks the range.
+    ///
+    /// # Errors
+    /// [`HuberDeltaError`] when `delta` is NaN, infinite, 0 or below.
+    pub fn new(delta: f64) -> Result<Self, HuberDeltaError> {
+        if delta > 0.0 && delta.is_finite() { Ok(Self(delta)) } else { Err(HuberDeltaError(delta)) }
+    }
+
+    /// δ as a plain number.
+    #[must_use]
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for HuberDelta {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::new(f64::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
 macro_rules! display_number {
     ($($name:ident),*) => {$(
         impl std::fmt::Display for $name {
@@ -63,7 +153,7 @@ macro_rules! display_number {
         }
     )*};
 }
-display_number!(Steps, Tokens, Params, AnnealingRatio);
+display_number!(Steps, Tokens, Params, AnnealingRatio, Level, HuberDelta);
 
 /// The text is no count.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,7 +1,7 @@
 //! Held-out validation: fit on some runs, judge on others that the fit did not see.
 
 use crate::curve::Curve;
-use crate::fit::{FitError, FitOptions, Metrics, evaluate, fit_point};
+use crate::fit::{BeginSearch, FitError, FitOptions, Metrics, evaluate, find_begin, fit_point};
 use crate::forecast::{Setting, forecast};
 use crate::law::Law;
 use crate::names_run;
@@ -47,8 +47,8 @@ pub struct RunErrors {
     pub id: String,
     /// `train` or `test`.
     pub part: String,
-    /// The split it was judged in: `named`, `peak rate 5.0000e-4`, …
-    pub split: String,
+    /// The fold it was judged in: `named`, `peak rate 5.0000e-4`, …
+    pub fold: String,
     /// Its errors.
     #[serde(flatten)]
     pub metrics: Metrics,
@@ -62,15 +62,15 @@ pub struct RunErrors {
 pub struct Validation {
     /// Name of the law.
     pub law: String,
-    /// Coefficients estimated (in the first split's fit).
+    /// Coefficients estimated (in the first fold's fit).
     pub n_coefficients: usize,
-    /// Mean errors over the runs fitted, means over splits.
+    /// Mean errors over the runs fitted, means over folds.
     pub train: Metrics,
     /// Mean errors over the runs judged.
     pub test: Metrics,
     /// Largest relative error of any point of any run judged, a fraction.
     pub test_worst_of_all: f64,
-    /// Every run, once a split.
+    /// Every run, once a fold.
     pub per_run: Vec<RunErrors>,
 }
 
@@ -198,11 +198,11 @@ pub fn validate(
                 .map_err(|error| ValidateError::Fit { split: split.name.clone(), error })?;
             let judge = |&i: &usize, part: &str| {
                 let (metrics, final_signed, _) =
-                    evaluate(law, &point.theta, &curves[i], &point.data.definition, options);
+                    evaluate(law, &point.theta, &curves[i], &point.data.definition, &point.options);
                 RunErrors {
                     id: curves[i].meta().id.clone(),
                     part: part.to_owned(),
-                    split: split.name.clone(),
+                    fold: split.name.clone(),
                     metrics,
                     final_signed,
                 }
@@ -238,8 +238,8 @@ pub fn validate(
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Coverage {
     /// Nominal level of the intervals.
-    pub level: f64,
-    /// Last losses judged: runs held out, over all splits.
+    pub level: crate::Level,
+    /// Last losses judged: runs held out, over all folds.
     pub finals: usize,
     /// Of these, runs whose last loss lies inside its interval.
     pub finals_inside: usize,
@@ -320,7 +320,7 @@ impl Contender {
     /// # Formula
     /// e ± t·s: s the standard error of the difference, paired over n runs, t Student's with n − 1 degrees of freedom.
     #[must_use]
-    pub fn error(&self, level: f64) -> Option<(f64, Option<(f64, f64)>)> {
+    pub fn error(&self, level: crate::Level) -> Option<(f64, Option<(f64, f64)>)> {
         let validation = self.validation.as_ref().ok()?;
         let value = validation.test.judged();
         let n = validation.per_run.iter().filter(|run| run.part == "test").count();
@@ -330,7 +330,8 @@ impl Contender {
     }
 }
 
-/// Every law on the same splits, best held-out error first.
+/// Every law on the same splits, best held-out error first. Where the first update is looked for in the data
+/// ([`FitOptions::begin`]), the first law that describes whole curves finds it for all, so that they are judged on the same points.
 #[must_use]
 pub fn compare(
     laws: &[&'static dyn Law],
@@ -338,6 +339,13 @@ pub fn compare(
     splits: &[SplitOf],
     options: &FitOptions,
 ) -> Vec<(String, Contender)> {
+    let found = laws
+        .iter()
+        .find(|law| !law.final_only())
+        .filter(|_| options.first_update == 0)
+        .and_then(|law| find_begin(*law, curves, options).ok().flatten());
+    let first_update = found.map_or(options.first_update, |found| found.first_update);
+    let options = &FitOptions { first_update, begin: BeginSearch::Never, ..options.clone() };
     let mut entries: Vec<(String, Contender)> = laws
         .iter()
         .map(|law| {

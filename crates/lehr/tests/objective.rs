@@ -25,7 +25,9 @@ fn whole_slices_and_single_observations_agree() {
     for name in ["noise-relaxation", "forward-momentum", "cmmt", "multi-power", "convex-bound"] {
         let law = law::by_name(name).unwrap();
         for residual in [Residual::Log, Residual::Raw] {
-            for criterion in [Criterion::Huber { delta: 1e-3 }, Criterion::Squares] {
+            for criterion in
+                [Criterion::Huber { delta: lehr::HuberDelta::new(1e-3).unwrap() }, Criterion::Squares]
+            {
                 let options =
                     FitOptions { residual, criterion, points_per_curve: None, ..FitOptions::default() };
                 let plain = Dataset::new(law, &curves, &options);

@@ -2,7 +2,7 @@
 //! with are refused.
 
 use lehr::features::RunFeatures;
-use lehr::fit::{Criterion, Fit, FitError, FitOptions, Fitter};
+use lehr::fit::{Fit, FitError, FitOptions, Fitter};
 use lehr::forecast::{ForecastError, Setting, forecast};
 use lehr::law::{Coefficient, DataSummary, Law, LawRegistry, RegisterError, Role, Scale};
 use lehr::{Curve, RunMeta, Schedule, Shape, Steps, WsdSpec};
@@ -154,11 +154,6 @@ fn options_that_no_fit_can_be_made_with_are_refused_and_never_panic() {
     let good = FitOptions::default();
     let curves = curves();
     for (options, name) in [
-        (FitOptions { level: 90.0, ..good.clone() }, "level"),
-        (FitOptions { level: f64::NAN, ..good.clone() }, "level"),
-        (FitOptions { level: 0.0, ..good.clone() }, "level"),
-        (FitOptions { criterion: Criterion::Huber { delta: 0.0 }, ..good.clone() }, "delta"),
-        (FitOptions { criterion: Criterion::Huber { delta: f64::INFINITY }, ..good.clone() }, "delta"),
         (FitOptions { warmup_factor: -1.0, ..good.clone() }, "warmup_factor"),
         (FitOptions { first_share: 1.0, ..good.clone() }, "first_share"),
         (FitOptions { prior_weight: f64::NAN, ..good.clone() }, "prior_weight"),
@@ -171,4 +166,14 @@ fn options_that_no_fit_can_be_made_with_are_refused_and_never_panic() {
         let error = lehr::fit::fit(&descent(), &curves, &options).expect_err(name);
         assert!(matches!(&error, FitError::Option(error) if error.name == name), "{error}");
     }
+    for number in [90.0, f64::NAN, 0.0, 1.0, -0.1] {
+        assert!(lehr::Level::new(number).is_err(), "{number}");
+        let text = format!("{{\"level\": {number}}}");
+        assert!(serde_json::from_str::<FitOptions>(&text).is_err(), "{text}");
+    }
+    for number in [0.0, f64::INFINITY, f64::NAN, -1e-3] {
+        assert!(lehr::HuberDelta::new(number).is_err(), "{number}");
+    }
+    let error = serde_json::from_str::<FitOptions>("{\"level\": 90.0}").unwrap_err().to_string();
+    assert!(error.starts_with("the level is 90; expected a number between 0 and 1"), "{error}");
 }

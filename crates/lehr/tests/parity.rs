@@ -178,7 +178,8 @@ fn the_exact_multi_power_sum_has_the_reference_values() {
 fn the_huber_function_has_the_reference_bits() {
     for case in reference()["huber"].as_array().unwrap() {
         let (delta, r) = (case["delta"].as_f64().unwrap(), case["residual"].as_f64().unwrap());
-        let (value, slope, weight) = Criterion::Huber { delta }.evaluate(r);
+        let (value, slope, weight) =
+            Criterion::Huber { delta: lehr::HuberDelta::new(delta).unwrap() }.evaluate(r);
         assert_eq!(value, case["value"].as_f64().unwrap(), "δ = {delta}, r = {r}");
         assert_eq!(slope, r.clamp(-delta, delta));
         assert!((weight * r - slope).abs() <= f64::EPSILON * slope.abs());

@@ -1,6 +1,6 @@
 //! A fit finds the coefficients behind simulated curves that it did not generate (`fixtures/runs`).
 
-use lehr::fit::{FitOptions, evaluate, fit, fit_point};
+use lehr::fit::{BeginSearch, FitOptions, evaluate, find_begin, fit, fit_point};
 use lehr::forecast::Setting;
 use lehr::recommend::{RecommendOptions, Target, recommend_ratio};
 use lehr::{Curve, Params, RunMeta, Schedule, Shape, Steps, WsdSpec, law};
@@ -136,4 +136,54 @@ fn cheap_runs_forecast_the_long_ones_and_their_best_ratio() {
             found.plateau
         );
     }
+}
+
+/// The curves, with a slow start that no rate shows: the schedules begin at their peak, and the loss comes down late.
+fn with_a_hidden_start(curves: &[Curve]) -> Vec<Curve> {
+    curves
+        .iter()
+        .map(|curve| {
+            let Schedule::Wsd(wsd) = curve.schedule() else { panic!("the simulated runs are WSD") };
+            let hidden = WsdSpec { warmup: Steps(0), ..WsdSpec::from(wsd.clone()) };
+            let loss = curve.step().iter().zip(curve.loss());
+            let loss = loss.map(|(&t, loss)| loss + 0.8 * (-(t as f64) / 250.0).exp()).collect();
+            let schedule = Schedule::Wsd(hidden.checked().expect("a schedule"));
+            Curve::new(curve.meta().clone(), schedule, curve.step().to_vec(), loss).expect("a curve")
+        })
+        .collect()
+}
+
+#[test]
+fn fitting_begins_where_errors_have_no_trend() {
+    let law = noise_relaxation();
+    let all = curves();
+    let cheap = cheap(&all);
+    let search = FitOptions { begin: BeginSearch::WithoutWarmup, starts: 4, ..FitOptions::default() };
+    // Runs that show their warm-up: nothing is looked for.
+    assert_eq!(find_begin(law, &cheap, &search).expect("fits"), None);
+    let hidden = with_a_hidden_start(&cheap);
+    let found = find_begin(law, &hidden, &search).expect("fits").expect("no run shows a warm-up");
+    // After 1,500 updates 2 mnat of it are left, after 2,500 nothing.
+    assert!((900..=2500).contains(&found.first_update), "{found:?}");
+    assert!(found.before > 3.0 * found.after, "{found:?}");
+    // The fit begins there, says so, and forecasts the other runs as well as one of the undisturbed runs does.
+    let others: Vec<Curve> =
+        all.iter().filter(|curve| !cheap.iter().any(|c| c.meta().id == curve.meta().id)).cloned().collect();
+    let error = |curves: &[Curve], options: &FitOptions| {
+        let point = fit_point(law, curves, options).expect("a fit");
+        let of = |curve: &Curve| {
+            evaluate(law, &point.theta, curve, &point.data.definition, &point.options).1.abs()
+        };
+        others.iter().map(of).sum::<f64>() / others.len() as f64
+    };
+    let plain = FitOptions { starts: 4, ..FitOptions::default() };
+    let (clean, without, with) = (error(&cheap, &plain), error(&hidden, &plain), error(&hidden, &search));
+    println!(
+        "mean error of last losses: undisturbed {clean:.2e}, from update 0 {without:.2e}, found {with:.2e}"
+    );
+    assert!(with < 1.5 * clean + 2e-4, "{with} against {clean}");
+    assert!(without > 2.0 * with, "{without} against {with}");
+    let fitted = fit(law, &hidden, &search).expect("a fit");
+    assert_eq!(fitted.options.first_update, found.first_update);
+    assert!(fitted.caveats.iter().any(|caveat| caveat.code() == "begin-found"), "{:?}", fitted.caveats);
 }

@@ -176,9 +176,12 @@ fn answer(lehr: &Path, case: &CommandCase, place: &Path) -> io::Result<Answer> {
     Ok(Answer { code: status.code(), signal, out: std::fs::read(&out)?, err, waited })
 }
 
-/// Words of a text that stand for what is no number.
-fn no_number(text: &str) -> Option<&str> {
-    text.split(|c: char| !(c.is_alphanumeric() || c == '_'))
+/// Words of a text that stand for what is no number; the name of the file, which an answer repeats, is no answer.
+fn no_number<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let stem = name.split_once('.').map_or(name, |(stem, _)| stem);
+    text.split([' ', '\t', '\n', '\'', '"', '/'])
+        .filter(|word| !word.starts_with(stem))
+        .flat_map(|word| word.split(|c: char| !(c.is_alphanumeric() || c == '_')))
         .find(|word| matches!(*word, "NaN" | "inf" | "Infinity" | "nan"))
 }
 
@@ -222,7 +225,7 @@ fn breach(case: &CommandCase, answer: &Answer) -> Option<String> {
             ));
         }
     } else if code == 0
-        && let Some(word) = no_number(&out)
+        && let Some(word) = no_number(&out, &case.name)
     {
         return Some(format!("'{word}' in an answer: {}", case.words[0]));
     }
@@ -315,6 +318,8 @@ mod tests {
         let error = "{\"schema\": \"lehr.error/1\", \"error\": \"x\"}";
         assert_eq!(breach_of(&["fit"], 0, "loss 3.1, info, nano", ""), None);
         assert_eq!(breach_of(&["fit", "--json"], 1, error, "error: x"), None);
+        assert_eq!(no_number("note: CSV /tmp/bad-nan-tail.csv: 'loss'", "bad-nan-tail.csv"), None);
+        assert_eq!(no_number("bad-nan-tail.csv (NaN)", "bad-nan-tail.csv"), Some("NaN"));
         for (words, code, out, err) in [
             (&["fit"][..], 0, "loss inf", ""),
             (&["fit"], 0, "R² NaN", ""),

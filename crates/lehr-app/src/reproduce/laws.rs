@@ -13,15 +13,15 @@ use lehr_report::{ComparisonEntry, ComparisonPicture};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Every law on one split of one group of runs.
+/// Every law on one fold of one group of runs.
 #[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
-pub struct LawSplit {
+pub struct LawFold {
     /// `dense` or `moe`.
     pub arch: ArchFamily,
     /// Data set.
     pub dataset: String,
     /// What was fitted → what was judged.
-    pub split: String,
+    pub fold: String,
     /// Runs fitted.
     pub fitted: usize,
     /// Runs judged.
@@ -33,8 +33,8 @@ pub struct LawSplit {
 /// What the experiment `laws` found.
 #[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct LawsFound {
-    /// One an architecture, data set and split.
-    pub splits: Vec<LawSplit>,
+    /// One an architecture, data set and fold.
+    pub folds: Vec<LawFold>,
 }
 
 /// A law on the runs of one shape.
@@ -230,10 +230,10 @@ pub fn transfer(curves: &[Curve], store: &str) -> Result<Findings, Failure> {
                 note: Some(format!("{} coefficients", v.n_coefficients)),
             });
             pictures.push((name, picture(what, "held-out mean error (mnat)", bars.collect())));
-            results.push(LawSplit {
+            results.push(LawFold {
                 arch,
                 dataset: dataset.clone(),
-                split: split.name,
+                fold: split.name,
                 fitted: split.train.len(),
                 judged: split.test.len(),
                 laws: entries.iter().map(|(name, c)| CompareLine::of(name, c)).collect(),
@@ -254,7 +254,7 @@ pub fn transfer(curves: &[Curve], store: &str) -> Result<Findings, Failure> {
         pictures,
         caveats,
         commands: vec![format!("lehr compare {store} --train 'GLOB,…' --test 'GLOB,…' --starts 6")],
-        results: Results::Laws(LawsFound { splits: results }),
+        results: Results::Laws(LawsFound { folds: results }),
     })
 }
 

@@ -15,7 +15,7 @@ use lehr::{ArchFamily, CaveatKind, Curve, Params};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-const LEVEL: f64 = 0.9;
+const LEVEL: lehr::Level = lehr::Level::USUAL;
 
 /// Optima of one architecture, data set and shape.
 #[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]

@@ -10,6 +10,7 @@ use lehr::fit::Fit;
 use lehr::forecast::Setting;
 use lehr::{Params, Schedule, Shape};
 use lehr_app::forecast::ForecastRequest;
+use lehr_app::forecast::checked_level;
 use lehr_app::forecast_rows::ForecastRowsRequest;
 use lehr_app::running::{Job, RunningForecastRequest};
 use lehr_app::tables;
@@ -165,7 +166,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
             anneal_steps: plan.anneal_steps,
             ratio,
             at: args.at,
-            level: args.level,
+            level: args.level.map(checked_level).transpose()?,
         };
         let wanted = Wanted { plot: args.plot.as_deref(), output: args.output.as_deref() };
         return running::forecast(&request, &wanted, output);
@@ -185,7 +186,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
             plan: plan.spec(None)?,
             fit,
             setting,
-            level: args.level,
+            level: args.level.map(checked_level).transpose()?,
             length: plan.length.length(),
             params: args.setting.params.iter().copied().map(Params).collect(),
             peak_lrs: plan.peak_lr.clone(),
@@ -200,7 +201,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         plan: plan.plan(total)?,
         setting,
         at: args.at,
-        level: args.level,
+        level: args.level.map(checked_level).transpose()?,
         measured: args.running.measured(&args.measured)?,
     };
     let answer = desk.forecast(&request)?;

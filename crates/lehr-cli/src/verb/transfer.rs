@@ -6,7 +6,7 @@ use crate::output::{Output, check_picture, narrowed, table};
 use crate::target::{family, rate};
 use lehr::ArchFamily;
 use lehr::transfer::{PowerLaw, Stability, Variable};
-use lehr_app::forecast::check_level;
+use lehr_app::forecast::checked_level;
 use lehr_app::transfer::{Prediction, TransferAnswer, TransferRequest, TransferTarget, VARIABLES};
 use std::path::PathBuf;
 
@@ -51,7 +51,7 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
-    check_level(args.level)?;
+    let level = checked_level(args.level)?;
     check_picture(args.plot.as_deref())?;
     let desk = output.desk();
     let request = TransferRequest {
@@ -65,7 +65,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         },
         arch: args.arch,
         across_architectures: args.across_architectures,
-        level: args.level,
+        level,
     };
     let answer = desk.transfer(&request)?;
     output.notes(&answer.notes);

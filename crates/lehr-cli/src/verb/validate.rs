@@ -101,7 +101,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     if let Some(c) = &answer.value.coverage {
         out.push_str(&format!(
             "\nintervals of {:.0} %: {} of {} last losses held out lie inside ({:.1} %), {:.1} % of all points; half-width ±{}\n",
-            c.level * 100.0,
+            c.level.get() * 100.0,
             c.finals_inside,
             c.finals,
             100.0 * c.finals_inside as f64 / c.finals.max(1) as f64,
@@ -137,7 +137,7 @@ fn text(validation: &Validation, splits: usize) -> String {
     for run in validation.per_run.iter().filter(|run| run.part == "test") {
         rows.add_row([
             run.id.clone(),
-            run.split.clone(),
+            run.fold.clone(),
             format!("{:.2}", run.metrics.mae * 1e3),
             mape(&run.metrics),
             percent(run.metrics.worst),

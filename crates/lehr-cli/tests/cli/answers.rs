@@ -95,7 +95,7 @@ fn validate_leaves_out_what_it_is_told() {
             .as_array()
             .unwrap()
             .iter()
-            .map(|run| run["split"].as_str().unwrap().to_owned())
+            .map(|run| run["fold"].as_str().unwrap().to_owned())
             .collect();
         assert!(names.len() >= 2 && names.len() <= splits, "{what}: {names:?}");
     }

@@ -71,7 +71,13 @@ impl Check<'_> {
                 "maximum" if value.is_number() && value.as_f64() > wanted.as_f64() => {
                     self.fault(place, format_args!("{value} is above {wanted}"));
                 }
-                "const" | "enum" | "minimum" | "maximum" => {}
+                "exclusiveMinimum" if value.is_number() && value.as_f64() <= wanted.as_f64() => {
+                    self.fault(place, format_args!("{value} is not above {wanted}"));
+                }
+                "exclusiveMaximum" if value.is_number() && value.as_f64() >= wanted.as_f64() => {
+                    self.fault(place, format_args!("{value} is not below {wanted}"));
+                }
+                "const" | "enum" | "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" => {}
                 "minItems" | "maxItems" => {
                     let (n, limit) = (value.as_array().map(Vec::len), wanted.as_u64().unwrap() as usize);
                     if n.is_some_and(|n| if keyword == "minItems" { n < limit } else { n > limit }) {

@@ -104,7 +104,7 @@ fn ratios_are_measured_from_nothing_and_a_second_call_trains_nothing() {
 fn laws_are_judged_on_the_other_schedule() {
     let folder = tempfile::tempdir().unwrap();
     let (document, report) = tiny(folder.path(), "laws");
-    let splits = document["laws"]["splits"].as_array().unwrap();
+    let splits = document["laws"]["folds"].as_array().unwrap();
     assert_eq!(splits.len(), 6, "three splits, dense and mixture of experts");
     for split in splits {
         let laws = split["laws"].as_array().unwrap();
@@ -119,7 +119,7 @@ fn laws_are_judged_on_the_other_schedule() {
         }
     }
     // `lehr compare` on the same runs and the same split says the same, to the last digit.
-    let split = splits.iter().find(|split| split["arch"] == "dense" && split["split"] == "cosine → WSD");
+    let split = splits.iter().find(|split| split["arch"] == "dense" && split["fold"] == "cosine → WSD");
     let words = "compare laws/store --run dense* --train *-cosine --test *-linear --starts 6 --json";
     let words: Vec<&str> = words.split(' ').collect();
     let compared = lehr_in(folder.path(), &words).expect(0).json();

@@ -30,7 +30,13 @@ fn other_ratios_and_horizons_at_one_size() {
         ("defaults", FitOptions::default()),
         ("y free", FitOptions { freed: vec!["y".into()], ..FitOptions::default() }),
         // Two tries at the rest: a sharper criterion, and no point before 8 % of the shortest horizon.
-        ("δ = 3e-4", FitOptions { criterion: Criterion::Huber { delta: 3e-4 }, ..FitOptions::default() }),
+        (
+            "δ = 3e-4",
+            FitOptions {
+                criterion: Criterion::Huber { delta: lehr::HuberDelta::new(3e-4).unwrap() },
+                ..FitOptions::default()
+            },
+        ),
         ("from update 1200", FitOptions { first_update: 1200, ..FitOptions::default() }),
     ] {
         let fitted = |c: &lehr::Curve| {

@@ -36,7 +36,7 @@ class LossLaw:
         huber: float = 1e-3,
         points: int | str = 48,
         skip_warmup: float = 1.3,
-        first_update: int = 0,
+        first_update: int | str | None = None,
         starts: int = 16,
         max_iterations: int = 400,
         seed: int = 0,

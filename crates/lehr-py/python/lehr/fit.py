@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         huber: float
         points: int | str
         skip_warmup: float
-        first_update: int
+        first_update: int | str
         published: bool
         momentum: int | str
         keep: str | Sequence[str]

@@ -31,6 +31,10 @@ impl fmt::Display for CaveatKind {
                 f,
                 "the run diverged at update {update} of {of}: its {quantity} is not finite or more than thrice that of guessing; the {points} points before are in the store"
             ),
+            Self::BeginFound { update } => write!(
+                f,
+                "fitting begins at update {update}: from there on the law's errors have no trend, before it they do"
+            ),
             Self::NoAnnealing => f.write_str("no run anneals: nothing is known about what annealing brings"),
             Self::FewRuns { runs, ratio } => write!(
                 f,
@@ -352,7 +356,7 @@ impl CaveatKind {
                     1e3 * misfit
                 )?;
                 match noise.filter(|noise| *noise > 0.0) {
-                    Some(noise) => write!(f, ", {:.0} times their noise)", misfit / noise),
+                    Some(noise) => write!(f, ", {:.1} times their noise)", misfit / noise),
                     None => f.write_str(")"),
                 }
             }

@@ -1,6 +1,6 @@
 //! What a reader must know before using a fit.
 
-use super::{Bound, Fit, PointFit, RunFit, Stop, Unsound};
+use super::{BeginSearch, Bound, Fit, PointFit, RunFit, Stop, Unsound};
 use crate::caveat::{Caveat, CaveatKind};
 use crate::curve::{Curve, LossKind, ParamCount, Split};
 use crate::law::Law;
@@ -27,6 +27,9 @@ pub(super) fn caveats(law: &dyn Law, fit: &Fit, point: &PointFit, curves: &[Curv
         .collect();
     if let Some(first) = short.first() {
         out.push(CaveatKind::LeftOutShort { runs: short.len() as u64, first: (*first).to_owned() });
+    }
+    if point.options.begin != BeginSearch::Never && point.options.first_update > 0 {
+        out.push(CaveatKind::BeginFound { update: point.options.first_update });
     }
     if fit.solution.stop == Stop::IterationLimit {
         out.push(CaveatKind::NotConverged { iterations: fit.options.max_iterations });

@@ -24,7 +24,7 @@ pub(super) fn describe(curve: &Curve, metrics: Metrics, final_error: f64) -> Run
     let measured = &rates[..last as usize];
     let peak = measured.iter().copied().fold(0.0, f64::max);
     let at_peak = |&rate: &f64| rate >= peak * (1.0 - 1e-6);
-    let warmup = measured.iter().position(at_peak).unwrap_or(0) as u64;
+    let warmup = measured.iter().position(at_peak).unwrap_or(0) as u64 + 1;
     let left = measured.iter().rposition(at_peak).unwrap_or(0) as u64 + 1;
     RunFit {
         id: meta.id.clone(),
@@ -57,7 +57,7 @@ pub(super) fn report_coefficients(
     law: &dyn Law,
     point: &PointFit,
     uncertainty: &Uncertainty,
-    level: f64,
+    level: crate::Level,
 ) -> Vec<CoefficientFit> {
     law.coefficients()
         .iter()

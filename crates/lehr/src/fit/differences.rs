@@ -258,13 +258,13 @@ impl DifferenceModel {
 
     /// The half-width of the interval of a difference at this distance, relative.
     #[must_use]
-    pub fn half_width(&self, level: f64, distance: f64) -> f64 {
+    pub fn half_width(&self, level: crate::Level, distance: f64) -> f64 {
         student(level, self.degrees) * self.spread * distance.hypot(SAME_ANNEALING)
     }
 
     /// The half-width of the interval of ∂ ln L/∂√a at one ratio: 1.3·t·s.
     #[must_use]
-    pub fn half_slope(&self, level: f64) -> f64 {
+    pub fn half_slope(&self, level: crate::Level) -> f64 {
         ONE_RATIO * student(level, self.degrees) * self.spread
     }
 }

@@ -1,6 +1,8 @@
 //! What a fit minimises and over which points.
 
+use super::begin::BeginSearch;
 use crate::features::FeatureDefinition;
+use crate::{HuberDelta, Level};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -24,7 +26,7 @@ pub enum Criterion {
     /// Huber's: ½r² up to δ, δ(|r| − ½δ) beyond.
     Huber {
         /// δ, in the residual's unit.
-        delta: f64,
+        delta: HuberDelta,
     },
     /// ½r².
     Squares,
@@ -32,7 +34,7 @@ pub enum Criterion {
 
 impl Default for Criterion {
     fn default() -> Self {
-        Self::Huber { delta: 1e-3 }
+        Self::Huber { delta: HuberDelta::USUAL }
     }
 }
 
@@ -41,7 +43,8 @@ impl Criterion {
     #[must_use]
     pub fn evaluate(self, r: f64) -> (f64, f64, f64) {
         match self {
-            Self::Huber { delta } if r.abs() > delta => {
+            Self::Huber { delta } if r.abs() > delta.get() => {
+                let delta = delta.get();
                 (delta * (r.abs() - 0.5 * delta), delta * r.signum(), delta / r.abs())
             }
             _ => (0.5 * r * r, r, 1.0),
@@ -89,6 +92,9 @@ pub struct FitOptions {
     pub choose_first_share: bool,
     /// Points before this update are left out too.
     pub first_update: u64,
+    /// Whether `first_update` is looked for in the data, and when ([`super::begin::find_begin`]). A fit stores the update
+    /// that was found.
+    pub begin: BeginSearch,
     /// Number of starts of the solver.
     pub starts: usize,
     /// Runs that are fitted although they diverged or never learned (names, `*` and `?` allowed).
@@ -113,7 +119,7 @@ pub struct FitOptions {
     /// Largest number of solver iterations a start.
     pub max_iterations: u64,
     /// Level of the intervals.
-    pub level: f64,
+    pub level: Level,
 }
 
 impl Default for FitOptions {
@@ -127,6 +133,7 @@ impl Default for FitOptions {
             first_share: 0.0,
             choose_first_share: false,
             first_update: 0,
+            begin: BeginSearch::Never,
             starts: 16,
             keep: Vec::new(),
             seed: 0,
@@ -137,7 +144,7 @@ impl Default for FitOptions {
             prior_weight: PRIOR_WEIGHT,
             definition: None,
             max_iterations: 400,
-            level: 0.9,
+            level: Level::USUAL,
         }
     }
 }
@@ -162,14 +169,6 @@ impl FitOptions {
     /// [`OptionError`] for the first option that is not a number of its range.
     pub fn check(&self) -> Result<(), OptionError> {
         let refuse = |name, value, expected| Err(OptionError { name, value, expected });
-        if !(self.level > 0.0 && self.level < 1.0) {
-            return refuse("level", self.level, "a number between 0 and 1, such as 0.9");
-        }
-        if let Criterion::Huber { delta } = self.criterion
-            && !(delta > 0.0 && delta.is_finite())
-        {
-            return refuse("delta", delta, "a positive number, such as 0.001");
-        }
         if !(self.warmup_factor >= 0.0 && self.warmup_factor.is_finite()) {
             return refuse("warmup_factor", self.warmup_factor, "a number of at least 0, such as 1.3");
         }

@@ -1,5 +1,6 @@
 //! The optimum alone: searched from many starts, finished by Gauss–Newton.
 
+use super::begin::{BeginSearch, find_begin};
 use super::dataset::{self, Dataset};
 use super::objective::{self, Objective, Plan, Scratch};
 use super::options::{self, FitOptions, Weighting};
@@ -45,6 +46,13 @@ pub fn fit_point(law: &dyn Law, curves: &[Curve], options: &FitOptions) -> Resul
         let plain = FitOptions { choose_first_share: false, ..options.clone() };
         let share = horizon::choose_start(law, curves, &plain)?.map_or(plain.first_share, |c| c.share);
         return fit_point(law, curves, &FitOptions { first_share: share, ..plain });
+    }
+    if options.begin != BeginSearch::Never && options.first_update == 0 {
+        let plain = FitOptions { begin: BeginSearch::Never, ..options.clone() };
+        let first_update = find_begin(law, curves, options)?.map_or(0, |found| found.first_update);
+        let mut point = fit_point(law, curves, &FitOptions { first_update, ..plain })?;
+        point.options.begin = options.begin;
+        return Ok(point);
     }
     if curves.is_empty() {
         return Err(FitError::NoCurves);

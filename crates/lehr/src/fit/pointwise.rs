@@ -29,7 +29,7 @@ pub(super) fn accumulate(
         ln_in_place(loss);
     }
     let clip = match criterion {
-        Criterion::Huber { delta } => delta,
+        Criterion::Huber { delta } => delta.get(),
         Criterion::Squares => f64::INFINITY,
     };
     let log = residual == Residual::Log;
@@ -123,7 +123,7 @@ pub(super) fn accumulate_normal(
         ln_in_place(loss);
     }
     let clip = match criterion {
-        Criterion::Huber { delta } => delta,
+        Criterion::Huber { delta } => delta.get(),
         Criterion::Squares => f64::INFINITY,
     };
     let mut sum = 0.0;

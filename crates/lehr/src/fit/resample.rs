@@ -150,6 +150,10 @@ fn leave_out(
     out
 }
 
+/// Steps of a refit. It begins beside its optimum and takes a dozen; only along a valley that the data leave open would it
+/// creep on, and where it stands there makes no difference to what it is for.
+const STEPS_OF_REFITS: u64 = 100;
+
 fn refit(
     law: &dyn Law,
     data: &Dataset,
@@ -158,7 +162,8 @@ fn refit(
     scratch: &mut Scratch,
 ) -> Vec<f64> {
     let objective = Objective::new(law, data, &point.plan, options);
-    let outcome = solver::gauss_newton(&objective, &point.z, options.max_iterations, scratch);
+    let steps = options.max_iterations.min(STEPS_OF_REFITS);
+    let outcome = solver::gauss_newton(&objective, &point.z, steps, scratch);
     let mut theta = vec![0.0; point.theta.len()];
     point.plan.to_theta(&outcome.z, &mut theta);
     theta
@@ -240,20 +245,20 @@ pub(crate) fn quantile(ascending: &[f64], q: f64) -> f64 {
 }
 
 /// The two-sided quantile of Student's t: |t| exceeds it with probability 1 − level.
-pub(crate) fn student(level: f64, degrees: f64) -> f64 {
-    StudentsT::new(0.0, 1.0, degrees.max(1.0)).map_or(1.96, |t| t.inverse_cdf(0.5 + 0.5 * level))
+pub(crate) fn student(level: crate::Level, degrees: f64) -> f64 {
+    StudentsT::new(0.0, 1.0, degrees.max(1.0)).map_or(1.96, |t| t.inverse_cdf(0.5 + 0.5 * level.get()))
 }
 
 /// The conformal half-width for scores |R|: the ⌈(n + 1)·level⌉-th smallest if there is one; Student's t times the
 /// root mean square otherwise, and never less than that where n is below 20.
-pub(crate) fn conformal(scores: &[f64], level: f64) -> f64 {
+pub(crate) fn conformal(scores: &[f64], level: crate::Level) -> f64 {
     let n = scores.len();
     if n == 0 {
         return f64::INFINITY;
     }
     let mut sorted: Vec<f64> = scores.iter().map(|s| s.abs()).collect();
     sorted.sort_by(f64::total_cmp);
-    let rank = ((n + 1) as f64 * level).ceil() as usize;
+    let rank = ((n + 1) as f64 * level.get()).ceil() as usize;
     if rank <= n && n >= 20 {
         return sorted[rank - 1];
     }
@@ -290,7 +295,7 @@ impl Uncertainty {
     #[must_use]
     pub fn interval(
         &self,
-        level: f64,
+        level: crate::Level,
         log: bool,
         centre: f64,
         value: impl Fn(&[f64]) -> f64,
@@ -306,7 +311,7 @@ impl Uncertainty {
     /// The half-width, as a relative error, that an unseen run calls for over its later half and at its end: the conformal
     /// quantile of each left-out run's error, the larger of its final error and the 90 % quantile along its later half.
     #[must_use]
-    pub fn half_width(&self, level: f64) -> f64 {
+    pub fn half_width(&self, level: crate::Level) -> f64 {
         let scores: Vec<f64> = self.held_out.iter().map(|h| h.final_error.abs().max(h.curve_error)).collect();
         conformal(&scores, level)
     }

@@ -1,6 +1,7 @@
 //! Signs that the runs are not what they are taken for: said before anything else.
 
 use super::Fit;
+use super::dataset::{is_single_batches, usable};
 use crate::caveat::CaveatKind;
 use crate::cell::{But, Cell};
 use crate::curve::Curve;
@@ -19,15 +20,27 @@ pub(super) fn caveats(fit: &Fit, curves: &[Curve]) -> Vec<CaveatKind> {
     // In the unit of losses, as far as bins are judged in place of points.
     let misfit = fit.metrics.mae * share / fit.metrics.mape.max(f64::MIN_POSITIVE);
     if share > CaveatKind::POOR_FIT / 2.0 {
-        let noise: Vec<f64> = curves.iter().filter_map(noise).collect();
+        let noise: Vec<f64> = curves.iter().filter_map(|curve| judged_noise(curve, fit)).collect();
         let noise = (!noise.is_empty()).then(|| noise.iter().sum::<f64>() / noise.len() as f64);
-        // No law can come nearer to single batches than they scatter.
-        if fit.metrics.binned.is_some() || noise.is_none_or(|noise| misfit > NOISE * noise) {
+        // No law can come nearer to points, or to the bins of single batches, than they scatter.
+        if noise.is_none_or(|noise| misfit > NOISE * noise) {
             out.push(CaveatKind::PoorFit { share, misfit, noise });
         }
     }
     out.extend(twins(curves));
     out
+}
+
+/// Standard deviation of what a curve is judged by, nats: of one point, or of a bin of single batches.
+fn judged_noise(curve: &Curve, fit: &Fit) -> Option<f64> {
+    let noise = noise(curve)?;
+    match (is_single_batches(curve), fit.options.points_per_curve) {
+        (true, Some(bins)) => {
+            let rows = usable(curve, &fit.options).len() as f64 / bins as f64;
+            Some(noise / rows.max(1.0).sqrt())
+        }
+        _ => Some(noise),
+    }
 }
 
 /// Standard deviation of one point about a smooth curve, nats, from second differences; `None` under 8 points.
@@ -55,7 +68,14 @@ fn twins(curves: &[Curve]) -> Option<CaveatKind> {
         let key = (Cell::of(curve, But::Nothing), curve.last().0);
         alike.entry(key).or_default().push(curve);
     }
-    let apart = |a: &Curve, b: &Curve| (a.last().1 / b.last().1).ln().abs();
+    // Beyond what the last two batches scatter by, where a loss is that of one batch.
+    let apart = |a: &Curve, b: &Curve| {
+        let of_one = |curve: &Curve| {
+            let noise = noise(curve).filter(|_| is_single_batches(curve)).unwrap_or(0.0);
+            noise / curve.last().1
+        };
+        (a.last().1 / b.last().1).ln().abs() - 3.0 * of_one(a).hypot(of_one(b))
+    };
     let (first, second, by) = alike
         .values()
         .filter_map(|runs| {

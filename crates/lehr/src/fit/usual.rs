@@ -9,7 +9,7 @@ impl Fit {
     /// A target whose warm-up is not stated gets this one, at most half its horizon.
     #[must_use]
     pub fn usual_warmup(&self) -> Steps {
-        let mut warmups: Vec<u64> = self.runs.iter().map(|run| run.warmup + 1).collect();
+        let mut warmups: Vec<u64> = self.runs.iter().map(|run| run.warmup).collect();
         warmups.sort_unstable();
         Steps(warmups.get(warmups.len() / 2).copied().unwrap_or(0))
     }
@@ -18,7 +18,8 @@ impl Fit {
     /// left out. What a law says about earlier updates is no forecast.
     #[must_use]
     pub fn first_update(&self) -> u64 {
-        let longest = self.runs.iter().map(|run| run.warmup).max().unwrap_or(0);
+        // The last update before the peak rate.
+        let longest = self.runs.iter().map(|run| run.warmup.saturating_sub(1)).max().unwrap_or(0);
         (longest as f64 * self.options.warmup_factor).ceil() as u64
     }
 }

@@ -89,7 +89,8 @@ impl Live<'_> {
                 (0..PARTS).filter_map(|j| held[i][j].map(|e| e.abs() / spread[j])).fold(0.0, f64::max)
             })
             .collect();
-        let times = conformal(&worst, 1.0 - FALSE_ALARMS);
+        const SILENT: crate::Level = crate::Level::without(FALSE_ALARMS);
+        let times = conformal(&worst, SILENT);
         let spread = spreads(&held, None);
         let own = 2.0 * self.standing.offset.sd;
         let limit = |j: usize| self.outside.max(1.0) * (times * spread[j] + own);

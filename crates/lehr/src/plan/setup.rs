@@ -88,9 +88,6 @@ fn check(options: &PlanOptions) -> Result<(), RunPlanError> {
     if let Some(found) = options.budget.filter(|budget| !(*budget > 0.0 && budget.is_finite())) {
         return refuse("the budget", found, "an amount above 0");
     }
-    if !(options.level > 0.0 && options.level < 1.0) {
-        return refuse("the level", options.level, "a number between 0 and 1, such as 0.9");
-    }
     if options.draws == 0 {
         return refuse("the number of draws", 0.0, "at least 1");
     }
@@ -123,7 +120,9 @@ fn add_held(field: &mut Field, belief: &Belief<'_>, fit: Option<&Fit>) -> Result
         let schedule = schedule_of(run)?;
         let last = schedule.total().0;
         let anneal = (run.annealing_share * last as f64).round() as u64;
-        let begin = ((run.warmup as f64 * warmup_factor).ceil() as u64 + 1).max(last / 50).min(last);
+        let begin = ((run.warmup.saturating_sub(1) as f64 * warmup_factor).ceil() as u64 + 1)
+            .max(last / 50)
+            .min(last);
         let mut updates = Vec::new();
         let annealed_points = if anneal > 0 { points.div_ceil(2) } else { 0 };
         if longest.get(run.group.as_str()).is_some_and(|(_, at)| *at == i) && last > anneal {

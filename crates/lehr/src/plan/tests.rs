@@ -110,7 +110,7 @@ fn options(candidates: Candidates) -> PlanOptions {
         noise: Some(NOISE),
         draws: 4,
         seed: 1,
-        level: 0.9,
+        level: crate::Level::USUAL,
     }
 }
 

@@ -14,7 +14,7 @@ pub(super) struct Differences {
     model: Option<DifferenceModel>,
     /// Factor on half-widths for a target outside the data.
     factor: f64,
-    level: f64,
+    level: crate::Level,
     /// Student's quantile for spreads over the refits.
     student: f64,
     /// Annealing share of the recommended schedule.

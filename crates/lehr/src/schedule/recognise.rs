@@ -339,7 +339,8 @@ fn attempt(
     let completed = if stated > logged_peak { warmup::with_peak(course, stated) } else { None };
     let course = completed.as_deref().unwrap_or(course);
     let tol = digits.tolerance(stated.max(logged_peak), reading);
-    let peak = rounding::shortest(stated, tol);
+    // Never 0: a rate may be stated that the rounding of the rows would swallow.
+    let peak = rounding::shortest(stated, tol.min(0.01 * stated));
     let head = warmup::read(course, peak, tol, options);
     notes.extend(head.notes.iter().cloned());
     let mut family_notes = notes.clone();

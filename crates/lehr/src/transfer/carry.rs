@@ -50,7 +50,7 @@ pub fn carry_over(
     cells: &[MeasuredOptimum],
     larger: Larger,
     variables: &[Variable],
-    level: f64,
+    level: crate::Level,
 ) -> Result<Vec<Carried>, TransferError> {
     let size = |cell: &MeasuredOptimum| match larger {
         Larger::Horizon => cell.total as f64,
@@ -110,7 +110,7 @@ pub struct ArchitectureGap {
 /// # Formula
 /// d = ln R_moe − ln R_dense a pair; factor = exp(mean d), interval exp(mean d ± t·s/√n), t Student's with n − 1 degrees.
 #[must_use]
-pub fn architecture_gap(cells: &[MeasuredOptimum], level: f64) -> Option<ArchitectureGap> {
+pub fn architecture_gap(cells: &[MeasuredOptimum], level: crate::Level) -> Option<ArchitectureGap> {
     let apart = |a: &MeasuredOptimum, b: &MeasuredOptimum| match (a.params, b.params) {
         (Some(a), Some(b)) => (a.0 as f64 / b.0 as f64).ln().abs(),
         (None, None) => 0.0,
@@ -199,14 +199,14 @@ mod tests {
                 cells.push(cell(ArchFamily::Dense, peak_lr, total, law(peak_lr, total)));
             }
         }
-        let carried = carry_over(&cells, Larger::Horizon, &ALL_VARIABLES, 0.9).unwrap();
+        let carried = carry_over(&cells, Larger::Horizon, &ALL_VARIABLES, crate::Level::USUAL).unwrap();
         assert_eq!(carried.len(), 3);
         for c in &carried {
             assert_eq!(c.total, 40_000);
             assert!((c.predicted - c.measured).abs() < 1e-9 && c.regret.abs() < 1e-12, "{c:?}");
         }
         assert_eq!(
-            carry_over(&cells, Larger::Size, &[Variable::PeakLr], 0.9),
+            carry_over(&cells, Larger::Size, &[Variable::PeakLr], crate::Level::USUAL),
             Err(TransferError::OneLevel("N"))
         );
     }
@@ -220,11 +220,11 @@ mod tests {
         }
         // A horizon of one architecture alone has no pair.
         cells.push(cell(ArchFamily::Dense, 1e-3, 80_000, 0.9));
-        let gap = architecture_gap(&cells, 0.9).unwrap();
+        let gap = architecture_gap(&cells, crate::Level::USUAL).unwrap();
         assert_eq!(gap.pairs, 3);
         assert!((gap.factor - 1.2).abs() < 1e-9, "{gap:?}");
         let cost = (0.36_f64.sqrt() - 0.3_f64.sqrt()).powi(2);
         assert!((gap.mean_regret - cost).abs() < 1e-12 && (gap.largest_regret - cost).abs() < 1e-12);
-        assert!(architecture_gap(&cells[6..], 0.9).is_none());
+        assert!(architecture_gap(&cells[6..], crate::Level::USUAL).is_none());
     }
 }

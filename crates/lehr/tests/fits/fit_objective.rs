@@ -46,7 +46,11 @@ fn differences(objective: &Objective, z: &[f64], h: f64) -> Vec<f64> {
 #[test]
 fn the_gradient_is_that_of_the_value() {
     let curves = mixed();
-    let criteria = [Criterion::Squares, Criterion::Huber { delta: 1e-3 }, Criterion::Huber { delta: 1e-2 }];
+    let criteria = [
+        Criterion::Squares,
+        Criterion::Huber { delta: lehr::HuberDelta::new(1e-3).unwrap() },
+        Criterion::Huber { delta: lehr::HuberDelta::new(1e-2).unwrap() },
+    ];
     for name in ["noise-relaxation", "cmmt", "memoryless"] {
         let law = named(name);
         let theta = if name == "noise-relaxation" { truth() } else { plausible(law, &curves) };
@@ -158,7 +162,7 @@ fn the_matrix_is_the_hessian_where_all_residuals_vanish() {
 
 #[test]
 fn hubers_criterion_has_no_step_and_no_kink_in_its_slope() {
-    let huber = Criterion::Huber { delta: 1e-3 };
+    let huber = Criterion::Huber { delta: lehr::HuberDelta::new(1e-3).unwrap() };
     for sign in [1.0, -1.0] {
         let (inside, outside) =
             (huber.evaluate(sign * 1e-3 * (1.0 - 1e-9)), huber.evaluate(sign * 1e-3 * (1.0 + 1e-9)));

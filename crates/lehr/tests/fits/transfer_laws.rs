@@ -38,15 +38,15 @@ fn planted(effect: f64, noise: f64, seed: u64) -> Vec<Optimum> {
 
 #[test]
 fn planted_exponents_are_recovered() {
-    let exact = power_law(&planted(0.0, 0.0, 0), &JOINT, 0.9).unwrap();
+    let exact = power_law(&planted(0.0, 0.0, 0), &JOINT, lehr::Level::USUAL).unwrap();
     assert!((exact.lambda - 0.45).abs() < 1e-9);
     assert!((exact.exponents[0].value - 0.4).abs() < 1e-9 && (exact.exponents[1].value - 0.15).abs() < 1e-9);
-    let (ratio, _) = exact.predict(5e-4, 4e4, None, 0.9).unwrap();
+    let (ratio, _) = exact.predict(5e-4, 4e4, None, lehr::Level::USUAL).unwrap();
     assert!((ratio - 0.45 * 0.5_f64.powf(0.4) * 4.0_f64.powf(0.15)).abs() < 1e-9);
-    assert_eq!(exact.predict(1.0, 1e6, None, 0.9).unwrap().0, 1.0, "capped at the whole run");
+    assert_eq!(exact.predict(1.0, 1e6, None, lehr::Level::USUAL).unwrap().0, 1.0, "capped at the whole run");
     let inside = (0..200)
         .filter(|&seed| {
-            let e = power_law(&planted(0.0, 0.1, seed), &JOINT, 0.9).unwrap().exponents[0];
+            let e = power_law(&planted(0.0, 0.1, seed), &JOINT, lehr::Level::USUAL).unwrap().exponents[0];
             assert!((e.value - 0.4).abs() < 0.15, "{e:?}");
             e.interval.0 <= 0.4 && 0.4 <= e.interval.1
         })
@@ -59,11 +59,11 @@ fn planted_exponents_are_recovered() {
 fn the_size_is_a_variable_like_any_other() {
     let optima = planted(0.25, 0.0, 0);
     let variables = ALL_VARIABLES;
-    let law = power_law(&optima, &variables, 0.9).unwrap();
+    let law = power_law(&optima, &variables, lehr::Level::USUAL).unwrap();
     assert!((law.exponents[2].value - 0.25).abs() < 1e-9);
-    let (ratio, _) = law.predict(1e-3, 1e4, Some(Params(200_000_000)), 0.9).unwrap();
+    let (ratio, _) = law.predict(1e-3, 1e4, Some(Params(200_000_000)), lehr::Level::USUAL).unwrap();
     assert!((ratio - 0.45 * 2.0_f64.powf(0.25)).abs() < 1e-9);
-    assert_eq!(law.predict(1e-3, 1e4, None, 0.9), None, "nothing is said of an unknown size");
+    assert_eq!(law.predict(1e-3, 1e4, None, lehr::Level::USUAL), None, "nothing is said of an unknown size");
 }
 
 /// The planted optima as ratios from 0.3 to 0.7 show them: those beyond are limits.
@@ -84,7 +84,7 @@ fn limits_count_by_their_side_and_bias_no_exponent() {
     let (mut sum, mut left_out, mut taken, mut inside) = (0.0, 0.0, 0.0, 0);
     for seed in 0..200 {
         let optima = censored(seed);
-        let law = power_law(&optima, &JOINT, 0.9).unwrap();
+        let law = power_law(&optima, &JOINT, lehr::Level::USUAL).unwrap();
         assert_eq!(law.n + law.limits, 36);
         assert!(law.limits >= 8, "{}", law.limits);
         let e = &law.exponents[0];
@@ -92,9 +92,9 @@ fn limits_count_by_their_side_and_bias_no_exponent() {
         inside += usize::from(e.interval.0 <= 0.4 && 0.4 <= e.interval.1);
         // What was done before: without the limits, and with them as if they were optima.
         let without: Vec<Optimum> = optima.iter().filter(|o| o.limit.is_none()).cloned().collect();
-        left_out += power_law(&without, &JOINT, 0.9).unwrap().exponents[0].value / 200.0;
+        left_out += power_law(&without, &JOINT, lehr::Level::USUAL).unwrap().exponents[0].value / 200.0;
         let as_optima: Vec<Optimum> = optima.into_iter().map(|o| Optimum { limit: None, ..o }).collect();
-        taken += power_law(&as_optima, &JOINT, 0.9).unwrap().exponents[0].value / 200.0;
+        taken += power_law(&as_optima, &JOINT, lehr::Level::USUAL).unwrap().exponents[0].value / 200.0;
     }
     assert!((sum - 0.4).abs() < 0.01, "{sum}");
     assert!(left_out < 0.37 && taken < 0.37, "left out {left_out}, as optima {taken}");
@@ -105,9 +105,9 @@ fn limits_count_by_their_side_and_bias_no_exponent() {
 #[test]
 fn a_limit_that_the_law_expects_changes_nothing() {
     let mut optima = planted(0.0, 0.02, 3);
-    let law = power_law(&optima, &JOINT, 0.9).unwrap();
+    let law = power_law(&optima, &JOINT, lehr::Level::USUAL).unwrap();
     optima.push(Optimum { ratio: 0.9, limit: Some(Limit::AtMost), ..optima[0].clone() });
-    let again = power_law(&optima, &JOINT, 0.9).unwrap();
+    let again = power_law(&optima, &JOINT, lehr::Level::USUAL).unwrap();
     assert!((again.lambda - law.lambda).abs() < 1e-6, "{again:?} {law:?}");
     assert_eq!((again.n, again.limits), (law.n, 1));
 }
@@ -138,10 +138,10 @@ fn architectures_of_unlike_sizes_are_compared_at_equal_size() {
 #[test]
 fn what_cannot_be_determined_is_refused() {
     let optima = planted(0.0, 0.0, 0);
-    assert!(matches!(power_law(&optima[..2], &JOINT, 0.9), Err(TransferError::TooFew { .. })));
+    assert!(matches!(power_law(&optima[..2], &JOINT, lehr::Level::USUAL), Err(TransferError::TooFew { .. })));
     let same: Vec<Optimum> = optima.into_iter().filter(|o| o.total == 1e4).collect();
     assert!(
-        matches!(power_law(&same, &[Variable::Horizon], 0.9), Err(TransferError::Constant(v)) if v == "horizon")
+        matches!(power_law(&same, &[Variable::Horizon], lehr::Level::USUAL), Err(TransferError::Constant(v)) if v == "horizon")
     );
 }
 
@@ -189,31 +189,35 @@ fn architectures_are_not_crossed_in_silence() {
 fn the_line_of_a_law_is_what_it_predicts_and_takes_no_rate_for_a_horizon() {
     let optima = planted(0.0, 0.05, 3);
     let rates = [2e-4, 1e-3, 4e-3];
-    let law = power_law(&optima, &[Variable::PeakLr], 0.9).unwrap();
-    let line = law.along(Variable::PeakLr, &rates, 0.9).unwrap();
+    let law = power_law(&optima, &[Variable::PeakLr], lehr::Level::USUAL).unwrap();
+    let line = law.along(Variable::PeakLr, &rates, lehr::Level::USUAL).unwrap();
     for (rate, point) in rates.iter().zip(&line) {
-        assert_eq!(Some(*point), law.predict(*rate, 1e4, Some(Params(100_000_000)), 0.9));
+        assert_eq!(Some(*point), law.predict(*rate, 1e4, Some(Params(100_000_000)), lehr::Level::USUAL));
     }
-    assert_eq!(law.along(Variable::Horizon, &[1e4], 0.9), None, "a law of the rate says nothing of horizons");
-    let horizons = power_law(&optima, &[Variable::Horizon], 0.9).unwrap();
-    let at = horizons.along(Variable::Horizon, &[1e4, 4e4], 0.9).unwrap();
-    assert_eq!(Some(at[1]), horizons.predict(1e-3, 4e4, None, 0.9));
-    let size = power_law(&planted(0.25, 0.05, 3), &[Variable::Params], 0.9).unwrap();
     assert_eq!(
-        size.along(Variable::Params, &[2e8], 0.9).map(|line| line[0]),
-        size.predict(1e-3, 1e4, Some(Params(200_000_000)), 0.9)
+        law.along(Variable::Horizon, &[1e4], lehr::Level::USUAL),
+        None,
+        "a law of the rate says nothing of horizons"
+    );
+    let horizons = power_law(&optima, &[Variable::Horizon], lehr::Level::USUAL).unwrap();
+    let at = horizons.along(Variable::Horizon, &[1e4, 4e4], lehr::Level::USUAL).unwrap();
+    assert_eq!(Some(at[1]), horizons.predict(1e-3, 4e4, None, lehr::Level::USUAL));
+    let size = power_law(&planted(0.25, 0.05, 3), &[Variable::Params], lehr::Level::USUAL).unwrap();
+    assert_eq!(
+        size.along(Variable::Params, &[2e8], lehr::Level::USUAL).map(|line| line[0]),
+        size.predict(1e-3, 1e4, Some(Params(200_000_000)), lehr::Level::USUAL)
     );
     // Of a law of both, one of them does not tell the ratio: before, the rate stood in for the horizon.
-    let both = power_law(&optima, &JOINT, 0.9).unwrap();
-    assert_eq!(both.along(Variable::PeakLr, &rates, 0.9), None);
+    let both = power_law(&optima, &JOINT, lehr::Level::USUAL).unwrap();
+    assert_eq!(both.along(Variable::PeakLr, &rates, lehr::Level::USUAL), None);
 }
 
 #[test]
 fn the_interval_of_a_measured_optimum_survives_the_way_through_its_deviation() {
     let optimum = Optimum { ln_sd: 0.2, ratio: 0.4, ..planted(0.0, 0.0, 0).remove(0) };
-    let (low, high) = optimum.interval(0.9).unwrap();
+    let (low, high) = optimum.interval(lehr::Level::USUAL).unwrap();
     assert!((low - 0.4 * (-0.2 * 1.644_853_627_f64).exp()).abs() < 1e-9, "{low}");
     assert!((low * high - 0.16).abs() < 1e-12, "symmetric in the logarithm: {low} {high}");
-    assert_eq!(Optimum { ratio: 0.9, ..optimum.clone() }.interval(0.9).unwrap().1, 1.0);
-    assert_eq!(Optimum { ln_sd: 0.0, ..optimum }.interval(0.9), None);
+    assert_eq!(Optimum { ratio: 0.9, ..optimum.clone() }.interval(lehr::Level::USUAL).unwrap().1, 1.0);
+    assert_eq!(Optimum { ln_sd: 0.0, ..optimum }.interval(lehr::Level::USUAL), None);
 }

@@ -28,7 +28,7 @@ fn headline(fit: &Fit, written: Option<&Path>) -> String {
         out.push_str(&format!(
             "A run that it has not seen is missed by up to {} over its later half ({:.0} %, from {} refits with runs left out).\n",
             percent(u.half_width(fit.options.level)),
-            fit.options.level * 100.0,
+            fit.options.level.get() * 100.0,
             u.refits.len(),
         ));
     }
@@ -95,7 +95,7 @@ fn runs(fit: &Fit, all: bool) -> String {
 /// The coefficients and how the solver fared.
 fn details(fit: &Fit, law: &dyn lehr::Law) -> String {
     let mut out = format!("{}   {}\n\n", law.name(), law.equation());
-    let level = (fit.options.level * 100.0).round();
+    let level = (fit.options.level.get() * 100.0).round();
     let mut rows = table(["coefficient", "symbol", "value", &format!("{level} % interval"), "unit", ""]);
     for c in lines::coefficients(fit, law) {
         let interval = c.interval.map_or_else(String::new, between);

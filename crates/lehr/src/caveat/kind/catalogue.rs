@@ -68,6 +68,12 @@ kinds! {
         "train again with a lower peak rate or a longer warm-up";
 
     // What the runs and the answer leave open.
+    BeginFound {
+        /// The first update fitted.
+        update: u64
+    } = "begin-found", 0, Blocks::Never,
+        "Fitting begins where the law can hold: before that update its errors have a trend, because the rates do not show the warm-up or the first updates follow no law.",
+        "state another update with [[first_update]] (0: every point), or the warm-up with [[warmup]]";
     TwinsDiffer {
         /// One run.
         first: String,
@@ -83,7 +89,7 @@ kinds! {
         share: f64,
         /// Mean error, nats.
         misfit: f64,
-        /// Standard deviation of one point, nats, where it is known.
+        /// Standard deviation of one point, or of a bin of single batches, nats, where it is known.
         noise: Option<f64>
     } = "poor-fit", 1, Blocks::When("beyond a mean error of 1.5 %"),
         "The law misses its runs by more than their points scatter: what it says of others is worth no more.",
