@@ -5,6 +5,7 @@
 //! checking are the same for all.
 
 pub mod deepspeed;
+pub mod facts;
 pub mod hf_trainer;
 pub mod json_records;
 pub mod megatron;

@@ -459,3 +459,37 @@ fn a_wrong_checksum_is_named_with_its_place() {
     let message = read.unwrap_err().to_string();
     assert!(message.contains("checksum") && message.contains("byte"), "{message}");
 }
+
+/// The page of sources is written from the facts beside the registry, every reader has some, and every kept log that they name exists.
+#[test]
+fn the_page_of_sources_is_what_the_readers_say() {
+    use lehr_io::import::{IMPORTERS, facts};
+    for importer in IMPORTERS {
+        let described = facts::SOURCES.iter().any(|facts| facts.readers.contains(&importer.name()));
+        assert!(described, "no facts about '{}': add a row to import/facts.rs", importer.name());
+    }
+    for facts in &facts::SOURCES {
+        for reader in facts.readers {
+            assert!(IMPORTERS.iter().any(|importer| importer.name() == *reader), "no importer '{reader}'");
+        }
+        for name in facts.fixture.split('`').skip(1).step_by(2) {
+            let path = Path::new(FIXTURES).join(name);
+            assert!(path.exists(), "{}: {} is not there", facts.source, path.display());
+        }
+    }
+    let path = Path::new(FIXTURES).join("../../docs/formats/logs.md");
+    let page = std::fs::read_to_string(&path).unwrap();
+    let (begin, end) =
+        ("<!-- sources: written from `lehr_io::import::facts` -->\n\n", "\n<!-- end of the sources -->");
+    let (head, rest) = page.split_once(begin).unwrap();
+    let (table, tail) = rest.split_once(end).unwrap();
+    if std::env::var_os("LEHR_WRITE_REFERENCE").is_some() {
+        std::fs::write(&path, format!("{head}{begin}{}{end}{tail}", facts::table())).unwrap();
+        return;
+    }
+    assert_eq!(
+        table,
+        facts::table(),
+        "LEHR_WRITE_REFERENCE=1 cargo test --workspace --test importers writes the page"
+    );
+}
