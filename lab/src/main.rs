@@ -25,6 +25,9 @@ fn main() -> ExitCode {
                 _ => Err(std::io::Error::other("--runs takes a number, --points one of at least 100")),
             }
         }
+        ["bench-many", lehr] => {
+            many::measure(lehr.as_ref(), &xtask::root().join("docs/results/many-runs.svg"))
+        }
         ["bench-scaling"] => scaling::scaling(&xtask::root().join("docs/results/speed.svg")),
         ["law-pictures"] => law_pictures::draw_all(&xtask::root().join("docs/pictures")),
         ["torture", ref rest @ ..] => torture::torture(rest),

@@ -10,9 +10,11 @@ use std::io;
 use std::path::Path;
 
 /// One line of a panel: a name and (x, seconds).
-struct Line {
-    name: String,
-    points: Vec<(f64, f64)>,
+pub struct Line {
+    /// What was measured.
+    pub name: String,
+    /// x and what it took.
+    pub points: Vec<(f64, f64)>,
 }
 
 /// Measures, prints a table and writes `docs/results/speed.svg`.
@@ -45,7 +47,8 @@ pub fn scaling(picture: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn duration(seconds: f64) -> String {
+/// Seconds as people write them.
+pub fn duration(seconds: f64) -> String {
     match seconds {
         s if s < 1e-3 => format!("{:.3} µs", 1e6 * s).replace(".000", ""),
         s if s < 1.0 => format!("{:.2} ms", 1e3 * s),
@@ -143,7 +146,8 @@ fn by_starts() -> io::Result<Vec<Line>> {
 }
 
 /// Three log-log panels side by side.
-fn draw(panels: &[(&str, &str, Vec<Line>)]) -> String {
+/// Panels of lines on two logarithmic axes; y is in seconds.
+pub fn draw(panels: &[(&str, &str, Vec<Line>)]) -> String {
     const COLOURS: [&str; 5] = ["#1b6ca8", "#c8553d", "#4f9d69", "#8a5a9e", "#b08900"];
     let (width, height, left, top) = (300.0, 220.0, 62.0, 30.0);
     let mut svg = format!(

@@ -18,6 +18,7 @@ tasks:
   bench-import [--mb N] [--files N]
                              speed of the log readers against pandas, polars and TensorBoard (docs/results/import.md)
   bench-scaling              cost against updates, runs and starts; writes docs/results/speed.svg
+  bench-many LEHR            time and memory of a command (its path) against the number of runs; writes docs/results/many-runs.svg
   law-pictures               draw the pictures of docs/laws/noise-relaxation.md into docs/pictures
   record-exports ARGUMENTS   record the trainers' own rates for what lehr exports (docs/guides/exporters.md)
   remote                     read logs from a local S3 server and compare with the disk (minutes: builds the feature `remote`)
@@ -43,9 +44,10 @@ fn main() -> ExitCode {
         ["bench-train", ref rest @ ..] => python::bench_train(rest),
         ["remote"] => python::remote(),
         ["bench-import", ref rest @ ..] => python::bench_import(rest),
-        ["simulate-fixture" | "make-runs" | "bench-scaling" | "law-pictures" | "torture", ..] => {
-            python::lab(&words)
-        }
+        [
+            "simulate-fixture" | "make-runs" | "bench-scaling" | "bench-many" | "law-pictures" | "torture",
+            ..,
+        ] => python::lab(&words),
         [] | ["--help" | "-h" | "help"] => {
             println!("{HELP}");
             Ok(())

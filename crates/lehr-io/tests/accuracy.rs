@@ -27,3 +27,5 @@ mod running;
 mod size;
 #[path = "accuracy/support.rs"]
 mod support;
+#[path = "accuracy/training.rs"]
+mod training;

@@ -3,7 +3,7 @@
 use lehr::Curve;
 use lehr::fit::{FitOptions, PointFit, evaluate, fit_point, left_out};
 use lehr::law::{self, Law};
-use lehr_io::{ReadError, ReadOptions, Source, for_each_run};
+use lehr_io::{ReadError, ReadOptions, Source, SplitChoice, for_each_run};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -18,16 +18,25 @@ pub fn shared(name: &str) -> Option<PathBuf> {
 
 /// The runs of a folder of public curves.
 pub fn load(name: &str) -> Option<Vec<Curve>> {
-    shared(name).map(|directory| load_from(&directory))
+    shared(name).map(|directory| load_from(&directory, &ReadOptions::default()))
+}
+
+/// The runs of a folder of public curves, with the losses of one split.
+pub fn load_split(name: &str, split: SplitChoice) -> Option<Vec<Curve>> {
+    let options = ReadOptions { split, ..ReadOptions::default() };
+    shared(name).map(|directory| load_from(&directory, &options))
 }
 
 /// The runs of the atlas on one text.
 pub fn atlas(text: &str) -> Vec<Curve> {
-    load_from(&Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/atlas")).join(text))
+    load_from(
+        &Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/atlas")).join(text),
+        &ReadOptions::default(),
+    )
 }
 
 /// The runs of a folder, as every command reads them.
-fn load_from(directory: &Path) -> Vec<Curve> {
+fn load_from(directory: &Path, options: &ReadOptions) -> Vec<Curve> {
     let mut paths: Vec<PathBuf> =
         std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
@@ -40,7 +49,7 @@ fn load_from(directory: &Path) -> Vec<Curve> {
         })
         .collect();
     let mut runs = Vec::new();
-    for_each_run::<ReadError>(&sources, &ReadOptions::default(), &mut |_| {}, &mut |run| {
+    for_each_run::<ReadError>(&sources, options, &mut |_| {}, &mut |run| {
         runs.push(run.curve);
         Ok(())
     })

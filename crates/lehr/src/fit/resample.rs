@@ -1,6 +1,6 @@
 //! Refits with runs left out or resampled: where every interval comes from.
 
-use super::dataset::Dataset;
+use super::dataset::{Dataset, is_single_batches};
 use super::differences::{DifferenceError, Partners};
 use super::objective::{Objective, Scratch};
 use super::options::{FitOptions, Residual};
@@ -47,9 +47,10 @@ pub struct Refit {
 pub struct HeldOut {
     /// Name of the run.
     pub id: String,
-    /// ln L̂ − ln L at its last point.
+    /// ln L̂ − ln L at its last point; its mean over the last fifth of the updates where losses are those of single batches.
     pub final_error: f64,
-    /// The 90 % quantile of |ln L̂ − ln L| along the later half of its points.
+    /// The 90 % quantile of |ln L̂ − ln L| along the later half of its points; of single batches, the size of its mean over the last
+    /// fifth but one.
     pub curve_error: f64,
     /// Mean |ln L̂ − ln L| along its points.
     pub mean_error: f64,
@@ -176,13 +177,31 @@ fn judged(law: &dyn Law, theta: &[f64], curve: &Curve, point: &PointFit, options
     let sizes: Vec<f64> = errors.iter().map(|e| e.abs()).collect();
     let mut late = sizes[sizes.len() / 2..].to_vec();
     late.sort_by(f64::total_cmp);
+    let (mut final_error, mut curve_error) = (errors[errors.len() - 1], quantile(&late, 0.9));
+    // A forecast is of the expected loss: of single batches, what they scatter by is no error of it.
+    if is_single_batches(curve)
+        && let Some((last, before)) = fifths(&steps, &errors)
+    {
+        (final_error, curve_error) = (last, before.abs());
+    }
     HeldOut {
         id: curve.meta().id.clone(),
-        final_error: errors[errors.len() - 1],
-        curve_error: quantile(&late, 0.9),
+        final_error,
+        curve_error,
         mean_error: sizes.iter().sum::<f64>() / sizes.len() as f64,
         along: parts_of(&steps, &errors, curve.last().0),
     }
+}
+
+/// Mean errors over the last fifth of the updates and over the fifth before it; `None` where either has fewer than four points.
+fn fifths(steps: &[u64], errors: &[f64]) -> Option<(f64, f64)> {
+    let last = *steps.last()? as f64;
+    let mean = |from: f64, to: f64| {
+        let within = steps.iter().zip(errors).filter(|(t, _)| from < **t as f64 && **t as f64 <= to);
+        let (sum, count) = within.fold((0.0, 0_u64), |(sum, count), (_, e)| (sum + e, count + 1));
+        (count >= 4).then(|| sum / count as f64)
+    };
+    Some((mean(0.8 * last, last)?, mean(0.6 * last, 0.8 * last)?))
 }
 
 /// `count` refits to residuals resampled in blocks: every run keeps its fitted curve and gets blocks of its own
