@@ -32,13 +32,25 @@ pub struct RecogniseOptions {
     /// A row's rate is that of update `step + offset`: 1 for a log that counts from 0, and for a trainer that logs the
     /// rate of the next update. Unknown: 1 if the steps, the warm-up's line or the annealing's end show it, else 0.
     pub offset: Option<i64>,
-    /// Largest |Δlr|/peak at which a family counts as recognised.
+    /// Largest |Δlr|/peak at which a family counts as recognised; more where the column's own rounding is coarser.
     pub accept: f64,
 }
 
 impl Default for RecogniseOptions {
     fn default() -> Self {
         Self { total: None, warmup: None, warmup_lr: None, peak_lr: None, offset: None, accept: 1e-3 }
+    }
+}
+
+/// Rounding of a column, as a share of the peak rate, up to which a family that lies within it counts as recognised; coarser
+/// columns hold too little to tell families apart.
+const COARSEST: f64 = 0.02;
+
+impl RecogniseOptions {
+    /// Largest |Δlr|/peak at which a family counts as recognised in a column whose rounding is `tolerance`: what is
+    /// stated, or what the column itself cannot tell (rounded halves pull a line by up to half as much again).
+    fn accepted(&self, tolerance: f64) -> f64 {
+        if tolerance > COARSEST { self.accept } else { self.accept.max(1.5 * tolerance) }
     }
 }
 
@@ -253,7 +265,8 @@ impl Recognised {
     }
 
     fn is_recognised(&self, options: &RecogniseOptions) -> bool {
-        self.residual.max <= options.accept && !matches!(self.family, Family::Piecewise | Family::Sampled)
+        self.residual.max <= options.accepted(self.tolerance)
+            && !matches!(self.family, Family::Piecewise | Family::Sampled)
     }
 }
 
@@ -361,7 +374,7 @@ fn attempt(
             let schedule = assemble::schedule(segments, place.late, run, horizon)?;
             let residual = residual(&schedule, rows, place, peak);
             nearest = Some(residual.max);
-            if residual.max <= options.accept {
+            if residual.max <= options.accepted(tol / peak) {
                 good = Some((residual, schedule));
             }
         }
@@ -374,7 +387,7 @@ fn attempt(
         if let Some(nearest) = nearest {
             notes.push(format!(
                 "no family comes within {:.1e} of the peak (the nearest is off by {nearest:.1e}): the rows are used as they are",
-                options.accept
+                options.accepted(tol / peak)
             ));
         }
         let updates = Place { late: 0, ..place }.rows(rows, options.total)?.0;
