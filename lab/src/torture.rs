@@ -29,6 +29,8 @@ use xtask::{root, run};
 struct Wanted {
     minutes: f64,
     seed: u64,
+    /// Most inputs of each campaign: the same ones on every machine, where the minutes suffice.
+    inputs: u64,
     campaigns: (bool, bool),
     keep: bool,
     /// The command; none: it is built.
@@ -36,7 +38,8 @@ struct Wanted {
 }
 
 fn parse(words: &[&str]) -> io::Result<Wanted> {
-    let mut wanted = Wanted { minutes: 5.0, seed: 1, campaigns: (true, true), keep: true, lehr: None };
+    let mut wanted =
+        Wanted { minutes: 5.0, seed: 1, inputs: u64::MAX, campaigns: (true, true), keep: true, lehr: None };
     let mut words = words.iter();
     let wrong = |text: String| io::Error::other(text);
     while let Some(&word) = words.next() {
@@ -54,6 +57,11 @@ fn parse(words: &[&str]) -> io::Result<Wanted> {
             "--seed" => {
                 let text = value()?;
                 wanted.seed = text.parse().map_err(|_| wrong(format!("--seed {text} is no whole number")))?;
+            }
+            "--inputs" => {
+                let text = value()?;
+                wanted.inputs =
+                    text.parse().map_err(|_| wrong(format!("--inputs {text} is no whole number")))?;
             }
             "--only" => match *value()? {
                 "command" => wanted.campaigns = (true, false),
@@ -98,13 +106,13 @@ pub fn torture(words: &[&str]) -> io::Result<()> {
         60.0 * wanted.minutes / if wanted.campaigns == (true, true) { 2.0 } else { 1.0 },
     );
     if wanted.campaigns.0 {
-        let (count, codes, found) = command::campaign(&lehr, wanted.seed, each)?;
+        let (count, codes, found) = command::campaign(&lehr, wanted.seed, each, wanted.inputs)?;
         let codes: Vec<String> = codes.iter().map(|(code, n)| format!("{n} ended with {code}")).collect();
         println!("command: {count} inputs ({}); {} findings", codes.join(", "), found.len());
         findings.extend(found);
     }
     if wanted.campaigns.1 {
-        let (counts, found) = inside::campaign(wanted.seed, each)?;
+        let (counts, found) = inside::campaign(wanted.seed, each, wanted.inputs)?;
         let counts: Vec<String> = counts.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
         println!("library: {}; {} findings", counts.join(", "), found.len());
         findings.extend(found);

@@ -24,7 +24,7 @@ tasks:
   remote                     read logs from a local S3 server and compare with the disk (minutes: builds the feature `remote`)
   make-runs DIR --runs N --points M
                              write N CSV files of M rows, to measure memory with (docs/results/memory.md)
-  torture [--minutes M] [--seed S] [--only command|inside] [--no-fixtures] [--lehr PATH]
+  torture [--minutes M] [--inputs N] [--seed S] [--only command|inside] [--no-fixtures] [--lehr PATH]
                              hostile inputs through the command and the library (docs/results/robustness.md)
   simulate-fixture           write fixtures/runs: simulated loss curves with known coefficients
   simulate-fixture --check   compare fixtures/runs with what the simulation gives

@@ -260,7 +260,7 @@ pub fn replay(lehr: &Path, hostile: &Path, findings: &mut Vec<Finding>) -> io::R
 pub type Outcome = (u64, BTreeMap<i32, u64>, Vec<Finding>);
 
 /// Runs cases until the time is over.
-pub fn campaign(lehr: &Path, seed: u64, time: Duration) -> io::Result<Outcome> {
+pub fn campaign(lehr: &Path, seed: u64, time: Duration, inputs: u64) -> io::Result<Outcome> {
     let place = Place::new("subjects")?;
     let subjects = subjects(lehr, &place.0)?;
     let next = AtomicU64::new(0);
@@ -271,7 +271,11 @@ pub fn campaign(lehr: &Path, seed: u64, time: Duration) -> io::Result<Outcome> {
     let worker = |thread: usize| -> io::Result<()> {
         let place = Place::new(&format!("command-{thread}"))?;
         while begun.elapsed() < time {
-            let case = case(&subjects, seed, next.fetch_add(1, Ordering::Relaxed));
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            if index >= inputs {
+                break;
+            }
+            let case = case(&subjects, seed, index);
             let (code, finding) = found(lehr, &case, &place.0)?;
             let lock = |_| io::Error::other("another thread of the campaign failed");
             *codes.lock().map_err(|_| lock(()))?.entry(code.unwrap_or(-1)).or_default() += 1;
@@ -318,7 +322,7 @@ mod tests {
         let error = "{\"schema\": \"lehr.error/1\", \"error\": \"x\"}";
         assert_eq!(breach_of(&["fit"], 0, "loss 3.1, info, nano", ""), None);
         assert_eq!(breach_of(&["fit", "--json"], 1, error, "error: x"), None);
-        assert_eq!(no_number("note: CSV /tmp/bad-nan-tail.csv: 'loss'", "bad-nan-tail.csv"), None);
+        assert_eq!(no_number("note: CSV inside/bad-nan-tail.csv: 'loss'", "bad-nan-tail.csv"), None);
         assert_eq!(no_number("bad-nan-tail.csv (NaN)", "bad-nan-tail.csv"), Some("NaN"));
         for (words, code, out, err) in [
             (&["fit"][..], 0, "loss inf", ""),

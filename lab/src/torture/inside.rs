@@ -325,14 +325,18 @@ pub fn replay(hostile: &Path, findings: &mut Vec<Finding>) -> io::Result<usize> 
 }
 
 /// Runs cases until the time is over: how many of each kind, and what was found.
-pub fn campaign(seed: u64, time: Duration) -> io::Result<(BTreeMap<&'static str, u64>, Vec<Finding>)> {
+pub fn campaign(
+    seed: u64,
+    time: Duration,
+    inputs: u64,
+) -> io::Result<(BTreeMap<&'static str, u64>, Vec<Finding>)> {
     let begun = Instant::now();
     let (mut counts, mut found): (BTreeMap<&'static str, u64>, Vec<(String, InsideCase)>) =
         Default::default();
     let mut index = 0_u64;
-    while begun.elapsed() < time {
+    while begun.elapsed() < time && index < inputs {
         let mut watched = Watched::start(&[&seed.to_string(), &index.to_string()])?;
-        while begun.elapsed() < time {
+        while begun.elapsed() < time && index < inputs {
             match watched.lines.recv_timeout(LONGEST) {
                 Ok(line) if line == format!("BEGIN {index}") => {}
                 other => {

@@ -145,9 +145,9 @@ pub fn r2_text(value: Option<f64>) -> String {
     value.map_or_else(|| "–".to_owned(), |value| format!("{value:.5}"))
 }
 
-/// A fraction as a percentage.
+/// A fraction as a percentage; a dash for one that is no number, as the error of a law that gives a run no loss.
 pub fn percent(value: f64) -> String {
-    format!("{:.3} %", value * 100.0)
+    if value.is_finite() { format!("{:.3} %", value * 100.0) } else { "–".to_owned() }
 }
 
 /// The error by which a law is judged; of single batches that of bins, with what points scatter beside it.

@@ -153,7 +153,7 @@ fn four_writers(rounds: usize, seed: u64) -> (usize, usize) {
             let child = import.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
             children.push((name, child));
         }
-        std::thread::sleep(std::time::Duration::from_millis(roll(60)));
+        std::thread::sleep(std::time::Duration::from_millis(roll(20)));
         let victim = roll(8) as usize;
         if let Some((_, child)) = children.get_mut(victim) {
             // One that has ended already is not counted.

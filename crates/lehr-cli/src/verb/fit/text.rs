@@ -24,6 +24,8 @@ fn headline(fit: &Fit, written: Option<&Path>) -> String {
     let u = &fit.uncertainty;
     if u.method == resample::Method::BlockBootstrap {
         out.push_str("How far it misses a run that it has not seen is not known: that takes three runs.\n");
+    } else if !u.half_width(fit.options.level).is_finite() {
+        out.push_str("How far it misses a run that it has not seen is not known: without some of its runs, the law gives them no loss.\n");
     } else {
         out.push_str(&format!(
             "A run that it has not seen is missed by up to {} over its later half ({:.0} %, from {} refits with runs left out).\n",
