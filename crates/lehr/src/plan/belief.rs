@@ -12,7 +12,9 @@ use crate::units::{Params, Steps, Tokens};
 use nalgebra::{DMatrix, DVector};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// What the choice starts from.
 #[derive(Debug, Clone, Copy)]
@@ -106,6 +108,26 @@ fn public(law: &dyn Law) -> &'static [(&'static str, f64, f64)] {
     if law.name() == crate::law::NoiseRelaxation.name() { &PUBLIC } else { &[] }
 }
 
+/// Floor of one size, as a share of its lowest loss, over the public sets of one size each (0.90–0.93), and its spread.
+const FLOOR_SHARE: f64 = 0.9;
+const FLOOR_SPREAD: f64 = 0.08;
+/// By how much all spreads are widened where runs are fitted: a fit does not know what coefficients usually are, so that the
+/// ratio it recommends is as open as the runs alone leave it (`docs/results/plan.md` has other values).
+const WIDER: f64 = 3.0;
+/// Most Gauss–Newton steps.
+const MOST_STEPS: usize = 40;
+
+/// What the runs at hand say of the coefficients.
+pub(super) struct Posterior {
+    held: Range<usize>,
+    /// ln L of the runs at hand, as the fit describes them.
+    measured: DVector<f64>,
+    /// Lower Cholesky factor of their errors' covariance.
+    factor: DMatrix<f64>,
+    /// The most plausible coefficients, z.
+    mode: DVector<f64>,
+}
+
 /// Coefficients with what is known of them.
 pub(super) struct Belief<'a> {
     pub law: &'a dyn Law,
@@ -120,6 +142,8 @@ pub(super) struct Belief<'a> {
     scale: Vec<Scale>,
     /// Range on the solver's scale.
     range: Vec<(f64, f64)>,
+    /// What is expected before any run, on the solver's scale.
+    mean: Vec<f64>,
     /// Standard deviations on the solver's scale before any run.
     pub prior: Vec<f64>,
 }
@@ -184,6 +208,7 @@ impl<'a> Belief<'a> {
             free: Vec::new(),
             scale: Vec::new(),
             range: Vec::new(),
+            mean: Vec::new(),
             prior: Vec::new(),
         };
         let outline = this.outline(fit, target, candidates)?;
@@ -234,20 +259,19 @@ impl<'a> Belief<'a> {
         let coefficients = self.law.coefficients();
         let floor = coefficients.iter().position(|c| c.name == "l0");
         for (i, (role, c)) in roles.iter().zip(coefficients).enumerate() {
-            let own = fit.and_then(|fit| fit.options.priors.get(c.name)).map(|prior| prior.1);
+            let own = fit.and_then(|fit| fit.options.priors.get(c.name)).copied();
+            let usual = public(self.law).iter().find(|(name, ..)| *name == c.name);
             let held = fit.is_some_and(|fit| fit.options.fixed.contains_key(c.name));
             let sd = match role {
                 Role::Fixed(_) => None,
-                Role::Prior { sd, .. } => Some(own.unwrap_or(*sd)),
-                Role::Free { .. } => Some(own.unwrap_or_else(|| {
-                    public(self.law).iter().find(|(name, ..)| *name == c.name).map_or_else(
-                        || match c.scale {
-                            Scale::Log => LOG_SPREAD,
-                            Scale::Linear => (LINEAR_SPREAD * (c.upper - c.lower)).min(1.0),
-                        },
-                        |(.., sd)| *sd,
-                    )
-                })),
+                Role::Prior { sd, .. } => Some(own.map_or(*sd, |prior| prior.1)),
+                Role::Free { .. } => Some(own.or(usual.map(|(_, mean, sd)| (*mean, *sd))).map_or_else(
+                    || match c.scale {
+                        Scale::Log => LOG_SPREAD,
+                        Scale::Linear => (LINEAR_SPREAD * (c.upper - c.lower)).min(1.0),
+                    },
+                    |(_, sd)| sd,
+                )),
             };
             let Some(sd) = sd.filter(|_| !held) else { continue };
             // A term that the fit switched off and that further runs can see begins at its usual value; the floor gives way,
@@ -262,10 +286,16 @@ impl<'a> Belief<'a> {
             let (lower, upper) =
                 fit.and_then(|fit| fit.options.bounds.get(c.name).copied()).unwrap_or((c.lower, c.upper));
             let z = |value: f64| if c.scale == Scale::Log { value.ln() } else { value };
+            // The runs at hand say where the coefficients of the fit lie only as far as they determine them.
+            let mean = own.map(|prior| prior.0).or(usual.map(|(_, mean, _)| *mean)).unwrap_or(match *role {
+                Role::Prior { mean, .. } => mean,
+                _ => self.centre[i],
+            });
             self.free.push(i);
+            self.mean.push(z(mean.clamp(lower, upper)));
             self.scale.push(c.scale);
             self.range.push((z(lower), z(upper)));
-            self.prior.push(sd);
+            self.prior.push(if fit.is_some() { WIDER * sd } else { sd });
         }
     }
 
@@ -277,65 +307,171 @@ impl<'a> Belief<'a> {
         }
     }
 
-    /// The coefficients moved by `step` on the solver's scale, inside their ranges.
-    fn moved(&self, step: &DVector<f64>) -> Vec<f64> {
+    /// The coefficients at z, inside their ranges.
+    fn at(&self, z: &DVector<f64>) -> Vec<f64> {
         let mut theta = self.centre.clone();
         for (j, &i) in self.free.iter().enumerate() {
             let (lower, upper) = self.range[j];
-            theta[i] = match self.scale[j] {
-                Scale::Log => (theta[i].ln() + step[j]).clamp(lower, upper).exp(),
-                Scale::Linear => (theta[i] + step[j]).clamp(lower, upper),
-            };
+            let z = z[j].clamp(lower, upper);
+            theta[i] = if self.scale[j] == Scale::Log { z.exp() } else { z };
         }
         theta
     }
 
-    /// Draws from the posterior of what is at hand, linearised at the centre, in pairs of opposite sign; the centre alone
-    /// where one draw is asked for.
+    /// z of coefficients.
+    fn z_of(&self, theta: &[f64]) -> DVector<f64> {
+        let of = |(&i, scale): (&usize, &Scale)| if *scale == Scale::Log { theta[i].ln() } else { theta[i] };
+        DVector::from_iterator(self.free.len(), self.free.iter().zip(&self.scale).map(of))
+    }
+
+    /// Moves the centre to the most plausible coefficients: those that say of the runs at hand what the fit says, up to
+    /// what a law gets wrong, and are otherwise as coefficients usually are. A fit of two runs follows them with
+    /// coefficients that may lie anywhere where the runs do not determine them.
+    pub fn settle(
+        &mut self,
+        field: &Field,
+        held: Range<usize>,
+        noise: &Noise,
+    ) -> Result<Posterior, RunPlanError> {
+        let mean = DVector::from_column_slice(&self.mean);
+        if held.is_empty() {
+            self.centre = self.at(&mean);
+            return Ok(Posterior {
+                held,
+                measured: DVector::zeros(0),
+                factor: DMatrix::zeros(0, 0),
+                mode: mean,
+            });
+        }
+        let (measured, _) = field.rows_of(held.clone(), self, &self.centre).ok_or(RunPlanError::Singular)?;
+        let errors = DMatrix::from_fn(held.len(), held.len(), |i, j| {
+            field.error_covariance(noise, held.start + i, held.start + j)
+        });
+        let factor = errors.cholesky().ok_or(RunPlanError::Singular)?.unpack();
+        let lowest = measured.iter().copied().fold(f64::INFINITY, f64::min).exp();
+        self.floor(lowest);
+        let mean = DVector::from_column_slice(&self.mean);
+        let fitted = self.z_of(&self.centre);
+        let posterior =
+            Posterior { held, measured: DVector::from_vec(measured), factor, mode: fitted.clone() };
+        let found = [&fitted, &mean]
+            .iter()
+            .filter_map(|start| self.nearest(field, &posterior, &posterior.measured, &mean, start))
+            .min_by(|a, b| a.1.total_cmp(&b.1));
+        let mode = found.map_or(fitted, |(z, _)| z);
+        self.centre = self.at(&mode);
+        Ok(Posterior { mode, ..posterior })
+    }
+
+    /// Of one size, the floor lies a little below the lowest loss: that is what its size and text make it.
+    fn floor(&mut self, lowest: f64) {
+        let coefficients = self.law.coefficients();
+        let position = |name: &str| self.free.iter().position(|&i| coefficients[i].name == name);
+        if let (Some(at), None, false) = (position("l0"), position("e"), public(self.law).is_empty()) {
+            self.mean[at] = (FLOOR_SHARE * lowest).clamp(self.range[at].0, self.range[at].1);
+            self.prior[at] = WIDER * FLOOR_SPREAD * lowest;
+        }
+    }
+
+    /// The coefficients nearest to `mean` and to the losses measured, by damped Gauss–Newton steps: z and half the squared
+    /// distance. `None` where the law gives no loss at the start.
+    fn nearest(
+        &self,
+        field: &Field,
+        posterior: &Posterior,
+        measured: &DVector<f64>,
+        mean: &DVector<f64>,
+        start: &DVector<f64>,
+    ) -> Option<(DVector<f64>, f64)> {
+        let k = self.free.len();
+        let weight = DVector::from_iterator(k, self.prior.iter().map(|sd| 1.0 / (sd * sd)));
+        let evaluate = |z: &DVector<f64>| {
+            let (losses, rows) = field.rows_of(posterior.held.clone(), self, &self.at(z))?;
+            let residual =
+                posterior.factor.solve_lower_triangular(&(DVector::from_vec(losses) - measured))?;
+            let off = z - mean;
+            let value = 0.5 * (residual.norm_squared() + off.component_mul(&off).dot(&weight));
+            value.is_finite().then_some((value, residual, rows, off))
+        };
+        let mut z = start.clone();
+        let (mut value, mut residual, mut rows, mut off) = evaluate(&z)?;
+        let mut damping = 1e-3;
+        for _ in 0..MOST_STEPS {
+            let rows_weighted = posterior.factor.solve_lower_triangular(&rows)?;
+            let gradient = rows_weighted.transpose() * &residual + off.component_mul(&weight);
+            let matrix = rows_weighted.transpose() * rows_weighted + DMatrix::from_diagonal(&weight);
+            let mut moved = false;
+            while damping < 1e6 {
+                let mut damped = matrix.clone();
+                for j in 0..k {
+                    damped[(j, j)] *= 1.0 + damping;
+                }
+                let step = damped.cholesky()?.solve(&gradient);
+                let mut next = &z - step;
+                for j in 0..k {
+                    next[j] = next[j].clamp(self.range[j].0, self.range[j].1);
+                }
+                if let Some(found) = evaluate(&next).filter(|found| found.0 < value) {
+                    moved = value - found.0 > 1e-7 * (1.0 + value);
+                    (value, residual, rows, off) = found;
+                    z = next;
+                    damping *= 0.2;
+                    break;
+                }
+                damping *= 6.0;
+            }
+            if !moved {
+                break;
+            }
+        }
+        Some((z, value))
+    }
+
+    /// Draws from what the runs at hand leave open, in pairs of opposite sign; the centre alone where one draw is asked
+    /// for. Each draw is the most plausible set of coefficients for losses and expectations that are moved by their own
+    /// errors: exact for a law that is linear, and close to the runs where it is not.
     pub fn draws(
         &self,
         field: &Field,
-        held: std::ops::Range<usize>,
-        noise: &Noise,
+        posterior: &Posterior,
         count: usize,
         seed: u64,
     ) -> Result<Vec<Vec<f64>>, RunPlanError> {
         let k = self.free.len();
-        let (_, rows) = field.rows(self, &self.centre).ok_or(RunPlanError::Singular)?;
-        let mut information =
-            DMatrix::from_diagonal(&DVector::from_iterator(k, self.prior.iter().map(|sd| 1.0 / (sd * sd))));
-        if !held.is_empty() {
-            let errors = DMatrix::from_fn(held.len(), held.len(), |i, j| {
-                field.error_covariance(noise, held.start + i, held.start + j)
-            });
-            let own = rows.rows(held.start, held.len()).into_owned();
-            let solved = errors.cholesky().ok_or(RunPlanError::Singular)?.solve(&own);
-            information += own.transpose() * solved;
-        }
-        let covariance = information.cholesky().ok_or(RunPlanError::Singular)?.inverse();
-        let root = covariance.cholesky().ok_or(RunPlanError::Singular)?.l();
+        field.rows(self, &self.centre).ok_or(RunPlanError::Singular)?;
         if count <= 1 {
             return Ok(vec![self.centre.clone()]);
         }
+        let mean = DVector::from_column_slice(&self.mean);
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(3_000_001);
-        let mut draws = Vec::with_capacity(count);
-        while draws.len() < count {
-            let sample = DVector::from_fn(k, |_, _| normal(&mut rng));
-            let step = &root * sample;
-            for sign in [1.0, -1.0] {
-                // Nearer to the centre until the law gives losses there; at the centre it does.
-                let mut share = sign;
-                let mut theta = self.moved(&(&step * share));
-                while field.rows(self, &theta).is_none() && share.abs() > 1e-3 {
-                    share *= 0.5;
-                    theta = self.moved(&(&step * share));
-                }
-                draws.push(theta);
-            }
+        let mut moves = Vec::with_capacity(count);
+        while moves.len() < count {
+            let prior = DVector::from_fn(k, |j, _| self.prior[j] * normal(&mut rng));
+            let errors = DVector::from_fn(posterior.held.len(), |_, _| normal(&mut rng));
+            moves.extend([1.0, -1.0].map(|sign| (sign * &prior, sign * &errors)));
         }
-        draws.truncate(count);
-        Ok(draws)
+        moves.truncate(count);
+        let drawn = moves.into_par_iter().map(|(prior, errors)| {
+            let moved = &mean + prior;
+            let z = if posterior.held.is_empty() {
+                moved
+            } else {
+                let measured = &posterior.measured + &posterior.factor * errors;
+                let found = self.nearest(field, posterior, &measured, &moved, &posterior.mode);
+                found.map_or_else(|| posterior.mode.clone(), |(z, _)| z)
+            };
+            // Nearer to the centre until the law gives losses everywhere; at the centre it does.
+            let mut share = 1.0;
+            loop {
+                let theta = self.at(&(&posterior.mode + share * (&z - &posterior.mode)));
+                if field.rows(self, &theta).is_some() || share < 1e-3 {
+                    return theta;
+                }
+                share *= 0.5;
+            }
+        });
+        Ok(drawn.collect())
     }
 }
 

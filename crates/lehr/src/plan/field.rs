@@ -65,14 +65,26 @@ impl Field {
     /// ln L and its derivatives by the free coefficients, on the solver's scale, at every place. `None` where the law gives
     /// no loss.
     pub fn rows(&self, belief: &Belief<'_>, theta: &[f64]) -> Option<(Vec<f64>, DMatrix<f64>)> {
+        self.rows_of(0..self.sites.len(), belief, theta)
+    }
+
+    /// The same at some places; the range begins and ends with schedules that were added.
+    pub fn rows_of(
+        &self,
+        places: Range<usize>,
+        belief: &Belief<'_>,
+        theta: &[f64],
+    ) -> Option<(Vec<f64>, DMatrix<f64>)> {
         let (n, k) = (theta.len(), belief.free.len());
-        let mut rows = DMatrix::zeros(self.sites.len(), k);
-        let mut losses = vec![0.0; self.sites.len()];
-        for along in &self.along {
+        let mut rows = DMatrix::zeros(places.len(), k);
+        let mut losses = vec![0.0; places.len()];
+        let within = |along: &&Along| places.start <= along.sites.start && along.sites.end <= places.end;
+        for along in self.along.iter().filter(within) {
             let points = along.features.points();
             let (mut loss, mut jacobian) = (vec![0.0; points], vec![0.0; points * n]);
             belief.law.predict_with_jacobian(theta, &along.features, &mut loss, &mut jacobian);
             for (i, site) in along.sites.clone().enumerate() {
+                let site = site - places.start;
                 if !(loss[i].is_finite() && loss[i] > 0.0) {
                     return None;
                 }

@@ -51,7 +51,7 @@ pub(super) fn search(
         AtHand::Fit(fit) => (fit.law.clone(), fit.runs.len()),
         AtHand::Nothing(law) => (law.name().to_owned(), 0),
     };
-    let thetas = set.belief.draws(&set.field, set.held.clone(), &set.noise, options.draws, options.seed)?;
+    let thetas = set.belief.draws(&set.field, &set.posterior, options.draws, options.seed)?;
     let samples = Samples::new(set.target_sites.len(), options.seed);
     let draws: Vec<Draw> = thetas
         .par_iter()

@@ -1,6 +1,6 @@
 //! What a plan chooses among: cells, trunks and branches, and where their losses are looked at.
 
-use super::belief::{AtHand, Belief, Noise, schedule_of};
+use super::belief::{AtHand, Belief, Noise, Posterior, schedule_of};
 use super::field::{Field, spaced};
 use super::{PlanOptions, RunPlanError};
 use crate::fit::{Fit, RunFit};
@@ -50,6 +50,7 @@ pub(super) struct Branch {
 /// Everything before the first choice.
 pub(super) struct Set<'a> {
     pub belief: Belief<'a>,
+    pub posterior: Posterior,
     pub noise: Noise,
     pub field: Field,
     pub held: Range<usize>,
@@ -202,7 +203,7 @@ pub(super) fn lay_out<'a>(
         AtHand::Nothing(_) => None,
     };
     let noise = options.noise.unwrap_or_else(|| fit.map_or_else(Noise::default, Noise::of)).check()?;
-    let belief = Belief::new(at_hand, target, &options.candidates)?;
+    let mut belief = Belief::new(at_hand, target, &options.candidates)?;
     let mut field = Field::default();
     // The target at every ratio.
     let total = target.total.0;
@@ -252,7 +253,8 @@ pub(super) fn lay_out<'a>(
     if branches.is_empty() {
         return Err(RunPlanError::NoCandidate { warmup: target.warmup.0 });
     }
-    Ok(Set { belief, noise, field, held, target_sites, ratios, cells: all, branches })
+    let posterior = belief.settle(&field, held.clone(), &noise)?;
+    Ok(Set { belief, posterior, noise, field, held, target_sites, ratios, cells: all, branches })
 }
 
 /// Whether the fit has the run already.
