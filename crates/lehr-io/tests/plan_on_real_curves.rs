@@ -10,7 +10,7 @@
 )]
 
 #[path = "accuracy/support.rs"]
-#[allow(dead_code, reason = "what the tables of accuracy need besides")]
+#[expect(dead_code, reason = "what the tables of accuracy need besides")]
 mod support;
 
 use lehr::fit::{Fit, FitOptions, fit};
