@@ -1,7 +1,7 @@
 //! Held-out validation: fit on some runs, judge on others that the fit did not see.
 
 use crate::curve::Curve;
-use crate::fit::dataset::is_single_batches;
+use crate::fit::dataset::{fifths, is_single_batches, usable};
 use crate::fit::{BeginSearch, FitError, FitOptions, Metrics, evaluate, find_begin, fit_point};
 use crate::forecast::{Setting, forecast};
 use crate::law::Law;
@@ -10,6 +10,7 @@ use crate::units::Steps;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 /// Which runs are fitted and which are judged.
 #[derive(Debug, Clone, PartialEq)]
@@ -276,7 +277,8 @@ pub fn measure_coverage(
         let fit = crate::fit::fit(law, &train, options)
             .map_err(|error| ValidateError::Fit { split: split.name.clone(), error })?;
         for curve in split.test.iter().map(|&i| &curves[i]) {
-            let rows = crate::fit::dataset::usable(curve, options);
+            // The points that the fit speaks about.
+            let rows = usable(curve, &fit.options);
             let setting = Setting {
                 params: curve.meta().law_params(),
                 tokens_per_step: curve.meta().tokens_per_step,
@@ -288,13 +290,12 @@ pub fn measure_coverage(
             let Ok(forecast) = forecast(&fit, &schedule, &setting, &updates) else { continue };
             // A forecast is of the expected loss. Single batches are averaged over fifths of the run, which their scatter leaves
             // near it; every other point stands for itself.
-            let judged: Vec<std::ops::Range<usize>> = if is_single_batches(curve) {
-                let n = rows.len();
-                (0..5).map(|k| k * n / 5..(k + 1) * n / 5).filter(|part| !part.is_empty()).collect()
+            let judged: Vec<Range<usize>> = if is_single_batches(curve) {
+                fifths(&updates).into_iter().filter(|part| !part.is_empty()).collect()
             } else {
                 (0..rows.len()).map(|i| i..i + 1).collect()
             };
-            let inside = |part: &std::ops::Range<usize>| {
+            let inside = |part: &Range<usize>| {
                 let end = part.end - 1;
                 let factor = if part.len() == 1 {
                     curve.loss()[rows[end]] / forecast.loss[end]

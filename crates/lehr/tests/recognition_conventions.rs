@@ -285,3 +285,32 @@ proptest! {
         prop_assert_eq!(wsd.shape, shape);
     }
 }
+
+#[test]
+fn a_column_of_few_digits_keeps_its_family() {
+    let truth = read("wsd:peak=3e-4,total=20000,warmup=1000,ratio=0.2");
+    // `%.2e` and `%.6f`: half a unit is 1.7 ‰ of the peak, more than what counts as recognised in a finer column.
+    let decimals = |rate: f64| format!("{rate:.6}").parse().unwrap();
+    for (name, print) in [("%.2e", &(|rate| printed(rate, 2)) as &dyn Fn(f64) -> f64), ("%.6f", &decimals)] {
+        for stride in [10, 100] {
+            let rows: Vec<_> =
+                (1..=20_000 / stride).map(|k| (k * stride, print(truth.lr(k * stride)))).collect();
+            let result = found(&rows, &plain());
+            let Schedule::Wsd(wsd) = &result.schedule else { panic!("{name}: {:?}", result.notes) };
+            assert_eq!(
+                (wsd.total, wsd.warmup, wsd.shape),
+                (Steps(20_000), Steps(1_000), Shape::Linear),
+                "{name}"
+            );
+            // Two hundredths of a per cent of the run: what the column leaves open.
+            assert!(wsd.anneal.0.abs_diff(4_000) <= 4, "{name}, every {stride}: {}", wsd.anneal.0);
+        }
+    }
+}
+
+#[test]
+fn a_peak_that_the_rounding_would_swallow_stays_a_peak() {
+    let rows = [(0, 0.0), (2754, 2.597e-3), (5508, 5.195e-3), (11_016, 1.039e-2), (60_588, 9.996e-3)];
+    let result = found(&rows, &RecogniseOptions { peak_lr: Some(3.506_681_469e-6), ..plain() });
+    assert!(result.residual.max.is_finite() && result.tolerance.is_finite(), "{result:?}");
+}

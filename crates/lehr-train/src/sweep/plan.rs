@@ -32,7 +32,7 @@ pub struct Grid {
     pub models: Vec<String>,
     /// Peak rates, above 0.
     pub peak_lr: Vec<f64>,
-    /// Horizons T, updates, 1 … 10⁹.
+    /// Horizons T, updates, 1 … 2·10⁷.
     pub total: Vec<u64>,
     /// Annealing ratios r, shares of the whole horizon, above 0 and at most 1. Needed by the family `wsd`.
     #[serde(default)]
@@ -259,11 +259,13 @@ impl PlanFile {
             }
             let warmup = grid.warmup.unwrap_or(plan.warmup);
             for (j, &value) in grid.total.iter().enumerate() {
-                if !(1..=1_000_000_000).contains(&value) || value <= warmup {
+                // Every update's rate stands in the job files.
+                let most = lehr::bounds::SAMPLED_UPDATES.most;
+                if !(1..=most).contains(&value) || value <= warmup {
                     return Err(self.wrong(
                         &key(&format!("total[{j}]")),
                         value,
-                        format!("updates, more than the warm-up's {warmup} and at most 1000000000"),
+                        format!("updates (not tokens), more than the warm-up's {warmup} and at most {most}"),
                     ));
                 }
             }

@@ -77,6 +77,7 @@ fn an_error_names_file_line_key_value_and_range() {
         ("ratio = [0.1, 0.35]", "ratio = [0.1, 1.35]"),
         ("peak_lr = [1e-2]", "peak_lr = [-1e-2]"),
         ("total = [60, 100]", "total = [60, 5]"),
+        ("total = [60, 100]", "total = [60, 1000000000]"),
         ("batch = [2]", "batch = [0]"),
         ("batch = [2]", "batch = []"),
         ("shape = ['1-sqrt', 'power:2']", "shape = ['1-sqrt', 'wavy']"),

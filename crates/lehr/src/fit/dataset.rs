@@ -6,6 +6,7 @@ use crate::features::{FeatureDefinition, Momentum, RunFeatures};
 use crate::law::{DataSummary, Law};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// One run made ready.
@@ -92,6 +93,17 @@ pub fn usable(curve: &Curve, options: &FitOptions) -> Vec<usize> {
 #[must_use]
 pub fn is_single_batches(curve: &Curve) -> bool {
     curve.meta().split == Split::Train && curve.meta().loss_kind == LossKind::Instant
+}
+
+/// The points of a run, dealt by update into five equal parts of its length; parts may be empty.
+///
+/// Single batches are judged by the means of these: long enough that their scatter is averaged out, short enough that the
+/// end is told from the rest.
+#[must_use]
+pub fn fifths(steps: &[u64]) -> [Range<usize>; 5] {
+    let last = steps.last().copied().unwrap_or(0) as f64;
+    let until = |k: usize| steps.partition_point(|&t| t as f64 <= last * k as f64 / 5.0);
+    [0, 1, 2, 3, 4].map(|k| if k == 0 { 0 } else { until(k) }..until(k + 1))
 }
 
 /// Prepares one curve; `thin` says whether points may be left out or averaged.

@@ -1,6 +1,6 @@
 //! Refits with runs left out or resampled: where every interval comes from.
 
-use super::dataset::{Dataset, is_single_batches};
+use super::dataset::{Dataset, fifths, is_single_batches};
 use super::differences::{DifferenceError, Partners};
 use super::objective::{Objective, Scratch};
 use super::options::{FitOptions, Residual};
@@ -14,6 +14,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 /// Where the refits come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -180,7 +181,7 @@ fn judged(law: &dyn Law, theta: &[f64], curve: &Curve, point: &PointFit, options
     let (mut final_error, mut curve_error) = (errors[errors.len() - 1], quantile(&late, 0.9));
     // A forecast is of the expected loss: of single batches, what they scatter by is no error of it.
     if is_single_batches(curve)
-        && let Some((last, before)) = fifths(&steps, &errors)
+        && let Some((last, before)) = last_fifths(&steps, &errors)
     {
         (final_error, curve_error) = (last, before.abs());
     }
@@ -193,15 +194,13 @@ fn judged(law: &dyn Law, theta: &[f64], curve: &Curve, point: &PointFit, options
     }
 }
 
-/// Mean errors over the last fifth of the updates and over the fifth before it; `None` where either has fewer than four points.
-fn fifths(steps: &[u64], errors: &[f64]) -> Option<(f64, f64)> {
-    let last = *steps.last()? as f64;
-    let mean = |from: f64, to: f64| {
-        let within = steps.iter().zip(errors).filter(|(t, _)| from < **t as f64 && **t as f64 <= to);
-        let (sum, count) = within.fold((0.0, 0_u64), |(sum, count), (_, e)| (sum + e, count + 1));
-        (count >= 4).then(|| sum / count as f64)
+/// Mean errors over the last fifth of a run and over the fifth before it; `None` where either has fewer than four points.
+fn last_fifths(steps: &[u64], errors: &[f64]) -> Option<(f64, f64)> {
+    let [.., before, last] = fifths(steps);
+    let mean = |part: Range<usize>| {
+        (part.len() >= 4).then(|| errors[part.clone()].iter().sum::<f64>() / part.len() as f64)
     };
-    Some((mean(0.8 * last, last)?, mean(0.6 * last, 0.8 * last)?))
+    Some((mean(last)?, mean(before)?))
 }
 
 /// `count` refits to residuals resampled in blocks: every run keeps its fitted curve and gets blocks of its own

@@ -3,7 +3,7 @@
 use crate::support::{gauss, random};
 use lehr::fit::{FitOptions, Metrics, fit};
 use lehr::law::NoiseRelaxation;
-use lehr::validate::{LeaveOut, compare, splits};
+use lehr::validate::{LeaveOut, compare, measure_coverage, splits};
 use lehr::{Curve, Law, LossKind, RunMeta, Schedule, Split, law};
 
 /// Standard deviation of a batch's loss, nats.
@@ -62,4 +62,22 @@ fn laws_are_ranked_by_what_bins_say() {
     let held_out = |i: usize| ranked[i].1.validation.as_ref().unwrap().test;
     assert!(held_out(0).judged() <= held_out(1).judged());
     assert!(held_out(0).binned.is_some());
+}
+
+#[test]
+fn the_scatter_of_batches_is_no_error_of_the_law_and_no_part_of_an_interval() {
+    let mut curves = runs(Split::Train);
+    // A second run of one configuration: its last batch differs, the runs do not.
+    curves.push(run("twin", "constant:peak=1e-3,total=20000,warmup=200", Split::Train, 9));
+    let options = FitOptions { starts: 4, ..FitOptions::default() };
+    let fitted = fit(&NoiseRelaxation, &curves, &options).unwrap();
+    let codes: Vec<&str> = fitted.caveats.iter().map(|caveat| caveat.code()).collect();
+    assert!(!codes.contains(&"poor-fit") && !codes.contains(&"same-configuration-differs"), "{codes:?}");
+    // The interval is of the expected loss: narrower than the scatter of one batch alone would make it.
+    let half = fitted.uncertainty.half_width(options.level);
+    assert!(half < lehr::quantile::normal(options.level) * SCATTER / 3.0 / 1.5, "{half}");
+    let found =
+        measure_coverage(&NoiseRelaxation, &curves, &splits(&curves, LeaveOut::Run).unwrap(), &options)
+            .unwrap();
+    assert_eq!((found.finals, found.points), (4, 20), "the means of fifths are counted: {found:?}");
 }

@@ -153,3 +153,23 @@ pub fn text(answer: &FitAnswer, law: &dyn lehr::Law, output: &Output, written: O
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_that_is_no_number_is_said_in_words() {
+        let text = include_str!("../../../../../fixtures/fits/format-4.json");
+        let mut fit = lehr_app::fit::parse_fit("format-4.json", text).expect("a fit");
+        assert!(headline(&fit, None).contains("is missed by up to 0."), "{}", headline(&fit, None));
+        // A refit whose law gives a run no loss.
+        fit.uncertainty.held_out[0].final_error = f64::INFINITY;
+        fit.metrics.worst = f64::INFINITY;
+        let said = headline(&fit, None);
+        assert!(
+            said.contains("is not known") && said.contains("off by –") && !said.contains("inf"),
+            "{said}"
+        );
+    }
+}
