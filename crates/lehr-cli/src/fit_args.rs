@@ -164,7 +164,7 @@ impl FitArgs {
             Some(text) => {
                 options.first_update = count(text).map_err(|error| {
                     Failure::usage(format_args!(
-                        "--first-update '{text}': {error}; expected an update, or 'found'"
+                        "--first-update '{text}' is neither 'found' nor an update: {error}"
                     ))
                 })?
             }

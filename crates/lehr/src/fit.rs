@@ -172,7 +172,7 @@ pub struct RunFit {
     pub total: u64,
     /// Errors over all its points after the warm-up.
     pub metrics: Metrics,
-    /// Signed relative error (L̂ − L)/L at the last point, a fraction.
+    /// Signed relative error (L̂ − L)/L at the last point, of single batches by the mean over the last fifth of the updates, a fraction.
     pub final_error: f64,
 }
 

@@ -106,6 +106,12 @@ pub fn fifths(steps: &[u64]) -> [Range<usize>; 5] {
     [0, 1, 2, 3, 4].map(|k| if k == 0 { 0 } else { until(k) }..until(k + 1))
 }
 
+/// Mean error over a part of a run; `None` under four points, whose scatter says too little.
+#[must_use]
+pub fn mean_of_part(errors: &[f64]) -> Option<f64> {
+    (errors.len() >= 4).then(|| errors.iter().sum::<f64>() / errors.len() as f64)
+}
+
 /// Prepares one curve; `thin` says whether points may be left out or averaged.
 #[must_use]
 pub fn prepare(

@@ -9,7 +9,7 @@ use crate::features::FeatureDefinition;
 use crate::law::Law;
 
 /// Errors of `theta` on one curve, over all its points after the warm-up (the last point alone for a law of final
-/// losses): metrics, signed relative error at the end, and the signed log errors.
+/// losses): metrics, signed relative error at the end (of single batches: over the last fifth of the updates), and the signed log errors.
 #[must_use]
 pub fn evaluate(
     law: &dyn Law,
@@ -29,7 +29,16 @@ pub fn evaluate(
     }
     let errors: Vec<f64> = predicted.iter().zip(&run.loss).map(|(p, m)| (p / m).ln()).collect();
     let last = predicted.len() - 1;
-    (metrics, predicted[last] / run.loss[last] - 1.0, errors)
+    let mut end = predicted[last] / run.loss[last] - 1.0;
+    // One batch says little about the end of a run.
+    let [.., last_fifth] = dataset::fifths(&run.step);
+    if dataset::is_single_batches(curve)
+        && let Some(mean) = dataset::mean_of_part(&errors[last_fifth])
+    {
+        end = mean.exp_m1();
+        metrics.r#final = end.abs();
+    }
+    (metrics, end, errors)
 }
 
 /// Update, measured loss and loss under `theta` of every point of one curve after the warm-up (of its last point alone for

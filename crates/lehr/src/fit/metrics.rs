@@ -17,7 +17,7 @@ pub struct Metrics {
     pub mape: f64,
     /// Largest |L̂ − L|/L, a fraction (WorstE).
     pub worst: f64,
-    /// |L̂ − L|/L at the last point, a fraction.
+    /// |L̂ − L|/L at the last point, of single batches by the mean over the last fifth of the updates, a fraction.
     pub r#final: f64,
     /// Of training losses of single batches: mean |L̂ − L|/L with both averaged over the bins that fits use, a fraction; `None`
     /// for other losses, whose points are judged as they are.

@@ -1,6 +1,6 @@
 //! Refits with runs left out or resampled: where every interval comes from.
 
-use super::dataset::{Dataset, fifths, is_single_batches};
+use super::dataset::{Dataset, fifths, is_single_batches, mean_of_part};
 use super::differences::{DifferenceError, Partners};
 use super::objective::{Objective, Scratch};
 use super::options::{FitOptions, Residual};
@@ -14,7 +14,6 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 
 /// Where the refits come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +50,7 @@ pub struct HeldOut {
     /// ln L̂ − ln L at its last point; its mean over the last fifth of the updates where losses are those of single batches.
     pub final_error: f64,
     /// The 90 % quantile of |ln L̂ − ln L| along the later half of its points; of single batches, the size of its mean over the last
-    /// fifth but one.
+    /// fifth but one, 0 where the log does not reach so far back.
     pub curve_error: f64,
     /// Mean |ln L̂ − ln L| along its points.
     pub mean_error: f64,
@@ -180,10 +179,11 @@ fn judged(law: &dyn Law, theta: &[f64], curve: &Curve, point: &PointFit, options
     late.sort_by(f64::total_cmp);
     let (mut final_error, mut curve_error) = (errors[errors.len() - 1], quantile(&late, 0.9));
     // A forecast is of the expected loss: of single batches, what they scatter by is no error of it.
-    if is_single_batches(curve)
-        && let Some((last, before)) = last_fifths(&steps, &errors)
-    {
-        (final_error, curve_error) = (last, before.abs());
+    if is_single_batches(curve) {
+        let [.., before, last] = fifths(&steps).map(|part| mean_of_part(&errors[part]));
+        if let Some(last) = last {
+            (final_error, curve_error) = (last, before.map_or(0.0, f64::abs));
+        }
     }
     HeldOut {
         id: curve.meta().id.clone(),
@@ -192,15 +192,6 @@ fn judged(law: &dyn Law, theta: &[f64], curve: &Curve, point: &PointFit, options
         mean_error: sizes.iter().sum::<f64>() / sizes.len() as f64,
         along: parts_of(&steps, &errors, curve.last().0),
     }
-}
-
-/// Mean errors over the last fifth of a run and over the fifth before it; `None` where either has fewer than four points.
-fn last_fifths(steps: &[u64], errors: &[f64]) -> Option<(f64, f64)> {
-    let [.., before, last] = fifths(steps);
-    let mean = |part: Range<usize>| {
-        (part.len() >= 4).then(|| errors[part.clone()].iter().sum::<f64>() / part.len() as f64)
-    };
-    Some((mean(last)?, mean(before)?))
 }
 
 /// `count` refits to residuals resampled in blocks: every run keeps its fitted curve and gets blocks of its own
