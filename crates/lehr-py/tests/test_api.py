@@ -111,6 +111,15 @@ def test_pickles_and_copies_are_equal(runs, fit):
     assert fit != pickle.loads(pickle.dumps(lehr.fit(runs[:5], **QUICK)))
 
 
+def test_fitting_begins_where_it_is_told(runs):
+    some = runs[:4]
+    assert lehr.fit(some, first_update=2000, **QUICK).to_dict()["options"]["first_update"] == 2000
+    assert lehr.fit(some, first_update="found", **QUICK).to_dict()["options"]["begin"] == "always"
+    assert lehr.fit(some, **QUICK).to_dict()["options"]["first_update"] == 0, "the runs show their warm-up"
+    with pytest.raises(lehr.LehrError, match="first_update= is 'fund'"):
+        lehr.fit(some, first_update="fund", **QUICK)
+
+
 def test_fits_are_saved_and_loaded(fit, tmp_path):
     fit.save(tmp_path / "fit.json")
     assert lehr.Fit.load(tmp_path / "fit.json") == fit

@@ -423,7 +423,7 @@ def fit(
         bootstrap: also refit so many block-bootstrap resamples.
         accept: kinds of caveats that are known and need no warning; ``True``: all.
         **options: ``fix``, ``free``, ``bound``, ``prior``, ``residual``, ``huber``, ``points``, ``skip_warmup``,
-            ``first_update``, ``published``, ``momentum``, ``keep``, ``starts``, ``max_iterations``, ``seed``, ``level``,
+            ``first_update`` (an update, or ``"found"``: from where the law's errors have no trend), ``published``, ``momentum``, ``keep``, ``starts``, ``max_iterations``, ``seed``, ``level``,
             ``threads``, as of ``lehr fit``.
 
     Raises:

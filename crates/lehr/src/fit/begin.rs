@@ -21,7 +21,8 @@ pub enum BeginSearch {
 
 /// Windows that the first third of the shortest run is cut into, of equal length in ln t.
 const WINDOWS: usize = 12;
-/// A window whose mean error is this many standard deviations off has a trend.
+/// A window whose mean error is this many standard deviations off has a trend. Strict, because it costs little to begin a window late and
+/// much to begin one early.
 const OFF: f64 = 2.0;
 /// Starts of the fits made on the way.
 const STARTS: usize = 4;
