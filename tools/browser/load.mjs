@@ -10,6 +10,11 @@ const server = spawn(lehr, ["serve", "--port", "0"], { stdio: ["ignore", "pipe",
 const url = await new Promise((found) => server.stdout.on("data", (text) => /open (\S+)/.exec(text) && found(new URL(/open (\S+)/.exec(text)[1]))));
 const agent = new http.Agent({ keepAlive: true, maxSockets: clients });
 const memory = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${server.pid}/status`, "utf8"))[1]) / 1024;
+// Processor time of the server, milliseconds: what a busy machine does not change.
+const worked = () => {
+  const fields = readFileSync(`/proc/${server.pid}/stat`, "utf8").split(") ")[1].split(" ");
+  return 10 * (Number(fields[11]) + Number(fields[12]));
+};
 const get = (path) =>
   new Promise((done, fail) => {
     const request = http.get({ host: url.hostname, port: url.port, path, agent }, (answer) => {
@@ -44,12 +49,13 @@ async function client() {
 }
 await get("/api/v1/view");
 const before = memory();
+const workedBefore = worked();
 let most = before;
 const watch = setInterval(() => (most = Math.max(most, memory())), 500);
 await Promise.all(Array.from({ length: clients }, client));
 clearInterval(watch);
 times.sort((a, b) => a - b);
 const at = (share) => times[Math.floor(share * (times.length - 1))].toFixed(0);
-console.log(`${clients} clients, ${seconds} s, pause ${pause} ms: ${times.length} answers, ${(times.length / seconds).toFixed(0)} a second, p50 ${at(0.5)} ms, p90 ${at(0.9)} ms, p99 ${at(0.99)} ms, most ${at(1)} ms; refused ${JSON.stringify([...wrong])}; memory ${before.toFixed(0)} MiB before, ${most.toFixed(0)} MiB at most, ${memory().toFixed(0)} MiB after`);
+console.log(`${clients} clients, ${seconds} s, pause ${pause} ms: ${times.length} answers, ${(times.length / seconds).toFixed(0)} a second, p50 ${at(0.5)} ms, p90 ${at(0.9)} ms, p99 ${at(0.99)} ms, most ${at(1)} ms; ${((worked() - workedBefore) / times.length).toFixed(1)} ms of processor time each; refused ${JSON.stringify([...wrong])}; memory ${before.toFixed(0)} MiB before, ${most.toFixed(0)} MiB at most, ${memory().toFixed(0)} MiB after`);
 server.kill();
 process.exit(0);

@@ -13,12 +13,13 @@ use lehr::forecast::{Estimate, Forecast, Setting, default_points, forecast};
 use lehr::{Caveat, Curve, Schedule};
 use serde::Serialize;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 /// What to forecast.
 #[derive(Debug, Clone)]
 pub struct ForecastRequest {
     /// The fit.
-    pub fit: Fit,
+    pub fit: Arc<Fit>,
     /// The schedule.
     pub plan: Plan,
     /// What else the run is.
@@ -105,9 +106,9 @@ impl Desk {
     /// # Errors
     /// [`Failure`] for schedules that are none, updates outside them, and laws that give no finite loss.
     pub fn forecast(&self, request: &ForecastRequest) -> Result<Answer<ForecastAnswer>, Failure> {
-        let mut fit = request.fit.clone();
+        let mut fit = Arc::clone(&request.fit);
         if let Some(level) = request.level {
-            fit.options.level = level;
+            Arc::make_mut(&mut fit).options.level = level;
         }
         let mut notes = Vec::new();
         let plan = request.plan.schedule(&fit, &mut notes)?;

@@ -14,12 +14,13 @@ use lehr::forecast::{Estimate, Setting};
 use lehr::{Caveat, Params, Shape};
 use lehr_report::{Cell, Column, Table};
 use serde::Serialize;
+use std::sync::Arc;
 
 /// What to forecast: every combination of N, peak rate, annealing ratio and shape.
 #[derive(Debug, Clone)]
 pub struct ForecastRowsRequest {
     /// The fit.
-    pub fit: Fit,
+    pub fit: Arc<Fit>,
     /// What else the runs are; its N holds where no sizes are named.
     pub setting: Setting,
     /// Level of the intervals; `None`: that of the fit.

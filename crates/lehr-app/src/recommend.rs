@@ -20,12 +20,13 @@ use lehr::{Caveat, CaveatKind, Shape, Steps};
 use lehr_io::export::Export;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What to recommend for.
 #[derive(Debug, Clone)]
 pub struct RecommendRequest {
     /// The fit.
-    pub fit: Fit,
+    pub fit: Arc<Fit>,
     /// Peak rate.
     pub peak_lr: f64,
     /// Horizon in updates.

@@ -25,6 +25,7 @@ use lehr_io::Note;
 use lines::{CoefficientLine, InputFile, Snippet};
 use serde::Serialize;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// What a report is about.
 #[derive(Debug, Clone)]
@@ -234,6 +235,7 @@ impl Desk {
             }
         };
         notes.extend(more);
+        let fit = Arc::new(fit);
         let law = fit.law().ok_or_else(|| {
             Failure::new(format_args!(
                 "the fit is of the law '{}', which this version does not know",
@@ -313,7 +315,7 @@ impl Desk {
                 inputs,
             },
             caveats: caveats.clone(),
-            fit,
+            fit: Arc::unwrap_or_clone(fit),
             curves,
         };
         Ok(Answer { value, caveats, notes })

@@ -83,7 +83,7 @@ fn recommended(runs: &[&str], peak_lr: f64, total: u64) -> Option<(Vec<&'static 
         .value
         .fit;
     let request = RecommendRequest {
-        fit,
+        fit: fit.into(),
         peak_lr,
         total,
         warmup: Some(300.min(total / 2)),

@@ -58,7 +58,7 @@ fn request(reading: Reading) -> FitRequest {
 
 fn forecast(fit: lehr::fit::Fit, total: u64) -> ForecastRequest {
     ForecastRequest {
-        fit,
+        fit: fit.into(),
         plan: Plan::Wsd {
             peak_lr: 1e-3,
             total,

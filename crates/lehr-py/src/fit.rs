@@ -133,7 +133,7 @@ impl NativeFit {
             let setting = requests::setting(&mut options)?;
             let request = ForecastRequest {
                 plan: requests::plan(&mut options, &self.fit, &setting)?,
-                fit: (*self.fit).clone(),
+                fit: Arc::clone(&self.fit),
                 setting,
                 at: options.counts("at", 0)?,
                 level: requests::level(&mut options)?,

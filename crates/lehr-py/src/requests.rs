@@ -17,6 +17,7 @@ use lehr_app::validate::Splitting;
 use lehr_app::{Failure, Reading};
 use lehr_io::{LossUnit, MapOverrides, ReadOptions, SplitChoice};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 const RATE: &str = "a rate above 0 such as 3e-4";
 const FINAL_RATE: &str = "a rate of at least 0 such as 3e-5";
@@ -399,7 +400,7 @@ fn shared(
     shape: Shape,
 ) -> Result<RecommendRequest, Failure> {
     Ok(RecommendRequest {
-        fit: fit.clone(),
+        fit: Arc::new(fit.clone()),
         peak_lr,
         total,
         warmup: options.count("warmup", 0)?,

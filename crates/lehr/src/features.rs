@@ -1,10 +1,11 @@
 //! What the laws see of a run: forward effect S, annealing momentum M, nodes between which the rate is linear.
 //!
-//! Features are computed from the dense schedule (every update), never from logged rows, because the published
+//! Features are computed from the schedule (every update counts), never from logged rows, because the published
 //! momentum depends on how often the log was written. [`Momentum::LoggedRows`] keeps the published behaviour as an
 //! explicit option.
 
 mod bound;
+mod course;
 mod momentum;
 mod nodes;
 
@@ -12,8 +13,9 @@ pub use bound::bound_terms;
 pub use momentum::{AsmtDefinition, asmt};
 pub use nodes::Nodes;
 
-use crate::schedule::Schedule;
+use crate::schedule::{Rates, Schedule};
 use crate::units::{Params, Tokens};
+use course::{Course, Dense, Segmented};
 use serde::{Deserialize, Serialize};
 
 /// Which points the annealing momentum is computed over.
@@ -82,6 +84,9 @@ pub struct RunFeatures {
 impl RunFeatures {
     /// Computes the features of `schedule` at `points` (updates, strictly increasing, 1 ≤ t ≤ T).
     ///
+    /// Time and memory grow with the points and with what the schedule bends, not with T, but for sampled schedules and for
+    /// definitions that ask for every update ([`Momentum::Dense`], the convex bound).
+    ///
     /// # Panics
     /// When a point is 0 or beyond the horizon: a [`crate::Curve`] has checked this.
     #[must_use]
@@ -92,9 +97,14 @@ impl RunFeatures {
         tokens_per_step: Option<Tokens>,
         definition: &FeatureDefinition,
     ) -> Self {
-        let rates = schedule.rates();
-        let before = warmup_start(schedule);
-        Self::from_rates(&rates, before, points, params, tokens_per_step, definition)
+        let before = rate_before(schedule);
+        let dense = matches!(definition.momentum, Momentum::Dense { .. }) || definition.bound;
+        if dense || matches!(schedule, Schedule::Sampled(_)) {
+            let rates = schedule.rates();
+            return Self::from_rates(&rates, before, points, params, tokens_per_step, definition);
+        }
+        let course = Segmented::new(Rates::new(schedule), before);
+        Self::of(&course, &[], points, params, tokens_per_step, definition)
     }
 
     /// As [`RunFeatures::new`] for rates that are already dense; `before` is the rate just before update 1.
@@ -107,27 +117,40 @@ impl RunFeatures {
         tokens_per_step: Option<Tokens>,
         definition: &FeatureDefinition,
     ) -> Self {
-        let sums = nodes::running_sums(rates);
-        let inside = points.last().is_none_or(|&t| t as usize <= rates.len()) && points.first() != Some(&0);
+        Self::of(&Dense::new(rates, before), rates, points, params, tokens_per_step, definition)
+    }
+
+    /// `rates`: one an update, for a definition that asks for them.
+    fn of(
+        course: &impl Course,
+        rates: &[f64],
+        points: &[u64],
+        params: Option<Params>,
+        tokens_per_step: Option<Tokens>,
+        definition: &FeatureDefinition,
+    ) -> Self {
+        let total = course.total();
+        let inside = points.last().is_none_or(|&t| t <= total) && points.first() != Some(&0);
         assert!(inside && points.is_sorted_by(|a, b| a < b), "points must lie in 1 … T and ascend");
-        let mut forward_effect: Vec<f64> = points.iter().map(|&t| sums[t as usize]).collect();
-        let peak = nodes::largest(rates, 0.0);
-        let warmup = nodes::first_at(rates, peak);
+        let mut forward_effect: Vec<f64> = points.iter().map(|&t| course.sum(t)).collect();
+        let lr: Vec<f64> = points.iter().map(|&t| course.at(t)).collect();
+        let peak = course.largest(0, total, 0.0);
+        let reached = course.first_at(peak);
         if definition.momentum == Momentum::LoggedRows {
             // As published: the rate of a row stands for all updates since the row before.
             let (mut sum, mut last) = (0.0, 0);
-            for (s, &t) in forward_effect.iter_mut().zip(points) {
-                sum += rates[t as usize - 1] * (t - last) as f64;
+            for ((s, &t), &rate) in forward_effect.iter_mut().zip(points).zip(&lr) {
+                sum += rate * (t - last) as f64;
                 (*s, last) = (sum, t);
             }
         }
         let momentum = match definition.momentum {
             Momentum::None => Vec::new(),
             Momentum::Dense { stride, warmup: counted } => {
-                momentum::dense(rates, points, stride, if counted { 0 } else { warmup }, &definition.asmt)
+                let skipped = if counted { 0 } else { reached as usize - 1 };
+                momentum::dense(rates, points, stride, skipped, &definition.asmt)
             }
             Momentum::LoggedRows => {
-                let lr: Vec<f64> = points.iter().map(|&t| rates[t as usize - 1]).collect();
                 let step: Vec<f64> = points.iter().map(|&t| t as f64).collect();
                 asmt(&step, &lr, &definition.asmt)
             }
@@ -143,13 +166,13 @@ impl RunFeatures {
                 _ => 0.0,
             },
             update: points.iter().map(|&t| t as f64).collect(),
-            lr: points.iter().map(|&t| rates[t as usize - 1]).collect(),
+            lr,
             ln_forward_effect: forward_effect.iter().map(|s| s.ln()).collect(),
             forward_effect,
             momentum,
             bound: if definition.bound { bound_terms(rates, points) } else { Vec::new() },
-            nodes: Nodes::with_sums(rates, before, points, &sums, peak, warmup),
-            warmup: warmup as f64 + 1.0,
+            nodes: Nodes::of(course, points, peak, reached),
+            warmup: reached as f64,
         }
     }
 
@@ -160,7 +183,8 @@ impl RunFeatures {
     }
 }
 
-fn warmup_start(schedule: &Schedule) -> f64 {
+/// The rate just before update 1: where the warm-up starts.
+fn rate_before(schedule: &Schedule) -> f64 {
     match schedule {
         Schedule::Wsd(wsd) if wsd.warmup.0 > 0 => wsd.warmup_lr,
         Schedule::Piecewise(piecewise) => piecewise.segments()[0].from,

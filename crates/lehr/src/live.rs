@@ -20,7 +20,7 @@ use crate::curve::Curve;
 use crate::fit::{Fit, dataset, evaluate_along};
 use crate::forecast::{Estimate, Forecast, ForecastError, Reach, Ready, Setting, forecast};
 use crate::quantile::student;
-use crate::schedule::{Schedule, ScheduleError, Shape};
+use crate::schedule::{Rates, Schedule, ScheduleError, Shape};
 use crate::units::Steps;
 use serde::{Deserialize, Serialize};
 
@@ -184,8 +184,7 @@ impl<'a> Live<'a> {
         let past = curve.schedule().truncate(Steps(update))?;
         let here = forecast(fit, &past, &setting, &[update])?;
         let half_width = (here.r#final.upper / here.r#final.value).ln();
-        let rates = past.rates();
-        let peak_lr = rates.iter().copied().fold(0.0, f64::max);
+        let peak_lr = Rates::new(&past).peak();
         let lr = past.lr(update);
         let score = fit.uncertainty.half_width(fit.options.level).clamp(1e-6, 1.0);
         let outside = Reach::new(&ready, &past, &setting).half_width(score) / score;

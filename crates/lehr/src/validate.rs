@@ -6,6 +6,7 @@ use crate::fit::{BeginSearch, FitError, FitOptions, Metrics, evaluate, find_begi
 use crate::forecast::{Setting, forecast};
 use crate::law::Law;
 use crate::names_run;
+use crate::schedule::Rates;
 use crate::units::Steps;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -171,11 +172,11 @@ pub fn splits(curves: &[Curve], what: LeaveOut) -> Result<Vec<SplitOf>, Validate
 
 /// What a schedule is apart from its rate, horizon and size: the shape of its rates at 16 places, relative to the peak.
 fn schedule_key(curve: &Curve) -> String {
-    let rates = curve.schedule().rates();
-    let last = curve.last().0 as usize;
-    let peak = rates.iter().copied().fold(0.0, f64::max);
+    let rates = Rates::new(curve.schedule());
+    let (last, _) = curve.last();
+    let peak = rates.peak();
     (1..=16)
-        .map(|i| format!("{:.1}", (rates[(last * i / 16).max(1) - 1] / peak * 10.0).round() / 10.0))
+        .map(|i| format!("{:.1}", (rates.at((last * i / 16).max(1)) / peak * 10.0).round() / 10.0))
         .collect::<Vec<_>>()
         .join(" ")
 }

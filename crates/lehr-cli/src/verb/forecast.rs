@@ -16,6 +16,7 @@ use lehr_app::running::{Job, RunningForecastRequest};
 use lehr_app::tables;
 use lehr_app::target::{Plan, PlanSpec, updates};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 mod text;
 
@@ -184,7 +185,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         }
         let request = ForecastRowsRequest {
             plan: plan.spec(None)?,
-            fit,
+            fit: Arc::new(fit),
             setting,
             level: args.level.map(checked_level).transpose()?,
             length: plan.length.length(),
@@ -197,7 +198,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
     }
     let total = plan.total(&fit, &setting)?;
     let request = ForecastRequest {
-        fit,
+        fit: Arc::new(fit),
         plan: plan.plan(total)?,
         setting,
         at: args.at,

@@ -16,6 +16,7 @@ use lehr_app::running::{Job, RunningRequest};
 use lehr_app::target::updates;
 use lehr_app::{export, tables};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 mod joint;
 mod text;
@@ -196,7 +197,7 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         return Err(Failure::usage("[[peak_lr]] and [[shape]] are needed"));
     };
     let request = RecommendRequest {
-        fit,
+        fit: Arc::new(fit),
         peak_lr,
         total,
         warmup: args.warmup,

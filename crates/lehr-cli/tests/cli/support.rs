@@ -99,8 +99,10 @@ pub fn folder() -> &'static Path {
             });
             edited("no-runs.json", &|v| v["runs"] = Value::Array(Vec::new()));
             edited("wrong-level.json", &|v| v["options"]["level"] = 7.into());
-            std::fs::write(at("cut.json"), &std::fs::read_to_string(at("fit.json")).unwrap()[..2000])
-                .unwrap();
+            // Cut right after a key, so that the place does not hang on the digits of a number.
+            let whole = std::fs::read_to_string(at("fit.json")).unwrap();
+            let (key, _) = whole.match_indices("\"value\":").nth(4).unwrap();
+            std::fs::write(at("cut.json"), &whole[..key + 8]).unwrap();
             std::fs::write(at("table.csv"), "step,lr,loss\n1,1e-3,4.0\n2,1e-3,3.9\n").unwrap();
             std::fs::write(at("empty.csv"), "").unwrap();
             std::fs::write(at("job.csv"), job(9_000)).unwrap();

@@ -6,6 +6,7 @@ use super::respond::{Made, Refused, said};
 use super::shelf::Item;
 use crate::report::{ReportFormat, figure_json, render};
 use axum::http::StatusCode;
+use lehr::Curve;
 use lehr::fit::Fit;
 use lehr_app::documents::{Document, value};
 use lehr_app::explore::{ExploreAnswer, ExploreRequest};
@@ -15,6 +16,7 @@ use lehr_app::report::{ReportRequest, usual_target};
 use lehr_app::{Answer, Failure, laws};
 use lehr_report::{PageFigure, PictureStyle};
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 pub(super) fn item(state: &State, query: &Query) -> Result<Arc<Item>, Refused> {
@@ -126,8 +128,12 @@ pub(super) fn view(state: &State, query: &Query) -> Result<Made, Refused> {
         }
     };
     let hidden: Vec<&str> = query.all("hide").collect();
-    let curves: Vec<_> =
-        item.curves.iter().filter(|curve| !hidden.contains(&curve.meta().id.as_str())).cloned().collect();
+    let curves: Cow<'_, [Curve]> = if hidden.is_empty() {
+        Cow::Borrowed(&item.curves)
+    } else {
+        let shown = |curve: &&Curve| !hidden.contains(&curve.meta().id.as_str());
+        item.curves.iter().filter(shown).cloned().collect()
+    };
     let (width, heights) = if narrow { (360.0, (420.0, 380.0)) } else { (760.0, (440.0, 380.0)) };
     let figure = answer.forecast_picture(&item.fit, &curves).page(width, heights.0);
     let ratio = answer.ratio_picture(&item.fit).page(width, heights.1);
@@ -201,7 +207,7 @@ pub(super) fn report(state: &State, query: &Query) -> Result<Made, Refused> {
     let target = query.target(&item.fit, state.limits.horizon)?;
     let law = fit_law(&item.fit)?;
     let answer = state.desk(&item).report(&ReportRequest {
-        fit: Some(item.fit.clone()),
+        fit: Some(Fit::clone(&item.fit)),
         reading: item.reading.clone(),
         law,
         options: item.options.clone(),

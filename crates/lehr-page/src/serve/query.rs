@@ -5,6 +5,7 @@ use lehr::{Params, Schedule, Shape, Tokens};
 use lehr_app::Failure;
 use lehr_app::recommend::RecommendRequest;
 use lehr_app::report::usual_target;
+use std::sync::Arc;
 
 /// What a target of the explorer may be told.
 pub(super) const TARGET: [&str; 9] =
@@ -110,7 +111,7 @@ impl Query {
     }
 
     /// The target, with what the fit's runs say where nothing is said.
-    pub fn target(&self, fit: &lehr::fit::Fit, horizon: u64) -> Result<RecommendRequest, Failure> {
+    pub fn target(&self, fit: &Arc<lehr::fit::Fit>, horizon: u64) -> Result<RecommendRequest, Failure> {
         let usual = usual_target(fit);
         let missing =
             |name: &str| Failure::usage(format_args!("the fit names no runs: {name} must be stated"));
@@ -123,7 +124,7 @@ impl Query {
             None => usual.ok_or_else(|| missing("steps"))?.1.min(horizon),
         };
         Ok(RecommendRequest {
-            fit: fit.clone(),
+            fit: Arc::clone(fit),
             peak_lr,
             total,
             warmup: self.count("warmup", 0)?,

@@ -215,7 +215,7 @@ fn fit(state: &State, refit: Refit, observer: Arc<Watcher>) -> Result<Arc<Item>,
     state.shelf.put(Item {
         id: String::new(),
         name: refit.name,
-        fit: answer.value.fit,
+        fit: Arc::new(answer.value.fit),
         curves: answer.value.curves,
         reading: Some(refit.reading),
         files: refit.files,

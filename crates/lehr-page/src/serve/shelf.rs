@@ -22,7 +22,7 @@ pub(super) const FIRST: &str = "start";
 pub(crate) struct Item {
     pub id: String,
     pub name: String,
-    pub fit: Fit,
+    pub fit: Arc<Fit>,
     pub curves: Vec<Curve>,
     pub reading: Option<Reading>,
     pub files: Files,
@@ -53,7 +53,7 @@ pub(crate) struct Shelf {
 impl Shelf {
     pub fn new(start: Start) -> Self {
         let Start { name, fit, curves, reading, files, options } = start;
-        let first = Item { id: FIRST.to_owned(), name, fit, curves, reading, files, options };
+        let first = Item { id: FIRST.to_owned(), name, fit: Arc::new(fit), curves, reading, files, options };
         Self { first: Arc::new(first), inside: Mutex::default() }
     }
 

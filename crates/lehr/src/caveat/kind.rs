@@ -73,6 +73,9 @@ pub use catalogue::{CaveatKind, KINDS};
 impl CaveatKind {
     /// A recommendation that may be beaten by more than this blocks, nats: about what 10 % of annealing costs on public runs.
     pub const OPEN_COST: f64 = 0.02;
+    /// Above this what another ratio might bring is not said as a number, nats: a bound so far from the data says only that
+    /// nothing is known.
+    pub const MOST_OPEN_COST: f64 = 0.05;
     /// A job off the law by more than so many half-widths of its interval blocks.
     pub const UNKNOWN_JOB: f64 = 2.0;
     /// A mean relative error beyond this blocks: a constant describes real final losses to 1.9 %.

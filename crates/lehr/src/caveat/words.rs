@@ -366,6 +366,11 @@ impl CaveatKind {
                 1e3 * jump,
                 1e3 * noise
             ),
+            // So far outside the runs a bound on the cost is a number about nothing.
+            Self::RatioOpen { lower, upper, cost, .. } if *cost > Self::MOST_OPEN_COST => write!(
+                f,
+                "these runs do not tell which ratio between {lower:.2} and {upper:.2} is the best for this target"
+            ),
             Self::RatioOpen { lower, upper, cost, .. } => write!(
                 f,
                 "these runs leave the ratio open between {lower:.2} and {upper:.2}: another might end up to {:.0} mnat lower",

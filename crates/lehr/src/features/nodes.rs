@@ -1,5 +1,7 @@
 //! Intervals of updates over which the rate is linear.
 
+use super::course::{Course, Dense};
+
 /// The run cut at nodes, between which the rate is taken as linear. K intervals, P points.
 ///
 /// Nodes are placed by the schedule alone: at every jump and, where the rate moves, as densely as its relative change
@@ -59,39 +61,36 @@ impl Nodes {
     /// Places the nodes for `rates` (every update) and the points, ascending; `before` is the rate before update 1.
     #[must_use]
     pub fn new(rates: &[f64], before: f64, points: &[u64]) -> Self {
-        let sums = running_sums(rates);
-        let peak = largest(rates, 0.0);
-        Self::with_sums(rates, before, points, &sums, peak, first_at(rates, peak))
+        let course = Dense::new(rates, before);
+        let peak = course.largest(0, course.total(), 0.0);
+        Self::of(&course, points, peak, course.first_at(peak))
     }
 
-    /// As [`Nodes::new`], with the running sums, the largest rate and the index of its first update at hand.
-    pub(super) fn with_sums(
-        rates: &[f64],
-        before: f64,
-        points: &[u64],
-        sums: &[f64],
-        peak: f64,
-        first: usize,
-    ) -> Self {
-        let at = |t: u64| if t == 0 { before } else { rates[t as usize - 1] };
-        let reached = first as u64 + 1;
+    /// The same for rates known in any way, with the largest rate and its first update at hand.
+    pub(super) fn of(course: &impl Course, points: &[u64], peak: f64, reached: u64) -> Self {
         let last = points.last().copied().unwrap_or(0);
-        let total = sums[rates.len()];
-        let mut nodes = Self { highest: before.max(peak) * 1e3, total_effect: total, ..Self::default() };
+        let total = course.total();
+        let before = course.at(0);
+        let mut nodes =
+            Self { highest: before.max(peak) * 1e3, total_effect: course.sum(total), ..Self::default() };
         let mut highest = before;
         let mut points = points.iter().copied().peekable();
         let mut pending = Vec::new();
         let mut from = 0;
+        // Nothing is higher than the peak.
+        let top_of = |highest: f64, a: u64, b: u64| {
+            if highest < peak { course.largest(a, b, highest) } else { highest }
+        };
         while from < last {
-            let stretch = Stretch::from(rates, before, from, reached);
+            let stretch = Stretch::from(course, from, reached);
             // Pieces of a stretch where the rate moves, last first; one where it is held is a single interval.
-            pending.extend(stretch.pieces(rates.len() as u64).rev());
+            pending.extend(stretch.pieces(total).rev());
             while let Some((a, b)) = pending.pop() {
                 if a >= last {
                     break;
                 }
-                if !stretch.held && b - a > 1 && !is_straight(at, a, b, peak, sums) {
-                    let middle = split_at(at, a, b, peak);
+                if !stretch.held && b - a > 1 && !is_straight(course, a, b, peak) {
+                    let middle = split_at(course, a, b, peak);
                     pending.push((middle, b));
                     pending.push((a, middle));
                     continue;
@@ -99,16 +98,16 @@ impl Nodes {
                 let highest_before = highest;
                 let mut start = a;
                 while let Some(t) = points.next_if(|&t| t < b) {
-                    let top = top_of(rates, highest, peak, start, t);
-                    nodes.push(at, sums, (start, t), (highest, top), !stretch.held);
+                    let top = top_of(highest, start, t);
+                    nodes.push(course, (start, t), (highest, top), !stretch.held);
                     nodes.before_point.push(nodes.updates.len());
                     if stretch.held {
                         (start, highest) = (t, top);
                     }
                 }
                 if points.peek().is_some() {
-                    highest = top_of(rates, highest, peak, start, b);
-                    nodes.push(at, sums, (start, b), (highest_before, highest), false);
+                    highest = top_of(highest, start, b);
+                    nodes.push(course, (start, b), (highest_before, highest), false);
                 }
                 if points.next_if_eq(&b).is_some() {
                     nodes.before_point.push(nodes.updates.len());
@@ -126,14 +125,13 @@ impl Nodes {
     /// Adds the interval (a, b\] with the largest rates up to its ends.
     fn push(
         &mut self,
-        at: impl Fn(u64) -> f64,
-        sums: &[f64],
+        course: &impl Course,
         (a, b): (u64, u64),
         (highest_before, highest): (f64, f64),
         side: bool,
     ) {
         self.updates.push((b - a) as f64);
-        let (start, end) = (at(a) * 1e3, at(b) * 1e3);
+        let (start, end) = (course.at(a) * 1e3, course.at(b) * 1e3);
         self.start.push(start);
         self.end.push(end);
         self.ln_mean.push((0.5 * (start + end)).ln());
@@ -141,7 +139,7 @@ impl Nodes {
         self.ln_end.push(end.ln());
         self.ln_peak.push((highest * 1e3).ln());
         self.ln_mean_peak.push((0.5 * (highest_before + highest) * 1e3).ln());
-        self.forward_effect.push(sums[b as usize] - sums[a as usize]);
+        self.forward_effect.push(course.sum(b) - course.sum(a));
         self.peak.push(highest * 1e3);
         self.side.push(side);
     }
@@ -169,31 +167,16 @@ struct Stretch {
 impl Stretch {
     /// The stretch that begins at `from`. The end of the warm-up ends a stretch, because some laws count from there. A rate
     /// held for less than a share of the run counts as moving, so that a staircase has no more nodes than a slope.
-    fn from(rates: &[f64], before: f64, from: u64, reached: u64) -> Self {
-        let at = |t: u64| if t == 0 { before } else { rates[t as usize - 1] };
-        let total = rates.len() as u64;
+    fn from(course: &impl Course, from: u64, reached: u64) -> Self {
+        let total = course.total();
         let limit = if from < reached && reached < total { reached } else { total };
         let shortest = (total / SHORTEST_HELD).max(2);
-        // (a, b] is held where the rates at a … b are equal.
-        let held_until = |a: u64| {
-            let rate = at(a);
-            let until = rates[a as usize..limit as usize].iter().position(|&r| r != rate);
-            until.map_or(limit, |i| a + i as u64)
-        };
-        let own = held_until(from);
+        let own = course.held_until(from, limit);
         if own - from >= shortest || (own == limit && own > from) {
             return Self { from, to: own, held: true };
         }
         // A rate that moves does so until one is held for long enough.
-        let mut to = own.max(from + 1);
-        while to < limit {
-            let until = held_until(to);
-            if until - to >= shortest {
-                break;
-            }
-            to = until.max(to + 1);
-        }
-        Self { from, to, held: false }
+        Self { from, to: course.moves_until(own.max(from + 1), limit, shortest), held: false }
     }
 
     /// The intervals that it is cut into before anything is known of their rates, ascending.
@@ -204,42 +187,8 @@ impl Stretch {
     }
 }
 
-/// The largest rate up to update b from that up to update a. Nothing is higher than the peak.
-fn top_of(rates: &[f64], highest: f64, peak: f64, a: u64, b: u64) -> f64 {
-    if highest < peak { largest(&rates[a as usize..b as usize], highest) } else { highest }
-}
-
-/// Σ η of the first k updates at index k, from 0 to T.
-pub(super) fn running_sums(rates: &[f64]) -> Vec<f64> {
-    let mut sums = Vec::with_capacity(rates.len() + 1);
-    let mut sum = 0.0;
-    sums.push(0.0);
-    sums.extend(rates.iter().map(|rate| {
-        sum += rate;
-        sum
-    }));
-    sums
-}
-
-/// The largest of `rates` and `floor`, over eight lanes.
-pub(super) fn largest(rates: &[f64], floor: f64) -> f64 {
-    let mut lanes = [floor; 8];
-    let chunks = rates.chunks_exact(8);
-    let rest = chunks.remainder();
-    for chunk in chunks {
-        for (lane, &rate) in lanes.iter_mut().zip(chunk) {
-            *lane = if rate > *lane { rate } else { *lane };
-        }
-    }
-    lanes.iter().chain(rest).fold(floor, |a, &b| if b > a { b } else { a })
-}
-
-/// Index of the first rate at the peak: where the warm-up ends.
-pub(super) fn first_at(rates: &[f64], peak: f64) -> usize {
-    rates.iter().position(|&rate| rate >= peak * (1.0 - 1e-9)).unwrap_or(0)
-}
-
-fn is_straight(at: impl Fn(u64) -> f64, a: u64, b: u64, peak: f64, sums: &[f64]) -> bool {
+fn is_straight(course: &impl Course, a: u64, b: u64, peak: f64) -> bool {
+    let at = |t: u64| course.at(t);
     let (start, end) = (at(a), at(b));
     let floor = NEGLIGIBLE * peak;
     if (end - start).abs() > RELATIVE_CHANGE * start.max(end) && start.max(end) > floor {
@@ -249,7 +198,7 @@ fn is_straight(at: impl Fn(u64) -> f64, a: u64, b: u64, peak: f64, sums: &[f64])
     let line = |t: u64| start + (end - start) * (t - a) as f64 / (b - a) as f64;
     let n = (b - a) as f64;
     let straight_sum = n * 0.5 * (start + end) + 0.5 * (end - start);
-    let sum = sums[b as usize] - sums[a as usize];
+    let sum = course.sum(b) - course.sum(a);
     (at(middle) - line(middle)).abs() <= STRAIGHTNESS * peak
         && (at(a + 1) - line(a + 1)).abs() <= STRAIGHTNESS * peak
         && (at(b - 1) - line(b - 1)).abs() <= STRAIGHTNESS * peak
@@ -258,7 +207,8 @@ fn is_straight(at: impl Fn(u64) -> f64, a: u64, b: u64, peak: f64, sums: &[f64])
 
 /// Where to cut: right before and after a jump if there is one at the ends or in the middle, else halfway in the
 /// relative change (so that intervals shrink toward a rate of 0), else halfway.
-fn split_at(at: impl Fn(u64) -> f64, a: u64, b: u64, peak: f64) -> u64 {
+fn split_at(course: &impl Course, a: u64, b: u64, peak: f64) -> u64 {
+    let at = |t: u64| course.at(t);
     let (start, end) = (at(a), at(b));
     let jump = |t: u64| (at(t) - at(t - 1)).abs() > 0.5 * (end - start).abs().max(STRAIGHTNESS * peak);
     if (end - start).abs() > STRAIGHTNESS * peak {

@@ -4,6 +4,7 @@ use super::options::{FitOptions, Residual, Weighting};
 use crate::curve::{Curve, LossKind, Split};
 use crate::features::{FeatureDefinition, Momentum, RunFeatures};
 use crate::law::{DataSummary, Law};
+use crate::schedule::Rates;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -64,9 +65,8 @@ impl PreparedRun {
 /// The first update whose point takes part: after the warm-up times a factor, after the share of the run and after the
 /// update stated.
 fn first_update(curve: &Curve, options: &FitOptions) -> f64 {
-    let rates = curve.schedule().rates();
-    let peak = rates.iter().copied().fold(0.0, f64::max);
-    let warmup = rates.iter().position(|&rate| rate >= peak * (1.0 - 1e-9)).map_or(0, |i| i as u64 + 1);
+    let rates = Rates::new(curve.schedule());
+    let warmup = rates.first_at_least(rates.peak() * (1.0 - 1e-9)).unwrap_or(0);
     let (last, _) = curve.last();
     (warmup as f64 * options.warmup_factor)
         .max(options.first_update as f64)
@@ -221,11 +221,9 @@ fn thinned(curve: &Curve, rows: &[usize], n: usize) -> Vec<Vec<usize>> {
 
 /// n bins of neighbouring rows, cut where the rate jumps: single-batch losses are averaged inside them.
 fn bins(curve: &Curve, rows: &[usize], n: usize) -> Vec<Vec<usize>> {
-    let rates = curve.schedule().rates();
-    let peak = rates.iter().copied().fold(0.0, f64::max);
-    let jump = |a: u64, b: u64| {
-        rates[a as usize - 1..b as usize].windows(2).any(|pair| (pair[1] - pair[0]).abs() > 0.05 * peak)
-    };
+    let rates = Rates::new(curve.schedule());
+    let peak = rates.peak();
+    let jump = |a: u64, b: u64| (a..b).any(|t| (rates.at(t + 1) - rates.at(t)).abs() > 0.05 * peak);
     let mut out: Vec<Vec<usize>> = Vec::with_capacity(n);
     let mut bin = usize::MAX;
     for (position, &row) in rows.iter().enumerate() {
@@ -363,7 +361,7 @@ pub fn summarise(curves: &[Curve]) -> DataSummary {
         }
         let (last, _) = curve.last();
         summary.max_update = summary.max_update.max(last as f64);
-        let sum: f64 = curve.schedule().rates()[..last as usize].iter().sum();
+        let sum = Rates::new(curve.schedule()).sum(last);
         summary.max_forward_effect = summary.max_forward_effect.max(sum);
     }
     summary

@@ -3,7 +3,7 @@
 use super::{Bound, CoefficientFit, Metrics, PointFit, RunFit, Uncertainty, resample};
 use crate::curve::Curve;
 use crate::law::{Law, Role, Scale};
-use crate::schedule::Schedule;
+use crate::schedule::{Rates, Schedule};
 
 /// A robust standard deviation of the log errors: 1.48 times their median size, the mean over runs. The few points
 /// right after the warm-up, which every law misses, do not decide it.
@@ -19,13 +19,12 @@ pub(super) fn median_size(errors: &[f64]) -> f64 {
 
 pub(super) fn describe(curve: &Curve, metrics: Metrics, final_error: f64) -> RunFit {
     let meta = curve.meta();
-    let rates = curve.schedule().rates();
+    let rates = Rates::new(curve.schedule());
     let (last, _) = curve.last();
-    let measured = &rates[..last as usize];
-    let peak = measured.iter().copied().fold(0.0, f64::max);
-    let at_peak = |&rate: &f64| rate >= peak * (1.0 - 1e-6);
-    let warmup = measured.iter().position(at_peak).unwrap_or(0) as u64 + 1;
-    let left = measured.iter().rposition(at_peak).unwrap_or(0) as u64 + 1;
+    let peak = rates.largest(1, last);
+    let at_peak = peak * (1.0 - 1e-6);
+    let warmup = rates.first_at_least(at_peak).unwrap_or(1);
+    let left = rates.last_at_least(at_peak, last).unwrap_or(1);
     RunFit {
         id: meta.id.clone(),
         group: meta.noise_group().to_owned(),
@@ -46,8 +45,8 @@ pub(super) fn describe(curve: &Curve, metrics: Metrics, final_error: f64) -> Run
             Schedule::Piecewise(_) => "piecewise".to_owned(),
             Schedule::Sampled(_) => "sampled".to_owned(),
         },
-        final_lr: rates[rates.len() - 1],
-        total: rates.len() as u64,
+        final_lr: rates.at(rates.total()),
+        total: rates.total(),
         metrics,
         final_error,
     }

@@ -6,7 +6,7 @@ use crate::cell::{But, Cell};
 use crate::curve::Curve;
 use crate::features::{FeatureDefinition, RunFeatures};
 use crate::law::Law;
-use crate::schedule::Schedule;
+use crate::schedule::{Rates, Schedule};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -68,11 +68,11 @@ const SAME_FINAL: f64 = 0.05;
 
 /// The share of updates 1 … `last` after the rate left its peak for good.
 #[must_use]
-pub fn annealing_share(rates: &[f64], last: u64) -> f64 {
-    let measured = &rates[..(last as usize).min(rates.len())];
-    let peak = measured.iter().copied().fold(0.0, f64::max);
-    let left = measured.iter().rposition(|&rate| rate >= peak * (1.0 - 1e-6)).map_or(0, |i| i + 1);
-    (measured.len() - left) as f64 / measured.len().max(1) as f64
+pub fn annealing_share(rates: &Rates<'_>, last: u64) -> f64 {
+    let last = last.min(rates.total());
+    let peak = rates.largest(1, last);
+    let left = rates.last_at_least(peak * (1.0 - 1e-6), last).unwrap_or(0);
+    (last - left) as f64 / last.max(1) as f64
 }
 
 /// |√a − √a′|.
@@ -127,9 +127,9 @@ impl<'a> Partners<'a> {
     }
 
     /// The annealing share at an update, of a run that is finished there: constant so far, or at its end.
-    fn finished(rates: &[f64], update: u64) -> Option<f64> {
+    fn finished(rates: &Rates<'_>, update: u64) -> Option<f64> {
         let share = annealing_share(rates, update);
-        (share <= NO_ANNEALING || update as f64 >= FINISHED * rates.len() as f64).then_some(share)
+        (share <= NO_ANNEALING || update as f64 >= FINISHED * rates.total() as f64).then_some(share)
     }
 
     /// ln L̂ − ln L of a run at an update whose loss was measured.
@@ -163,14 +163,14 @@ impl<'a> Partners<'a> {
             return Vec::new();
         }
         let (last, _) = curves[i].last();
-        let rates = curves[i].schedule().rates();
-        let whole = rates.len() as u64;
+        let rates = Rates::new(curves[i].schedule());
+        let whole = rates.total();
         let own = Self::finished(&rates, last).zip(self.row_error(theta, i, curves[i].step().len() - 1));
         let stated = |k: usize| curves[k].meta().final_loss.filter(|loss| loss.is_finite() && *loss > 0.0);
         let stride = found.len().div_ceil(MOST_PARTNERS);
         let between = |j: usize| -> Option<DifferenceError> {
             let ends = stated(i).zip(stated(j)).filter(|_| curves[j].schedule().total().0 == whole);
-            let others = curves[j].schedule().rates();
+            let others = Rates::new(curves[j].schedule());
             let (error, own_share, share) = if let Some((mine, other)) = ends {
                 let error = self.log_error(theta, i, whole, mine) - self.log_error(theta, j, whole, other);
                 (error, annealing_share(&rates, whole), annealing_share(&others, whole))

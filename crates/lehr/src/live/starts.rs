@@ -5,7 +5,7 @@ use crate::caveat::Caveat;
 use crate::forecast::{Estimate, spread_of};
 use crate::quantile::student;
 use crate::recommend::{RecommendOptions, Target, recommend_ratio};
-use crate::schedule::{Schedule, Shape};
+use crate::schedule::{Rates, Schedule, Shape};
 use crate::units::Steps;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -253,8 +253,8 @@ impl Live<'_> {
         if standing.annealing || options.grid <= LONGER_GRID {
             return None;
         }
-        let rates = self.curve.schedule().truncate(Steps(standing.update)).ok()?.rates();
-        let warmup = rates.iter().position(|rate| *rate >= standing.peak_lr * (1.0 - 1e-9))? as u64;
+        let past = self.curve.schedule().truncate(Steps(standing.update)).ok()?;
+        let warmup = Rates::new(&past).first_at_least(standing.peak_lr * (1.0 - 1e-9))? - 1;
         let target = Target {
             peak_lr: standing.peak_lr,
             total: Steps(total),

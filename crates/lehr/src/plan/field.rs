@@ -3,7 +3,7 @@
 use super::belief::{Belief, Noise};
 use crate::features::{FeatureDefinition, RunFeatures};
 use crate::fit::differences::annealing_share;
-use crate::schedule::Schedule;
+use crate::schedule::{Rates, Schedule};
 use crate::units::{Params, Tokens};
 use nalgebra::DMatrix;
 use std::ops::Range;
@@ -44,7 +44,7 @@ impl Field {
         definition: &FeatureDefinition,
         group: Option<usize>,
     ) -> Range<usize> {
-        let rates = schedule.rates();
+        let rates = Rates::new(schedule);
         let (ln_rate, ln_size) = (schedule.peak_lr().ln(), params.map_or(0.0, |n| (n.0.max(1) as f64).ln()));
         let first = self.sites.len();
         self.sites.extend(points.iter().map(|&t| Site {

@@ -4,7 +4,7 @@ use super::Recommendation;
 use crate::fit::differences::{DifferenceModel, annealing_share, distance};
 use crate::fit::{Fit, resample};
 use crate::forecast::Reach;
-use crate::schedule::Schedule;
+use crate::schedule::{Rates, Schedule};
 
 /// Most of a spread in nats, or on the root scale of ratios, that is worth saying.
 const MOST_SPREAD: f64 = 10.0;
@@ -23,7 +23,7 @@ pub(super) struct Differences {
 
 /// The share of a schedule's updates after its rate left the peak.
 fn share_of(schedule: &Schedule) -> f64 {
-    annealing_share(&schedule.rates(), schedule.total().0)
+    annealing_share(&Rates::new(schedule), schedule.total().0)
 }
 
 impl Differences {

@@ -163,6 +163,49 @@ impl<'a> Rates<'a> {
         }
     }
 
+    /// The last of updates 1 … `upto` whose rate is at least `rate`; `None` if none is.
+    ///
+    /// # Panics
+    /// When `upto` is beyond the horizon, like a slice.
+    #[must_use]
+    pub fn last_at_least(&self, rate: f64, upto: u64) -> Option<u64> {
+        assert!(upto <= self.total, "update {upto} is beyond the horizon {}", self.total);
+        match &self.course {
+            Course::Sampled { rates, .. } => {
+                rates[..upto as usize].iter().rposition(|&r| r >= rate).map(|i| i as u64 + 1)
+            }
+            Course::Pieces(pieces) => {
+                pieces.iter().rev().skip_while(|piece| piece.before >= upto).find_map(|piece| {
+                    let segment = &piece.segment;
+                    let last = segment.updates.0.min(upto - piece.before);
+                    if segment.lr(last) >= rate {
+                        return Some(piece.before + last);
+                    }
+                    if segment.lr(1) < rate {
+                        return None;
+                    }
+                    let (mut high, mut low) = (1, last);
+                    while low - high > 1 {
+                        let middle = high + (low - high) / 2;
+                        if segment.lr(middle) >= rate { high = middle } else { low = middle }
+                    }
+                    Some(piece.before + high)
+                })
+            }
+        }
+    }
+
+    /// The last update of the segment that holds update t; of a sampled schedule t itself.
+    pub(crate) fn segment_end(&self, t: u64) -> u64 {
+        match &self.course {
+            Course::Sampled { .. } => t,
+            Course::Pieces(pieces) => {
+                let piece = &pieces[Self::index(pieces, t)];
+                piece.before + piece.segment.updates.0
+            }
+        }
+    }
+
     /// The piece that holds update t.
     fn index(pieces: &[Piece], t: u64) -> usize {
         pieces.partition_point(|piece| piece.before < t).saturating_sub(1)

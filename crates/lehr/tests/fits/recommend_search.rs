@@ -224,3 +224,12 @@ fn what_is_recommended_is_forecast_to_the_same_loss_whatever_else_is_asked() {
             < 1e-11
     );
 }
+
+/// A number for every update of 101 schedules of 10⁹ updates would take 8 GB a schedule.
+#[test]
+fn a_horizon_of_a_billion_updates_is_searched_without_a_number_for_every_update() {
+    let found =
+        recommend_ratio(fitted(), &target(1e-3, 1_000_000_000), &RecommendOptions::default()).unwrap();
+    assert!(found.loss.value.is_finite() && found.curve.len() > 90, "{found:?}");
+    assert_eq!(found.start_step + found.anneal_steps, 1_000_000_000);
+}
