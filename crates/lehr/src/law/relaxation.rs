@@ -1,6 +1,8 @@
 //! The noise level that relaxes toward what the current rate sustains: the recurrence that two laws share.
 
 use crate::features::Nodes;
+use crate::vector_math::{exp_each, vectorised};
+use std::cell::RefCell;
 
 /// Coefficients of the recurrence. e = η/10⁻³, t in 1000 updates, pk the largest e so far.
 #[derive(Debug, Clone, Copy)]
@@ -45,46 +47,37 @@ pub(super) struct State {
 /// ```
 /// Exact for a constant rate; elsewhere the clock is that of the interval's mean rate.
 pub(super) fn relax(nodes: &Nodes, law: &Relaxation, mut at_point: impl FnMut(usize, usize, &State)) {
+    let mut exponentials = SCRATCH.take();
+    exponentials.fill(nodes, law);
+    let Exponentials { sustained, elapsed, decay } = &exponentials;
     let mut state = State::default();
     let mut point = 0;
     let points = &nodes.before_point;
-    let sustained = |e: f64, ln_e: f64| {
-        if e > 0.0 {
-            let a = (law.level * ln_e).exp();
-            (a, a * ln_e)
-        } else {
-            (0.0, 0.0)
-        }
-    };
     let saturating = law.saturation.is_finite();
     let inverse_saturation = 1.0 / law.saturation;
     let mut previous_end = f64::NAN;
     let (mut a1, mut a1_q) = (0.0, 0.0);
-    // A constant rate logged at a regular pace repeats the same interval: its exponentials are kept.
-    let mut kept =
-        Kept { updates: f64::NAN, mean: f64::NAN, ln_peak: f64::NAN, x: 0.0, decay: 1.0, phi: 1.0 };
+    let by_level = |a: f64, ln_e: f64| if a > 0.0 { a * ln_e } else { 0.0 };
     for k in 0..nodes.len() {
         let before = (state, previous_end, a1, a1_q);
-        let (start, end, updates) = (nodes.start[k], nodes.end[k], nodes.updates[k]);
+        let (start, end) = (nodes.start[k], nodes.end[k]);
         let mean = 0.5 * (start + end);
         let (ln_mean, ln_peak) = (nodes.ln_mean[k], nodes.ln_mean_peak[k]);
-        let (a0, a0_q) = if start == previous_end { (a1, a1_q) } else { sustained(start, nodes.ln_start[k]) };
+        let (a0, a0_q) = if start == previous_end {
+            (a1, a1_q)
+        } else {
+            // The first interval, and one that begins with a jump.
+            let a = if start > 0.0 { (law.level * nodes.ln_start[k]).exp() } else { 0.0 };
+            (a, by_level(a, nodes.ln_start[k]))
+        };
         if end == start {
             (a1, a1_q) = (a0, a0_q);
         } else {
-            (a1, a1_q) = sustained(end, nodes.ln_end[k]);
+            (a1, a1_q) = (sustained[k], by_level(sustained[k], nodes.ln_end[k]));
         }
         previous_end = end;
-        if kept.updates != updates || kept.mean != mean || kept.ln_peak != ln_peak {
-            let ln_speed = if mean > 0.0 { law.clock * ln_mean } else { zero_rate_speed(law.clock) }
-                + law.clock_peak * if ln_peak.is_finite() { ln_peak } else { 0.0 };
-            let speed = if ln_speed == 0.0 { 1.0 } else { ln_speed.exp() };
-            let x = law.kappa * speed * updates * 1e-3;
-            let decay = (-x).exp();
-            let phi = if x > 1e-3 { (1.0 - decay) / x } else { 1.0 - x * (0.5 - x * (1.0 / 6.0 - x / 24.0)) };
-            kept = Kept { updates, mean, ln_peak, x, decay, phi };
-        }
-        let Kept { x, decay, phi, .. } = kept;
+        let (x, decay) = (elapsed[k], decay[k]);
+        let phi = if x > 1e-3 { (1.0 - decay) / x } else { 1.0 - x * (0.5 - x * (1.0 / 6.0 - x / 24.0)) };
         // x·∂Y₁/∂x
         let gap = state.noise - a0;
         let by_ln_x = -gap * x * decay - (a1 - a0) * (decay - phi);
@@ -121,15 +114,55 @@ pub(super) fn relax(nodes: &Nodes, law: &Relaxation, mut at_point: impl FnMut(us
             (state, previous_end, a1, a1_q) = before;
         }
     }
+    SCRATCH.set(exponentials);
 }
 
-struct Kept {
-    updates: f64,
-    mean: f64,
-    ln_peak: f64,
-    x: f64,
-    decay: f64,
-    phi: f64,
+thread_local! {
+    /// Room for the exponentials of one run, kept between the thousands of times that a fit asks for them.
+    static SCRATCH: RefCell<Exponentials> = RefCell::default();
+}
+
+/// What a recurrence takes exponentials for, of all intervals at once, \[K\] each.
+#[derive(Default)]
+struct Exponentials {
+    /// e^q at the interval's end.
+    sustained: Vec<f64>,
+    /// x, time on the clock.
+    elapsed: Vec<f64>,
+    /// e^-x.
+    decay: Vec<f64>,
+}
+
+impl Exponentials {
+    fn fill(&mut self, nodes: &Nodes, law: &Relaxation) {
+        let count = nodes.len();
+        let Self { sustained, elapsed, decay } = self;
+        for values in [&mut *sustained, &mut *elapsed, &mut *decay] {
+            values.resize(count, 0.0);
+        }
+        let standing = zero_rate_speed(law.clock);
+        vectorised(
+            #[inline(always)]
+            || {
+                let rising = sustained.iter_mut().zip(&nodes.ln_end).zip(&nodes.end);
+                for ((value, &ln_end), &end) in rising {
+                    *value = if end > 0.0 { law.level * ln_end } else { f64::NEG_INFINITY };
+                }
+                let speeds = elapsed.iter_mut().zip(&nodes.ln_mean).zip(&nodes.ln_mean_peak);
+                for ((value, &ln_mean), &ln_peak) in speeds {
+                    let own = if ln_mean > f64::NEG_INFINITY { law.clock * ln_mean } else { standing };
+                    *value = own + law.clock_peak * if ln_peak > f64::NEG_INFINITY { ln_peak } else { 0.0 };
+                }
+                exp_each(sustained);
+                exp_each(elapsed);
+                for ((x, decay), &updates) in elapsed.iter_mut().zip(decay.iter_mut()).zip(&nodes.updates) {
+                    *x *= law.kappa * updates * 1e-3;
+                    *decay = -*x;
+                }
+                exp_each(decay);
+            },
+        );
+    }
 }
 
 /// log e^p at a rate of 0: a stopped clock for p > 0; one tick a unit of time otherwise.
