@@ -174,7 +174,7 @@ def test_the_command_hands_a_sweep_to_the_cluster_and_follows_it(tmp_path, clust
     # Two jobs failed, with the end of what their trainer said; the others are done.
     assert done.returncode == 1, done.stderr
     assert "2 jobs failed and 0 wait for them; the others are done" in done.stderr, done.stderr
-    assert done.stderr.count("start small-") >= 4 and "4 done, 2 failed" in done.stdout, done.stderr
+    assert done.stderr.count("\ndone small-") == 4 and "4 done, 2 failed" in done.stdout, done.stderr
     assert "ends with 1 before update 55" in done.stderr, done.stderr
     listed = json.loads((there / "ray/jobs.json").read_text())
     assert [job["trunk"] is None for job in listed["jobs"]] == [True] * 2 + [False] * 4
