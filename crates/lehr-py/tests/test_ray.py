@@ -4,6 +4,7 @@ import faulthandler
 import json
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -135,13 +136,13 @@ def test_a_plan_that_is_wrong_is_refused(tmp_path):
         lehr.ray.sweep(tmp_path / "plan.toml")
 
 
-def failing(folder, more=""):
-    """A plan of six jobs whose trainer, which lies beside it, fails two."""
+def toy_plan(folder, more="", settings='checkpoint_every = 10\nat = "r0.5"\nalways = 55\n'):
+    """A plan of six jobs whose trainer lies beside it; if nothing else is said, it fails two."""
     toy = folder / "toy.py"
     toy.write_text((pathlib.Path(__file__).resolve().parents[3] / "fixtures/trainers/toy.py").read_text())
     trainer = (
         f'[trainer]\ncommand = "{sys.executable} {toy} {{job}}"\nlogs = "logs/{{name}}.jsonl"\nattempts = 1\n{more}'
-        '[trainer.settings]\ncheckpoint_every = 10\nat = "r0.5"\nalways = 55\n'
+        f"[trainer.settings]\n{settings}"
     )
     plan = folder / "plan.toml"
     plan.write_text(PLAN.format(total=60).replace("# data", trainer).replace("snapshot_seconds = 1\n", ""))
@@ -153,7 +154,7 @@ def mend(toy):
 
 
 def test_a_job_that_fails_is_named_and_done_when_asked_again(tmp_path):
-    plan, toy = failing(tmp_path)
+    plan, toy = toy_plan(tmp_path)
     with pytest.raises(lehr.LehrError, match=r"(?s)2 of 6 jobs failed, first small-.*-r0.5-linear: .*ends with 1 before update 55"):
         lehr.ray.sweep(plan, attempts=1)
     # The trainer is mended: what was done is kept, the rest is trained.
@@ -168,7 +169,7 @@ def command(*words):
 
 def test_the_command_hands_a_sweep_to_the_cluster_and_follows_it(tmp_path, cluster):
     made, _ = cluster
-    plan, toy = failing(tmp_path)
+    plan, toy = toy_plan(tmp_path)
     there = tmp_path / "there"
     done = command("lehr", "sweep", plan, "--dir", there, "--no-measure", "--executor", "ray", "--ray-address", made.address)
     # Two jobs failed, with the end of what their trainer said; the others are done.
@@ -186,9 +187,35 @@ def test_the_command_hands_a_sweep_to_the_cluster_and_follows_it(tmp_path, clust
     assert again.returncode == 0 and "next: lehr sweep export" in again.stdout, again.stderr
 
 
-def test_a_cluster_without_room_is_said_and_a_command_that_is_stopped_leaves_no_task(tmp_path, cluster):
+def test_a_command_that_is_stopped_ends_its_tasks_after_a_checkpoint(tmp_path, cluster):
     made, _ = cluster
-    plan, _ = failing(tmp_path, "gpus = 8\n")
+    plan, _ = toy_plan(tmp_path, settings="seconds = 0.1\ncheckpoint_every = 1000\n")
+    there = tmp_path / "there"
+    words = ["sweep", plan, "--dir", there, "--no-measure", "--executor", "ray", "--ray-address", made.address]
+    asking = subprocess.Popen([sys.executable, "-m", "lehr", *map(str, words)], stderr=subprocess.DEVNULL)
+    logs = [tmp_path / "logs" / f"small-lr{rate}-b4-s0-w10-constant.jsonl" for rate in ("5e-3", "1e-2")]
+    rows = [0, 0]
+    deadline = time.monotonic() + 120
+    while min(rows) < 5:
+        assert time.monotonic() < deadline and asking.poll() is None, rows
+        time.sleep(0.1)
+        rows = [len(log.read_text().splitlines()) if log.exists() else 0 for log in logs]
+    asking.send_signal(signal.SIGINT)
+    assert asking.wait(120) == 130
+    deadline = time.monotonic() + 30
+    while status(str(there))["running"]:
+        assert time.monotonic() < deadline, status(str(there))
+        time.sleep(0.2)
+    assert status(str(there))["done"] == 0
+    # Elsewhere it goes on from where it was: not one update is trained twice.
+    done = command("lehr", "sweep", "resume", there)
+    assert done.returncode == 0, done.stderr
+    assert [len(log.read_text().splitlines()) for log in logs] == [48, 48]
+
+
+def test_a_cluster_without_room_is_said_and_one_that_is_not_there_refused(tmp_path, cluster):
+    made, _ = cluster
+    plan, _ = toy_plan(tmp_path, "gpus = 8\n")
     words = ["sweep", plan, "--dir", tmp_path / "there", "--no-measure", "--executor", "ray", "--ray-address", made.address]
     asking = subprocess.Popen([sys.executable, "-m", "lehr", *map(str, words)], stderr=subprocess.PIPE, text=True)
     lines = []
@@ -204,8 +231,13 @@ def test_a_cluster_without_room_is_said_and_a_command_that_is_stopped_leaves_no_
     while ray.available_resources().get("CPU") != 2:
         assert time.monotonic() < deadline, ray.available_resources()
         time.sleep(0.5)
-    nobody = command("lehr", "sweep", "resume", tmp_path / "there", "--executor", "ray", "--ray-address", "127.0.0.1:1")
-    assert nobody.returncode == 1 and "lehr.ray ended early" in nobody.stderr, nobody.stderr
+    # A port that is taken and at which nobody listens.
+    with socket.socket() as mute:
+        host = made.address.rpartition(":")[0]
+        mute.bind((host, 0))
+        address = f"{host}:{mute.getsockname()[1]}"
+        nobody = command("lehr", "sweep", "resume", tmp_path / "there", "--executor", "ray", "--ray-address", address)
+    assert nobody.returncode == 1 and f"no cluster answers at {address}" in nobody.stderr, nobody.stderr
 
 
 def test_a_sweep_survives_the_loss_of_a_node_and_has_the_bits_of_a_local_one(tmp_path, cluster):

@@ -20,6 +20,7 @@ import importlib
 import json
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 import threading
@@ -65,8 +66,25 @@ def _ray(address: str | None = None) -> Any:
     except ImportError:
         raise errors.missing("ray", "lehr.ray") from None
     if not ray.is_initialized():
+        _reach(address or os.environ.get("RAY_ADDRESS"))
         ray.init(address=address, log_to_driver=False)
     return ray
+
+
+def _reach(address: str | None) -> None:
+    """Refuses an address at which nobody listens: Ray itself tries for minutes."""
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not (colon and port.isdecimal()):
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise errors.LehrError(
+            f"no cluster answers at {address} ({error})",
+            found=str(address),
+            expected="HOST:PORT of the head of a Ray cluster",
+            remedy="`ray start --head` prints the address, `ray status` says whether it runs",
+        ) from None
 
 
 def _same_version(wanted: str) -> None:
@@ -455,7 +473,9 @@ def main() -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     except (errors.LehrError, OSError, ValueError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        remedy = getattr(error, "remedy", None)
+        # One line: whoever reads the log of the command takes the last.
+        print(f"error: {error}" + (f"; {remedy}" if remedy else ""), file=sys.stderr)
         return 1
     if given.events:
         # How jobs ended is in the folder, and what was given up was told.

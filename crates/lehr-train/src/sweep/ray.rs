@@ -222,7 +222,7 @@ fn broken(log: &Path, status: &str) -> SweepError {
     let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
     SweepError::Folder {
         place: log.to_path_buf(),
-        problem: format!("lehr.ray ended early ({status}): {last}"),
+        problem: format!("lehr.ray ended early ({status}): {}", last.trim_start_matches("error: ")),
         expected: "tasks that end; mend what it says there, and `lehr sweep resume` goes on".to_owned(),
     }
 }
