@@ -270,7 +270,10 @@ def _work(words: Sequence[str], log: pathlib.Path) -> tuple[int, str]:
         begun = file.tell()
         process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=file)
         try:
-            code = process.wait()
+            # A task is cancelled by an exception, which comes between two looks and not inside of one.
+            while process.poll() is None:
+                time.sleep(0.1)
+            code = process.returncode
         except BaseException:
             process.terminate()
             try:
@@ -469,19 +472,19 @@ def main() -> int:
             _end_with_input()
         else:
             _answer("sweep", "resume", str(folder), "--executor", "ray", "--write-only")
-        said = _train(folder, given.attempts, None, tell, given.address)
+        ended = _train(folder, given.attempts, None, tell, given.address)
     except KeyboardInterrupt:
         return _INTERRUPTED
     except (errors.LehrError, OSError, ValueError, RuntimeError) as error:
-        remedy = getattr(error, "remedy", None)
         # One line: whoever reads the log of the command takes the last.
-        print(f"error: {error}" + (f"; {remedy}" if remedy else ""), file=sys.stderr)
+        said = [error.message, error.remedy or ""] if isinstance(error, errors.LehrError) else str(error).splitlines()
+        print("error: " + "; ".join(line for line in said if line), file=sys.stderr)
         return 1
     if given.events:
         # How jobs ended is in the folder, and what was given up was told.
         return 0
     print(_command("sweep", "status", str(folder)).stdout, end="")
-    return int(any(problem is not None for problem in said.values()))
+    return int(any(problem is not None for problem in ended.values()))
 
 
 if __name__ == "__main__":
