@@ -124,7 +124,7 @@ impl Outside<'_> {
     }
 
     fn attempts(&self, lock: &Lock, begun: u64) -> Result<(), Failure> {
-        let (mut reached, mut failures, mut again) = (begun, 0, 0);
+        let (mut reached, mut failures, mut again) = (begun, 0, self.counted());
         loop {
             let since = Instant::now();
             let (status, told) = match self.attempt(lock)? {
@@ -149,7 +149,7 @@ impl Outside<'_> {
                 // However it took being told to end, it is no failure of its own.
                 _ if told => return Err(told_to_end()),
                 Verdict::Again => {
-                    again = if progress { 0 } else { again + 1 };
+                    again = self.count(if progress { 0 } else { again + 1 })?;
                     if again < MOST_AGAIN && self.detached {
                         return Err(Failure::again("the trainer asks to be started again"));
                     }
@@ -172,6 +172,23 @@ impl Outside<'_> {
             }
             (self.say)(&format!("warning: {problem}; attempt {} follows", failures + 1));
         }
+    }
+
+    /// How often in a row workers before this one ended because their trainer asked to be started again without a further update.
+    fn counted(&self) -> u32 {
+        let text = std::fs::read_to_string(self.folder.again_file(&self.job.id)).unwrap_or_default();
+        text.trim().parse().unwrap_or(0)
+    }
+
+    /// Keeps that number for the next worker.
+    fn count(&self, again: u32) -> Result<u32, Failure> {
+        let file = self.folder.again_file(&self.job.id);
+        if again == 0 {
+            remove(&file)?
+        } else {
+            write_whole(&file, again.to_string().as_bytes())?
+        }
+        Ok(again)
     }
 
     /// Runs the trainer once.
@@ -294,6 +311,7 @@ impl Outside<'_> {
     fn done(&self, logged: &Logged, seconds: f64) -> Result<(), Failure> {
         let seal = Some(keep(self.folder, self.job, logged, self.job.last())?);
         let state = State::Done { updates: self.job.updates(), seconds, seal };
+        self.count(0)?;
         self.folder.set_state(&self.job.id, &state)?;
         Ok(self.folder.clean_up(self.job)?)
     }
@@ -303,6 +321,7 @@ impl Outside<'_> {
         let seal = Some(keep(self.folder, self.job, logged, last)?);
         let quantity = "loss".to_owned();
         let state = State::Diverged { update: last + 1, quantity, trunk: None, seal };
+        self.count(0)?;
         self.folder.set_state(&self.job.id, &state)?;
         Ok(self.folder.clean_up(self.job)?)
     }
@@ -317,6 +336,7 @@ impl Outside<'_> {
         let times = if failures == 1 { "once".to_owned() } else { format!("{failures} times in a row") };
         let problem = format!("{problem}; it failed {times}. The end of {}:\n{tail}", output.display());
         (self.say)(&format!("error: {problem}"));
+        self.count(0)?;
         Ok(self.folder.set_state(&self.job.id, &State::Failed { problem })?)
     }
 }

@@ -252,6 +252,29 @@ fn a_pod_that_is_told_to_end_leaves_a_checkpoint_and_asks_for_another() {
 }
 
 #[test]
+fn a_trainer_that_only_asks_for_another_start_is_given_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let plan = own_engine();
+    let (before, after) = plan.split_once("[trainer]\n").unwrap();
+    let (_, after) = after.split_once('\n').unwrap();
+    std::fs::write(
+        at.join("plan.toml"),
+        format!("{before}[trainer]\ncommand = 'exit 75 # {{job}}'\n{after}"),
+    )
+    .unwrap();
+    lehr_in(at, &WRITE).expect(0);
+    let jobs = manifests(at);
+    let (_, trunk) = jobs.first_key_value().unwrap();
+    let codes: Vec<i32> = (0..20).map(|_| pod(trunk).output().unwrap().status.code().unwrap()).collect();
+    assert_eq!(codes[..19], [75; 19]);
+    assert_eq!(codes[19], 1);
+    let found = status(at, "s");
+    let problem = found["jobs"][0]["problem"].as_str().unwrap();
+    assert!(problem.contains("asked 20 times to be started again without a further update"), "{problem}");
+}
+
+#[test]
 fn lehrs_own_engine_leaves_a_snapshot_when_it_is_told_to_end() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();

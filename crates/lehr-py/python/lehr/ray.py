@@ -489,6 +489,4 @@ def main() -> int:
 
 if __name__ == "__main__":
     # The module by its own name, which the tasks import.
-    from lehr.ray import main as _main
-
-    sys.exit(_main())
+    sys.exit(importlib.import_module("lehr.ray").main())
