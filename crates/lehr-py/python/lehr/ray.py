@@ -55,6 +55,7 @@ _WORKER = (
 )
 _AGAIN = 75
 _INTERRUPTED = 130
+_ORPHAN = "its trunk was given up before it left the checkpoint"
 _JOBS = "lehr.ray-jobs/1"
 # Seconds that a worker whose task is cancelled has for its trainer's checkpoint, and that the asking process waits for all of them.
 _GRACE = 30
@@ -306,7 +307,7 @@ def _job(folder: str, job: str, trunk: str | None, attempts: int, counts: bool, 
         if found["state"] in ("done", "diverged"):
             return None
         if trunk is not None and found["state"] == "waiting":
-            return "its trunk was given up before it left the checkpoint"
+            return _ORPHAN
         if code == _AGAIN:
             # Its trainer asks for another start, or what a lost node began is still at work.
             time.sleep(1)
@@ -362,10 +363,11 @@ def _train(
     slots, note = _room(ray, options.get("num_cpus") or 0, options.get("num_gpus") or 0)
     tell({"event": "ready", "slots": slots, "note": note})
     task = ray.remote(_job).options(**options)
+    trunks: dict[str, str | None] = {one["job"]: one["trunk"] for one in listed["jobs"]}
     handed: dict[str, Any] = {}
-    for one in listed["jobs"]:
-        trunk = None if one["trunk"] is None else handed[one["trunk"]]
-        handed[one["job"]] = task.remote(str(folder), one["job"], trunk, attempts, listed["trainer"], __version__)
+    for job, trunk in trunks.items():
+        after = None if trunk is None else handed[trunk]
+        handed[job] = task.remote(str(folder), job, after, attempts, listed["trainer"], __version__)
     pending = {reference: job for job, reference in handed.items()}
     said: dict[str, str | None] = {}
     try:
@@ -375,8 +377,9 @@ def _train(
                 try:
                     said[job] = ray.get(reference)
                 except ray.exceptions.RayError as error:
-                    said[job] = str(error)
-                if said[job] is not None:
+                    # What a trunk's task raised comes back from the tasks that wait for it, too.
+                    said[job] = str(error) if said.get(trunks[job] or "") is None else _ORPHAN
+                if said[job] not in (None, _ORPHAN):
                     tell({"event": "failed", "job": job, "problem": said[job]})
     except BaseException:
         for reference in pending:

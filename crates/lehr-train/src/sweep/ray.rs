@@ -17,7 +17,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 /// Version of the list of jobs.
@@ -197,8 +197,16 @@ impl RayExecutor<'_> {
             let ended = child.try_wait().map_err(SweepError::Start)?;
             // What it said last is all there once it has ended and the other side is closed.
             let wait = if ended.is_some() { LOOK } else { self.poll };
-            while let Ok(line) = lines.recv_timeout(wait) {
-                hear(folder, &line, &mut slots, observe)?;
+            loop {
+                match lines.recv_timeout(wait) {
+                    Ok(line) => hear(folder, &line, &mut slots, observe)?,
+                    Err(RecvTimeoutError::Timeout) => break,
+                    Err(RecvTimeoutError::Disconnected) => {
+                        // It will say nothing more, and may still be at work.
+                        std::thread::sleep(self.poll);
+                        break;
+                    }
+                }
             }
             if looked.is_none_or(|looked| looked.elapsed() >= LOOK) || ended.is_some() {
                 let progress = Progress::of(folder, slots)?;
