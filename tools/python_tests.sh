@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Tests the Python package in a fresh environment: tools/python_tests.sh [frameworks|composer]
-# Without a word: API, garbage, parity with the command, types, documentation examples, Optax.
+# Without a word: API, garbage, parity with the command, types, documentation examples, Optax, manifests for Kubernetes.
 # With `frameworks`: PyTorch, Transformers, Lightning, Ray, the PyTorch engine and the templates (gigabytes from the package registry).
 # With `composer`: PyTorch and Composer, which keeps to an older PyTorch (gigabytes, too).
 set -euo pipefail
@@ -37,6 +37,8 @@ composer)
         --ignore "$("$bin/python" -c 'import lehr, os; print(os.path.dirname(lehr.__file__))')/train"
     "$bin/python" -m mypy --strict --python-version 3.11 python/lehr
     "$bin/python" -m pyright --pythonpath "$bin/python"
+    pip install -r ../../tools/requirements-k8s.txt
+    "$bin/python" ../../tools/k8s_manifests.py ../../target/debug/lehr
     ;;
 *)
     echo "unknown: $1; expected nothing, frameworks or composer" >&2

@@ -176,7 +176,8 @@ pub fn worded(text: &str, face: impl Fn(&str) -> String) -> String {
     while let Some((before, after)) = rest.split_once("[[") {
         match after.split_once("]]") {
             Some((name, behind))
-                if !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c == '_') =>
+                if name.starts_with(|c: char| c.is_ascii_lowercase())
+                    && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') =>
             {
                 out.push_str(before);
                 out.push_str(&face(name));
@@ -337,5 +338,6 @@ mod tests {
             "begin earlier with --skip-warmup or --first-update; a[[1]] stays, [[ too"
         );
         assert_eq!(worded("[[law]]'cmmt'", keyword), "law='cmmt'");
+        assert_eq!(worded("[[k8s_image]], [[8]]", flag), "--k8s-image, [[8]]");
     }
 }

@@ -24,7 +24,8 @@ use crate::failure::Failure;
 use crate::observer::Event;
 use lehr_train::sweep::local::Executor;
 use lehr_train::sweep::{
-    Folder, LocalExecutor, Progress, SlurmExecutor, State, SweepError, fingerprint, work, worker,
+    Folder, Job, KubernetesExecutor, LocalExecutor, Progress, RayExecutor, Readiness, SlurmExecutor, State,
+    SweepError, fingerprint, readiness, work_until, worker,
 };
 use lehr_train::{Corpus, CpuTrainer, RunConfig, TrainError, Trainer};
 use outside::Outside;
@@ -61,6 +62,24 @@ pub enum Place {
         /// Writes the batch scripts and does not submit them.
         write_only: bool,
     },
+    /// As Jobs of a Kubernetes cluster, whose manifests are written; the user creates them.
+    Kubernetes {
+        /// The image, with `lehr` on its path.
+        image: String,
+        /// The claim of a volume that all nodes can mount.
+        claim: String,
+        /// Where it is mounted; `None`: at the sweep's folder.
+        mount: Option<PathBuf>,
+    },
+    /// As tasks of a Ray cluster; the question is answered when they have ended.
+    Ray {
+        /// An interpreter of Python that has lehr and Ray.
+        python: PathBuf,
+        /// Address of the cluster; `None`: what Ray finds, or starts on this machine.
+        address: Option<String>,
+        /// Writes the list of jobs and starts nothing.
+        write_only: bool,
+    },
 }
 
 /// How jobs are carried out.
@@ -93,6 +112,9 @@ pub struct JobRequest {
     pub job: String,
     /// Goes on when standard input ends, and writes a failure down itself.
     pub detached: bool,
+    /// Says by failures what is to become of the job: of kind [`Again`](crate::FailureKind::Again) while its trunk is not that far,
+    /// while another process does it and when the observer stops it, and any other where it is given up.
+    pub exit_codes: bool,
 }
 
 /// The engine of this machine for a configuration.
@@ -163,6 +185,31 @@ impl Desk {
                 };
                 self.follow(folder, &executor)
             }
+            Place::Kubernetes { image, claim, mount } => {
+                let executor =
+                    KubernetesExecutor { image: image.clone(), claim: claim.clone(), mount: mount.clone() };
+                for path in executor.outside_of_claim(folder)? {
+                    let line = format!(
+                        "note: {} is not on the claim; the image must hold it, or [[k8s_mount]] name a folder above both",
+                        path.display()
+                    );
+                    self.observer().hear(Event::Said(&line));
+                }
+                self.follow(folder, &executor)
+            }
+            Place::Ray { python, address, write_only } => {
+                let stop = || self.observer().cancelled();
+                let executor = RayExecutor {
+                    python: python.clone(),
+                    address: address.clone(),
+                    start: !write_only,
+                    poll: POLL,
+                    slots,
+                    version: env!("CARGO_PKG_VERSION"),
+                    stop: &stop,
+                };
+                self.follow(folder, &executor)
+            }
             Place::Here => {
                 let command = |job: &str| {
                     let mut command = Command::new(&execution.worker.program);
@@ -225,6 +272,9 @@ impl Desk {
             },
         };
         let say = |line: &str| self.observer().hear(Event::Said(line));
+        if request.exit_codes {
+            self.wait_its_turn(&folder, folder.job(&id)?)?;
+        }
         if let Some(trainer) = &folder.settings.trainer {
             let job = folder.job(&id)?;
             let outside = Outside {
@@ -235,11 +285,20 @@ impl Desk {
                 say: &say,
                 stop,
                 detached: request.detached,
+                exit_codes: request.exit_codes,
             };
-            return outside.work();
+            outside.work()?;
+            return match folder.state(&id)? {
+                State::Failed { problem } if request.exit_codes => Err(Failure::new(problem)),
+                _ => Ok(()),
+            };
         }
-        match work(&folder, &id, &engine, &say) {
+        let stop = || request.exit_codes && self.observer().cancelled();
+        match work_until(&folder, &id, &engine, &say, &stop) {
             Ok(_) => Ok(()),
+            Err(error @ (SweepError::Stopped | SweepError::Busy { .. })) if request.exit_codes => {
+                Err(Failure::again(error))
+            }
             Err(error) => {
                 // Without an executor nobody else writes the failure down.
                 if request.detached && !matches!(error, SweepError::Busy { .. }) {
@@ -247,6 +306,22 @@ impl Desk {
                 }
                 Err(error.into())
             }
+        }
+    }
+
+    /// Ends the question where the job's trunk has not left what the job resumes from.
+    fn wait_its_turn(&self, folder: &Folder, job: &Job) -> Result<(), Failure> {
+        match readiness(folder, job)? {
+            Readiness::Ready => Ok(()),
+            Readiness::Later { trunk, place } => Err(Failure::again(format_args!(
+                "{} is not there yet: '{trunk}' is not that far",
+                place.display()
+            ))),
+            Readiness::Never { trunk, place } => Err(Failure::new(format_args!(
+                "{} is not there, and '{trunk}', which was to leave it, has ended",
+                place.display()
+            ))
+            .hint(format_args!("`lehr sweep resume {}` lets it be made", folder.path().display()))),
         }
     }
 }

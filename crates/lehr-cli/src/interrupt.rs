@@ -1,6 +1,8 @@
-//! Ctrl-C: what is half written is removed, and a verb may ask to end by itself.
+//! Ctrl-C: what is half written is removed, and a verb may ask to end by itself. SIGTERM, where a verb asks for it.
 
 use lehr_app::out_file::remove_unfinished;
+#[cfg(feature = "train")]
+use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -28,4 +30,16 @@ pub fn watch() {
 pub fn ask_first() -> &'static AtomicBool {
     static FLAG: AtomicBool = AtomicBool::new(false);
     ASKED.get_or_init(|| &FLAG)
+}
+
+/// From now on SIGTERM, and SIGUSR1 where there is one, set the flag that is returned: the signals with which a cluster tells a job to
+/// end. The first process of a container would not hear them otherwise.
+#[cfg(feature = "train")]
+pub fn told_to_end() -> std::io::Result<Arc<AtomicBool>> {
+    use signal_hook::consts;
+    let flag = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(consts::SIGTERM, Arc::clone(&flag))?;
+    #[cfg(unix)]
+    signal_hook::flag::register(consts::SIGUSR1, Arc::clone(&flag))?;
+    Ok(flag)
 }

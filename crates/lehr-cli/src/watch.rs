@@ -8,7 +8,7 @@ use crate::verb::train::show::Show;
 use lehr_app::sweep::WorkerProgram;
 use lehr_app::{Event, Observer};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// This command, as the worker of a sweep.
 pub fn worker() -> Result<WorkerProgram, Failure> {
@@ -31,18 +31,38 @@ enum Shown {
     Sweep(Live),
 }
 
+/// The interpreter of Python that started this command, if one did.
+pub fn interpreter() -> Option<std::path::PathBuf> {
+    Program::started().file
+}
+
 /// Shows what is trained, and is asked to stop by Ctrl-C.
 pub struct Watch {
     output: Output,
     bar: Bar,
     shown: Mutex<Shown>,
     asked: OnceLock<&'static AtomicBool>,
+    /// Set when a cluster tells this process to end.
+    told: Option<Arc<AtomicBool>>,
 }
 
 impl Watch {
     /// Shows it beside the data.
     pub fn new(output: &Output) -> Self {
-        Self { output: output.clone(), bar: Bar::default(), shown: Mutex::default(), asked: OnceLock::new() }
+        Self {
+            output: output.clone(),
+            bar: Bar::default(),
+            shown: Mutex::default(),
+            asked: OnceLock::new(),
+            told: None,
+        }
+    }
+
+    /// The same, also asked to stop by the signals of a cluster.
+    pub fn until_told(self) -> Result<Self, Failure> {
+        let told = crate::interrupt::told_to_end()
+            .map_err(|error| Failure::new(format_args!("no signal can be caught: {error}")))?;
+        Ok(Self { told: Some(told), ..self })
     }
 
     /// From here on Ctrl-C asks to stop; a second one ends the process at once: the snapshot before is whole.
@@ -92,6 +112,7 @@ impl Observer for Watch {
     }
 
     fn cancelled(&self) -> bool {
-        self.asked.get().is_some_and(|asked| asked.load(Ordering::Relaxed))
+        let told = self.told.as_ref().is_some_and(|told| told.load(Ordering::Relaxed));
+        told || self.asked.get().is_some_and(|asked| asked.load(Ordering::Relaxed))
     }
 }

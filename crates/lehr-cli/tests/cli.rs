@@ -2,6 +2,8 @@
 
 #[path = "cli/answers.rs"]
 mod answers;
+#[path = "cli/clusters.rs"]
+mod clusters;
 #[path = "cli/contract.rs"]
 mod contract;
 #[path = "cli/errors.rs"]

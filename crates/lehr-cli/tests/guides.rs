@@ -163,7 +163,7 @@ fn a_training_script_of_ones_own_a_stable_run_and_a_cluster() {
         println!("skipped: no python3");
         return;
     }
-    let (folder, said) = follow("your-trainer.md", &[0; 8], own_trainer);
+    let (folder, said) = follow("your-trainer.md", &[0; 10], own_trainer);
     assert!(said[3].text.contains("small-lr5e-2-b4-s0-w4-T60-r0.25-linear"), "{}", said[3].text);
     assert!(folder.path().join("stable-45").exists());
     // Of the second plan the branch alone was trained.

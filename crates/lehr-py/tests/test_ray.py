@@ -1,7 +1,10 @@
 """Sweeps and questions on a cluster of three nodes, all on this machine."""
 
+import faulthandler
 import json
 import pathlib
+import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -41,8 +44,32 @@ batch = [4]
 """
 
 
+# Seconds that the cluster has to come up, and that a test may take: Ray waits for ever where something is amiss.
+LIMIT = 300
+
+
 @pytest.fixture(scope="module", autouse=True)
-def cluster():
+def bounded():
+    """Ends the whole process where not even a signal is heard any more."""
+    faulthandler.dump_traceback_later(3 * LIMIT, exit=True)
+    yield
+    faulthandler.cancel_dump_traceback_later()
+
+
+@pytest.fixture(autouse=True)
+def in_time():
+    def late(*_):
+        raise TimeoutError(f"the test takes longer than {LIMIT} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(LIMIT)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster(bounded):
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     nodes = [made.add_node(num_cpus=1) for _ in range(2)]
     ray.init(address=made.address, log_to_driver=False)
@@ -109,21 +136,108 @@ def test_a_plan_that_is_wrong_is_refused(tmp_path):
         lehr.ray.sweep(tmp_path / "plan.toml")
 
 
-def test_a_job_that_fails_is_named_and_done_when_asked_again(tmp_path):
-    toy = tmp_path / "toy.py"
+def toy_plan(folder, more="", settings='checkpoint_every = 10\nat = "r0.5"\nalways = 55\n'):
+    """A plan of six jobs whose trainer lies beside it; if nothing else is said, it fails two."""
+    toy = folder / "toy.py"
     toy.write_text((pathlib.Path(__file__).resolve().parents[3] / "fixtures/trainers/toy.py").read_text())
     trainer = (
-        f'[trainer]\ncommand = "{sys.executable} {toy} {{job}}"\nlogs = "logs/{{name}}.jsonl"\nattempts = 1\n'
-        '[trainer.settings]\ncheckpoint_every = 10\nat = "r0.5"\nalways = 55\n'
+        f'[trainer]\ncommand = "{sys.executable} {toy} {{job}}"\nlogs = "logs/{{name}}.jsonl"\nattempts = 1\n{more}'
+        f"[trainer.settings]\n{settings}"
     )
-    plan = tmp_path / "plan.toml"
+    plan = folder / "plan.toml"
     plan.write_text(PLAN.format(total=60).replace("# data", trainer).replace("snapshot_seconds = 1\n", ""))
+    return plan, toy
+
+
+def mend(toy):
+    toy.write_text(toy.read_text().replace('("always", 1, False)', '("never", 1, False)'))
+
+
+def test_a_job_that_fails_is_named_and_done_when_asked_again(tmp_path):
+    plan, toy = toy_plan(tmp_path)
     with pytest.raises(lehr.LehrError, match=r"(?s)2 of 6 jobs failed, first small-.*-r0.5-linear: .*ends with 1 before update 55"):
         lehr.ray.sweep(plan, attempts=1)
     # The trainer is mended: what was done is kept, the rest is trained.
-    toy.write_text(toy.read_text().replace('("always", 1, False)', '("never", 1, False)'))
+    mend(toy)
     found = lehr.ray.sweep(plan)
     assert {job["state"] for job in found["jobs"]} == {"done"}
+
+
+def command(*words):
+    return subprocess.run([sys.executable, "-m", *map(str, words)], capture_output=True, text=True, timeout=LIMIT)
+
+
+def test_the_command_hands_a_sweep_to_the_cluster_and_follows_it(tmp_path, cluster):
+    made, _ = cluster
+    plan, toy = toy_plan(tmp_path)
+    there = tmp_path / "there"
+    done = command("lehr", "sweep", plan, "--dir", there, "--no-measure", "--executor", "ray", "--ray-address", made.address)
+    # Two jobs failed, with the end of what their trainer said; the others are done.
+    assert done.returncode == 1, done.stderr
+    assert "2 jobs failed and 0 wait for them; the others are done" in done.stderr, done.stderr
+    assert done.stderr.count("\ndone small-") == 4 and "4 done, 2 failed" in done.stdout, done.stderr
+    assert "ends with 1 before update 55" in done.stderr, done.stderr
+    listed = json.loads((there / "ray/jobs.json").read_text())
+    assert [job["trunk"] is None for job in listed["jobs"]] == [True] * 2 + [False] * 4
+    # The trainer is mended: the rest is trained, from the shell without the command, too.
+    mend(toy)
+    done = command("lehr.ray", there, "--address", made.address)
+    assert done.returncode == 0 and "6 of 6 jobs: 6 done" in done.stdout, (done.stdout, done.stderr)
+    again = command("lehr", "sweep", "resume", there, "--executor", "ray", "--ray-address", made.address)
+    assert again.returncode == 0 and "next: lehr sweep export" in again.stdout, again.stderr
+
+
+def test_a_command_that_is_stopped_ends_its_tasks_after_a_checkpoint(tmp_path, cluster):
+    made, _ = cluster
+    plan, _ = toy_plan(tmp_path, settings="seconds = 0.1\ncheckpoint_every = 1000\n")
+    there = tmp_path / "there"
+    words = ["sweep", plan, "--dir", there, "--no-measure", "--executor", "ray", "--ray-address", made.address]
+    asking = subprocess.Popen([sys.executable, "-m", "lehr", *map(str, words)], stderr=subprocess.DEVNULL)
+    logs = [tmp_path / "logs" / f"small-lr{rate}-b4-s0-w10-constant.jsonl" for rate in ("5e-3", "1e-2")]
+    rows = [0, 0]
+    deadline = time.monotonic() + 120
+    while min(rows) < 5:
+        assert time.monotonic() < deadline and asking.poll() is None, rows
+        time.sleep(0.1)
+        rows = [len(log.read_text().splitlines()) if log.exists() else 0 for log in logs]
+    asking.send_signal(signal.SIGINT)
+    assert asking.wait(120) == 130
+    deadline = time.monotonic() + 30
+    while status(str(there))["running"]:
+        assert time.monotonic() < deadline, status(str(there))
+        time.sleep(0.2)
+    assert status(str(there))["done"] == 0
+    # Elsewhere it goes on from where it was: not one update is trained twice.
+    done = command("lehr", "sweep", "resume", there)
+    assert done.returncode == 0, done.stderr
+    assert [len(log.read_text().splitlines()) for log in logs] == [48, 48]
+
+
+def test_a_cluster_without_room_is_said_and_one_that_is_not_there_refused(tmp_path, cluster):
+    made, _ = cluster
+    plan, _ = toy_plan(tmp_path, "gpus = 8\n")
+    words = ["sweep", plan, "--dir", tmp_path / "there", "--no-measure", "--executor", "ray", "--ray-address", made.address]
+    asking = subprocess.Popen([sys.executable, "-m", "lehr", *map(str, words)], stderr=subprocess.PIPE, text=True)
+    lines = []
+    for line in asking.stderr:
+        lines.append(line)
+        if "no node of the cluster has 1 processors and 8 GPUs" in line:
+            break
+    assert lines and "8 GPUs" in lines[-1], lines
+    asking.send_signal(signal.SIGINT)
+    asking.communicate(timeout=120)
+    assert asking.returncode == 130
+    deadline = time.monotonic() + 60
+    while ray.available_resources().get("CPU") != 2:
+        assert time.monotonic() < deadline, ray.available_resources()
+        time.sleep(0.5)
+    # A port that is taken and at which nobody listens.
+    with socket.socket() as mute:
+        host = made.address.rpartition(":")[0]
+        mute.bind((host, 0))
+        address = f"{host}:{mute.getsockname()[1]}"
+        nobody = command("lehr", "sweep", "resume", tmp_path / "there", "--executor", "ray", "--ray-address", address)
+    assert nobody.returncode == 1 and f"no cluster answers at {address}" in nobody.stderr, nobody.stderr
 
 
 def test_a_sweep_survives_the_loss_of_a_node_and_has_the_bits_of_a_local_one(tmp_path, cluster):

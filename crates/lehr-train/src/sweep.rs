@@ -16,6 +16,7 @@
 //!
 //! Nothing is kept in memory that a `kill -9` could lose: see [`worker`].
 
+pub mod cluster;
 pub mod curves;
 pub mod error;
 pub mod estimate;
@@ -24,13 +25,16 @@ pub mod graph;
 pub mod integrity;
 pub mod job_file;
 pub mod journal;
+pub mod kubernetes;
 pub mod local;
 pub mod outside;
 pub mod plan;
 pub mod progress;
+pub mod ray;
 pub mod slurm;
 pub mod worker;
 
+pub use cluster::{Readiness, readiness};
 pub use curves::{Thinning, curve};
 pub use error::SweepError;
 pub use estimate::{Cost, Estimate, Speeds, estimate, flops_per_token, measure_speeds};
@@ -38,9 +42,11 @@ pub use folder::Folder;
 pub use graph::{Graph, Job, Kind};
 pub use job_file::{JobFile, job_schema};
 pub use journal::{Record, Seal};
+pub use kubernetes::KubernetesExecutor;
 pub use local::{Event, Executor, LocalExecutor};
 pub use outside::{OutsideTrainer, TrainerPlan};
 pub use plan::{Family, Grid, Plan, PlanError};
 pub use progress::{JobProgress, Progress, State};
+pub use ray::RayExecutor;
 pub use slurm::SlurmExecutor;
-pub use worker::{MakeTrainer, Outcome, fingerprint, work};
+pub use worker::{MakeTrainer, Outcome, fingerprint, work, work_until};

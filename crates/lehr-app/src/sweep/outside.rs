@@ -3,6 +3,7 @@
 use crate::desk::Desk;
 use crate::export::ExportRequest;
 use crate::failure::Failure;
+use crate::observer::Silent;
 use crate::reading::Reading;
 use lehr::Curve;
 use lehr_io::{MapOverrides, ReadOptions, SplitChoice};
@@ -40,12 +41,21 @@ pub(super) struct Outside<'a> {
     pub stop: Arc<AtomicBool>,
     /// On a cluster: a run that wants to be started again is left to the cluster.
     pub detached: bool,
+    /// The observer may stop it: the trainer is told to end, and has as long as the cluster gives it.
+    pub exit_codes: bool,
 }
 
 /// How an attempt ended.
 enum Ended {
     By(ExitStatus),
+    /// By itself, after it was told to end.
+    Told(ExitStatus),
     Stopped,
+}
+
+/// The trainer ended because it was told to.
+fn told_to_end() -> Failure {
+    Failure::again("stopped as asked; the trainer was told to end")
 }
 
 /// Columns by role, from the plan.
@@ -85,6 +95,7 @@ impl Outside<'_> {
         loop {
             match Lock::take(&path, &path, Duration::from_secs(2)) {
                 Ok(lock) => return Ok(lock),
+                Err(error @ SweepError::Busy { .. }) if self.exit_codes => return Err(Failure::again(error)),
                 Err(SweepError::Busy { holder, .. }) if !self.stop.load(Ordering::SeqCst) => {
                     if !told {
                         (self.say)(&format!("waits for the trainer that an earlier worker started{holder}"));
@@ -113,11 +124,15 @@ impl Outside<'_> {
     }
 
     fn attempts(&self, lock: &Lock, begun: u64) -> Result<(), Failure> {
-        let (mut reached, mut failures, mut again) = (begun, 0, 0);
+        let (mut reached, mut failures, mut again) = (begun, 0, self.counted());
         loop {
             let since = Instant::now();
-            let Ended::By(status) = self.attempt(lock)? else {
-                return Err(Failure::interrupted("stopped as asked; the trainer was told to end"));
+            let (status, told) = match self.attempt(lock)? {
+                Ended::By(status) => (status, false),
+                Ended::Told(status) => (status, true),
+                Ended::Stopped => {
+                    return Err(Failure::interrupted("stopped as asked; the trainer was told to end"));
+                }
             };
             let logged = self.logged()?;
             let last = logged.last().unwrap_or(0);
@@ -127,11 +142,14 @@ impl Outside<'_> {
             let problem = match Verdict::of(status.code()) {
                 Verdict::Done => match self.complete(&logged) {
                     None => return self.done(&logged, seconds),
+                    Some(_) if told => return Err(told_to_end()),
                     Some(problem) => format!("its trainer ended with code 0, but {problem}"),
                 },
                 Verdict::Diverged => return self.diverged(&logged),
+                // However it took being told to end, it is no failure of its own.
+                _ if told => return Err(told_to_end()),
                 Verdict::Again => {
-                    again = if progress { 0 } else { again + 1 };
+                    again = self.count(if progress { 0 } else { again + 1 })?;
                     if again < MOST_AGAIN && self.detached {
                         return Err(Failure::again("the trainer asks to be started again"));
                     }
@@ -156,6 +174,23 @@ impl Outside<'_> {
         }
     }
 
+    /// How often in a row workers before this one ended because their trainer asked to be started again without a further update.
+    fn counted(&self) -> u32 {
+        let text = std::fs::read_to_string(self.folder.again_file(&self.job.id)).unwrap_or_default();
+        text.trim().parse().unwrap_or(0)
+    }
+
+    /// Keeps that number for the next worker.
+    fn count(&self, again: u32) -> Result<u32, Failure> {
+        let file = self.folder.again_file(&self.job.id);
+        if again == 0 {
+            remove(&file)?
+        } else {
+            write_whole(&file, again.to_string().as_bytes())?
+        }
+        Ok(again)
+    }
+
     /// Runs the trainer once.
     fn attempt(&self, lock: &Lock) -> Result<Ended, Failure> {
         let output = self.folder.output(&self.job.id);
@@ -176,10 +211,15 @@ impl Outside<'_> {
         let group = self.folder.group_file(&self.job.id);
         write_whole(&group, child.id().to_string().as_bytes())?;
         let (mut read, mut pause) = (Instant::now(), READ_EVERY);
+        let mut told = false;
         loop {
             if let Some(status) = child.try_wait()? {
                 remove(&group)?;
-                return Ok(Ended::By(status));
+                return Ok(if told { Ended::Told(status) } else { Ended::By(status) });
+            }
+            if self.exit_codes && !told && self.desk.observer().cancelled() {
+                tell(&child, "-TERM");
+                told = true;
             }
             if self.stop.load(Ordering::SeqCst) {
                 end(&mut child);
@@ -207,6 +247,8 @@ impl Outside<'_> {
             return Ok(logged);
         }
         let map = map(self.trainer)?;
+        // Whoever stops the job still wants to know how far it came.
+        let desk = self.desk.clone().observed(Arc::new(Silent));
         let read = |split| {
             let options = ReadOptions {
                 map: map.clone(),
@@ -218,7 +260,7 @@ impl Outside<'_> {
                 ..ReadOptions::default()
             };
             let reading = Reading { options, ..Reading::of([&path]) };
-            self.desk.runs(&reading).map(|runs| runs.curves)
+            desk.runs(&reading).map(|runs| runs.curves)
         };
         // A log may hold either loss or both; one that holds none is refused by the reading of what there is.
         let points = |curves: Vec<Curve>| -> BTreeMap<u64, f64> {
@@ -269,6 +311,7 @@ impl Outside<'_> {
     fn done(&self, logged: &Logged, seconds: f64) -> Result<(), Failure> {
         let seal = Some(keep(self.folder, self.job, logged, self.job.last())?);
         let state = State::Done { updates: self.job.updates(), seconds, seal };
+        self.count(0)?;
         self.folder.set_state(&self.job.id, &state)?;
         Ok(self.folder.clean_up(self.job)?)
     }
@@ -278,6 +321,7 @@ impl Outside<'_> {
         let seal = Some(keep(self.folder, self.job, logged, last)?);
         let quantity = "loss".to_owned();
         let state = State::Diverged { update: last + 1, quantity, trunk: None, seal };
+        self.count(0)?;
         self.folder.set_state(&self.job.id, &state)?;
         Ok(self.folder.clean_up(self.job)?)
     }
@@ -292,6 +336,7 @@ impl Outside<'_> {
         let times = if failures == 1 { "once".to_owned() } else { format!("{failures} times in a row") };
         let problem = format!("{problem}; it failed {times}. The end of {}:\n{tail}", output.display());
         (self.say)(&format!("error: {problem}"));
+        self.count(0)?;
         Ok(self.folder.set_state(&self.job.id, &State::Failed { problem })?)
     }
 }
@@ -307,13 +352,16 @@ fn own_group(command: &mut Command) {
 #[cfg(not(unix))]
 fn own_group(_: &mut Command) {}
 
+/// Tells the trainer's whole group something.
+fn tell(child: &Child, signal: &str) {
+    let group = format!("-{}", child.id());
+    // A group that has ended by itself cannot be told and need not be.
+    drop(Command::new("kill").args([signal, "--", &group]).status());
+}
+
 /// Tells the trainer's whole group to end; kills it when it does not.
 fn end(child: &mut Child) {
-    let tell = |signal: &str| {
-        let group = format!("-{}", child.id());
-        drop(Command::new("kill").args([signal, "--", &group]).status());
-    };
-    tell("-TERM");
+    tell(child, "-TERM");
     let since = Instant::now();
     while since.elapsed() < GRACE {
         if matches!(child.try_wait(), Ok(Some(_)) | Err(_)) {
@@ -321,8 +369,7 @@ fn end(child: &mut Child) {
         }
         std::thread::sleep(POLL);
     }
-    let group = format!("-{}", child.id());
-    drop(Command::new("kill").args(["-KILL", "--", &group]).status());
+    tell(child, "-KILL");
     drop(child.kill());
     drop(child.wait());
 }

@@ -14,6 +14,9 @@ impl From<TrainError> for Failure {
 
 impl From<SweepError> for Failure {
     fn from(error: SweepError) -> Self {
+        if matches!(error, SweepError::Option { .. }) {
+            return Self::usage(error);
+        }
         let busy = matches!(error, SweepError::Busy { .. });
         let failure = Self::new(&error);
         if busy { failure.hint("wait for it, or look with `lehr sweep status DIR`") } else { failure }

@@ -68,10 +68,26 @@ struct How {
     /// With `--executor slurm`: an option for `sbatch`, such as `--partition=short` (repeat).
     #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
     slurm_option: Vec<String>,
+    /// With `--executor k8s-job-files`, which needs it: the image of the jobs, with `lehr` on its path.
+    #[arg(long, value_name = "IMAGE")]
+    k8s_image: Option<String>,
+    /// With `--executor k8s-job-files`, which needs it: the PersistentVolumeClaim that holds the sweep's folder.
+    #[arg(long, value_name = "CLAIM")]
+    k8s_claim: Option<String>,
+    /// With `--executor k8s-job-files`: where the claim is mounted, a folder that holds the sweep's; default: the sweep's folder
+    /// itself.
+    #[arg(long, value_name = "PATH")]
+    k8s_mount: Option<PathBuf>,
+    /// With `--executor ray`: address of the cluster; default: the one that Ray finds, or one that it starts on this machine.
+    #[arg(long, value_name = "ADDRESS")]
+    ray_address: Option<String>,
+    /// With `--executor ray`: an interpreter of Python that has lehr and ray; default: the one that runs this command, or `python3`.
+    #[arg(long, value_name = "FILE")]
+    python: Option<PathBuf>,
     /// Goes on with a sweep that another processor or version of the program began, although it rounds otherwise.
     #[arg(long)]
     other_arithmetic: bool,
-    /// With `--executor slurm`: writes the batch scripts and does not submit them.
+    /// With `--executor slurm` or `ray`: writes the batch scripts or the list of jobs, and starts nothing.
     #[arg(long)]
     write_only: bool,
 }
@@ -83,6 +99,22 @@ enum On {
     Local,
     /// As job arrays of a Slurm cluster; the command returns when they are submitted.
     Slurm,
+    /// As Jobs of a Kubernetes cluster: their manifests are written to the sweep's folder `k8s`, to be created with `kubectl`.
+    K8sJobFiles,
+    /// As tasks of a Ray cluster; the command returns when they have ended.
+    Ray,
+}
+
+impl On {
+    /// As it is written on the command line.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Slurm => "slurm",
+            Self::K8sJobFiles => "k8s-job-files",
+            Self::Ray => "ray",
+        }
+    }
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -130,14 +162,62 @@ enum Action {
         /// Goes on when standard input ends.
         #[arg(long)]
         detached: bool,
+        /// Says by its exit code what is to become of the job, and ends with SIGTERM after a snapshot.
+        #[arg(long)]
+        exit_codes: bool,
     },
 }
 
 impl How {
+    /// Refuses options of an executor that is not asked for.
+    fn check(&self) -> Result<(), Failure> {
+        use On::{K8sJobFiles, Ray, Slurm};
+        let given: [(&str, bool, &[On]); 7] = [
+            ("slurm_option", !self.slurm_option.is_empty(), &[Slurm]),
+            ("k8s_image", self.k8s_image.is_some(), &[K8sJobFiles]),
+            ("k8s_claim", self.k8s_claim.is_some(), &[K8sJobFiles]),
+            ("k8s_mount", self.k8s_mount.is_some(), &[K8sJobFiles]),
+            ("ray_address", self.ray_address.is_some(), &[Ray]),
+            ("python", self.python.is_some(), &[Ray]),
+            ("write_only", self.write_only, &[Slurm, Ray]),
+        ];
+        match given.iter().find(|(_, given, of)| *given && !of.contains(&self.executor)) {
+            None => Ok(()),
+            Some((option, _, of)) => {
+                let names: Vec<String> = of.iter().map(|on| format!("[[executor]] {}", on.name())).collect();
+                let found = self.executor.name();
+                Err(Failure::usage(format_args!(
+                    "[[{option}]] is given and [[executor]] is {found}; expected {}",
+                    names.join(" or ")
+                )))
+            }
+        }
+    }
+
     fn execution(self) -> Result<Execution, Failure> {
+        self.check()?;
+        let needed = |option: &str, value: Option<String>, what: &str| {
+            value.ok_or_else(|| {
+                Failure::usage(format_args!("[[executor]] k8s-job-files needs [[{option}]]: {what}"))
+            })
+        };
         let place = match self.executor {
             On::Local => Place::Here,
             On::Slurm => Place::Slurm { options: self.slurm_option, write_only: self.write_only },
+            On::K8sJobFiles => Place::Kubernetes {
+                image: needed("k8s_image", self.k8s_image, "the image of the jobs, with lehr on its path")?,
+                claim: needed(
+                    "k8s_claim",
+                    self.k8s_claim,
+                    "the claim of the volume that holds the sweep's folder",
+                )?,
+                mount: self.k8s_mount,
+            },
+            On::Ray => Place::Ray {
+                python: self.python.or_else(watch::interpreter).unwrap_or_else(|| PathBuf::from("python3")),
+                address: self.ray_address,
+                write_only: self.write_only,
+            },
         };
         Ok(Execution {
             worker: watch::worker()?,
@@ -150,7 +230,12 @@ impl How {
 
 /// Runs the verb.
 pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
-    let desk = output.desk().observed(Arc::new(Watch::new(output)));
+    let watch = Watch::new(output);
+    let watch = match &args.action {
+        Some(Action::Job { .. } | Action::Worker { exit_codes: true, .. }) => watch.until_told()?,
+        _ => watch,
+    };
+    let desk = output.desk().observed(Arc::new(watch));
     match args.action {
         Some(Action::Resume { dir, how }) => {
             let execution = how.execution()?;
@@ -164,7 +249,9 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         Some(Action::Export(args)) => export::run(args, output),
         Some(Action::Adopt(args)) => adopt::run(*args, &desk, output),
         Some(Action::Job { file }) => desk.do_job(&file),
-        Some(Action::Worker { dir, job, detached }) => desk.run_job(&JobRequest { dir, job, detached }),
+        Some(Action::Worker { dir, job, detached, exit_codes }) => {
+            desk.run_job(&JobRequest { dir, job, detached, exit_codes })
+        }
         None => begin(args.new, &desk, output),
     }
 }
@@ -204,12 +291,22 @@ fn say_status(status: &SweepStatusAnswer, all: bool, output: &Output) -> Result<
 /// Says how a sweep went, and what to do next.
 fn close(status: &SweepStatusAnswer, execution: &Execution, output: &Output) -> Result<(), Failure> {
     say_status(status, false, output)?;
-    if execution.place != Place::Here {
-        return Ok(());
-    }
-    status.check()?;
+    let next = match &execution.place {
+        Place::Here | Place::Ray { write_only: false, .. } => {
+            status.check()?;
+            status.next()
+        }
+        Place::Kubernetes { .. } => {
+            let files = PathBuf::from(&status.dir).join("k8s");
+            vec![
+                format!("kubectl replace --force -f {}", files.display()),
+                format!("lehr sweep status {}", status.dir),
+            ]
+        }
+        _ => return Ok(()),
+    };
     if !output.json {
-        output.data(&format!("next: {}", status.next().join("; ")))?;
+        output.data(&format!("next: {}", next.join("; ")))?;
     }
     Ok(())
 }

@@ -38,7 +38,7 @@ pub fn own_engine() -> String {
 }
 
 /// Whether Python is there; a test that needs it says that it skips.
-fn python() -> bool {
+pub fn python() -> bool {
     let there = std::process::Command::new("python3").arg("--version").output().is_ok();
     if !there {
         println!("skipped: no python3");
@@ -47,7 +47,7 @@ fn python() -> bool {
 }
 
 /// A folder with a plan whose trainer is the toy of `fixtures/trainers`.
-fn toy(settings: &str) -> tempfile::TempDir {
+pub fn toy(settings: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let script = root().join("fixtures/trainers/toy.py").canonicalize().unwrap();
     let plan = format!(
@@ -59,13 +59,13 @@ fn toy(settings: &str) -> tempfile::TempDir {
 }
 
 /// The losses of every run of a sweep's folder, as its store holds them.
-fn store(folder: &Path, sweep: &str) -> Vec<u8> {
+pub fn store(folder: &Path, sweep: &str) -> Vec<u8> {
     let out = format!("{sweep}-store");
     lehr_in(folder, &["sweep", "export", sweep, "-o", &out]).expect(0);
     std::fs::read(folder.join(out).join("points.parquet")).unwrap()
 }
 
-fn status(folder: &Path, sweep: &str) -> Value {
+pub fn status(folder: &Path, sweep: &str) -> Value {
     lehr_in(folder, &["sweep", "status", sweep, "--json"]).expect(0).json()
 }
 

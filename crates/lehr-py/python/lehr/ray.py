@@ -8,16 +8,22 @@ reach across nodes. Nodes whose processors differ may round differently; then a 
 
 A node that is lost takes no result with it: its tasks run again elsewhere, and a job of a sweep goes on from its last snapshot. The process that
 asks must stay; a sweep whose asking process was lost is taken up by asking again with the same folder.
+
+In a shell, ``lehr sweep PLAN --executor ray`` is `sweep`. ``python -m lehr.ray DIR`` goes on with the sweep of a folder.
 """
 
 from __future__ import annotations
 
+import _thread
+import argparse
 import importlib
 import json
 import os
 import pathlib
+import socket
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -40,25 +46,46 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 Item = TypeVar("Item")
 
-# On Linux a worker ends with the task that started it, also when the node's daemon is killed.
+# On Linux a worker is told to end (SIGTERM) with the task that started it, also when the node's daemon is killed.
 _WORKER = (
     "import ctypes, sys\n"
-    "if sys.platform == 'linux': ctypes.CDLL(None).prctl(1, 9)\n"
+    "if sys.platform == 'linux': ctypes.CDLL(None).prctl(1, 15)\n"
     "from lehr.__main__ import main\n"
     "main()\n"
 )
 _AGAIN = 75
-_FIRST = ("first", "free")
+_INTERRUPTED = 130
+_ORPHAN = "its trunk was given up before it left the checkpoint"
+_JOBS = "lehr.ray-jobs/1"
+# Seconds that a worker whose task is cancelled has for its trainer's checkpoint, and that the asking process waits for all of them.
+_GRACE = 30
 
 
-def _ray() -> Any:
+def _ray(address: str | None = None) -> Any:
     try:
         ray = importlib.import_module("ray")
     except ImportError:
         raise errors.missing("ray", "lehr.ray") from None
     if not ray.is_initialized():
-        ray.init(log_to_driver=False)
+        _reach(address or os.environ.get("RAY_ADDRESS"))
+        ray.init(address=address, log_to_driver=False)
     return ray
+
+
+def _reach(address: str | None) -> None:
+    """Refuses an address at which nobody listens: Ray itself tries for minutes."""
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not (colon and port.isdecimal()):
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise errors.LehrError(
+            f"no cluster answers at {address} ({error})",
+            found=str(address),
+            expected="HOST:PORT of the head of a Ray cluster",
+            remedy="`ray start --head` prints the address, `ray status` says whether it runs",
+        ) from None
 
 
 def _same_version(wanted: str) -> None:
@@ -238,39 +265,128 @@ def _states(folder: str) -> dict[str, dict[str, Any]]:
     return {job["id"]: job for job in _answer("sweep", "status", folder)["jobs"]}
 
 
-def _job(folder: str, job: str, trunk: str | None, attempts: int, version: str) -> str | None:
-    """Does a job after its trunk; what its worker said where it came to no end of its own (else the folder knows how it ended)."""
+def _work(words: Sequence[str], log: pathlib.Path) -> tuple[int, str]:
+    """Runs a worker, what it says added to its log: its exit code, and what it said. A task that is cancelled tells it to end."""
+    with open(log, "ab") as file:
+        begun = file.tell()
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=file)
+        try:
+            # A task is cancelled by an exception, which comes between two looks and not inside of one.
+            while process.poll() is None:
+                time.sleep(0.1)
+            code = process.returncode
+        except BaseException:
+            process.terminate()
+            try:
+                process.wait(_GRACE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            raise
+    return code, log.read_bytes()[begun:].decode(errors="replace").strip()
+
+
+def _job(folder: str, job: str, trunk: str | None, attempts: int, counts: bool, version: str) -> str | None:
+    """Does a job after its trunk; why it was given up, ``None`` where it is done or diverged.
+
+    Args:
+        folder: of the sweep.
+        job: its name.
+        trunk: why its trunk was given up, if it was; a branch whose checkpoint is there is trained all the same.
+        attempts: workers that may end without an answer.
+        counts: whether the worker counts failures itself, and a job that it gave up is given up.
+        version: of the asking process.
+    """
     _same_version(version)
-    del trunk
     left = attempts
     while True:
-        words = [sys.executable, "-c", _WORKER, "sweep", "worker", "--detached", folder, job]
-        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-        if done.returncode == 0:
+        words = [sys.executable, "-c", _WORKER, "sweep", "worker", "--detached", "--exit-codes", "--", folder, job]
+        code, said = _work(words, pathlib.Path(folder, "log", job))
+        if code == 0:
             return None
-        state = _states(folder)[job]["state"]
-        if state in ("done", "diverged"):
+        found = _states(folder)[job]
+        if found["state"] in ("done", "diverged"):
             return None
-        if done.returncode == _AGAIN or state == "running":
+        if trunk is not None and found["state"] == "waiting":
+            return _ORPHAN
+        if code == _AGAIN:
             # Its trainer asks for another start, or what a lost node began is still at work.
             time.sleep(1)
             continue
         left -= 1
-        if left == 0:
-            return done.stderr.strip()[-2000:] or f"its worker ended with code {done.returncode}"
+        if left == 0 or (counts and found["state"] == "failed"):
+            return found["problem"] or said[-2000:] or f"its worker ended with code {code}"
 
 
-def _jobs(folder: pathlib.Path) -> dict[str, str | None]:
-    """Jobs that are left, each with the job that it waits for, from the lists that a cluster's executor writes."""
-    lists: dict[str, dict[str, str]] = {}
-    for path in sorted((folder / "slurm").glob("*.jobs")):
-        lists[path.stem] = dict(line.split(" ", 1) for line in path.read_text().splitlines())
-    first = lists.get("first", {})
-    jobs: dict[str, str | None] = {job: None for name in _FIRST for job in lists.get(name, {}).values()}
-    for name, tasks in lists.items():
-        if name not in _FIRST:
-            jobs.update({job: first[number] for number, job in tasks.items()})
-    return jobs
+def _room(ray: Any, cpus: float, gpus: float) -> tuple[int, str | None]:
+    """Jobs at a time that the nodes have room for now; a note where no node has."""
+    slots = 0
+    for node in ray.nodes():
+        if node["Alive"]:
+            has = node["Resources"]
+            fitting = [has.get(name, 0) // wanted for name, wanted in (("CPU", cpus), ("GPU", gpus)) if wanted]
+            slots += int(min(fitting, default=1))
+    if slots:
+        return slots, None
+    wanted = f"{cpus:g} processors" + (f" and {gpus:g} GPUs" if gpus else "")
+    return 0, f"no node of the cluster has {wanted}, what a job takes: the jobs wait until one joins"
+
+
+def _train(
+    folder: pathlib.Path,
+    attempts: int,
+    resources: Mapping[str, Any] | None,
+    tell: Callable[[dict[str, Any]], None],
+    address: str | None = None,
+) -> dict[str, str | None]:
+    """Hands over the jobs that the command listed, and waits for them: of each why it was given up, if it was."""
+    place = folder / "ray" / "jobs.json"
+    listed = json.loads(place.read_text())
+    if listed.get("format") != _JOBS:
+        raise errors.LehrError(
+            f"{place}: the format is {listed.get('format')}",
+            file=str(place),
+            found=str(listed.get("format")),
+            expected=_JOBS,
+            remedy="use the lehr that wrote it",
+        )
+    if not listed["jobs"]:
+        return {}
+    ray = _ray(address)
+    options: dict[str, Any] = {
+        "num_cpus": listed["lanes"],
+        "max_retries": attempts - 1,
+        "runtime_env": {"env_vars": {"RAYON_NUM_THREADS": str(listed["lanes"])}},
+    }
+    if listed["gpus"]:
+        options["num_gpus"] = listed["gpus"]
+    options.update(resources or {})
+    slots, note = _room(ray, options.get("num_cpus") or 0, options.get("num_gpus") or 0)
+    tell({"event": "ready", "slots": slots, "note": note})
+    task = ray.remote(_job).options(**options)
+    trunks: dict[str, str | None] = {one["job"]: one["trunk"] for one in listed["jobs"]}
+    handed: dict[str, Any] = {}
+    for job, trunk in trunks.items():
+        after = None if trunk is None else handed[trunk]
+        handed[job] = task.remote(str(folder), job, after, attempts, listed["trainer"], __version__)
+    pending = {reference: job for job, reference in handed.items()}
+    said: dict[str, str | None] = {}
+    try:
+        while pending:
+            for reference in ray.wait(list(pending), num_returns=1, timeout=1)[0]:
+                job = pending.pop(reference)
+                try:
+                    said[job] = ray.get(reference)
+                except ray.exceptions.RayError as error:
+                    # What a trunk's task raised comes back from the tasks that wait for it, too.
+                    said[job] = str(error) if said.get(trunks[job] or "") is None else _ORPHAN
+                if said[job] not in (None, _ORPHAN):
+                    tell({"event": "failed", "job": job, "problem": said[job]})
+    except BaseException:
+        for reference in pending:
+            ray.cancel(reference)
+        ray.wait(list(pending), num_returns=len(pending), timeout=_GRACE)
+        raise
+    return said
 
 
 def sweep(
@@ -292,7 +408,8 @@ def sweep(
         dir: folder of the sweep, on a file system that all nodes share; by default the plan's name with ``.sweep``.
         lanes: threads of each job, and processors that its task takes.
         attempts: tries of a job, and of a task whose node is lost.
-        resources: further options of the tasks as Ray names them: ``{"num_gpus": 1}`` for a trainer of your own.
+        resources: further options of the tasks as Ray names them. ``num_gpus`` is what the plan says (``gpus`` under ``[trainer]``), if nothing is
+            said here.
         other_arithmetic: goes on with a sweep that another processor or version began, although it rounds otherwise.
 
     Raises:
@@ -302,36 +419,13 @@ def sweep(
     _at_least_one("lanes", lanes)
     plan = pathlib.Path(plan).absolute()
     folder = pathlib.Path(dir).absolute() if dir is not None else plan.with_suffix(".sweep")
-    for old in (folder / "slurm").glob("*.jobs"):
-        old.unlink()
     words = ["sweep", str(plan), "--dir", str(folder), "--lanes", str(lanes), "--no-measure"]
     if other_arithmetic:
         words.append("--other-arithmetic")
-    _answer(*words, "--executor", "slurm", "--write-only")
-    ray = _ray()
-    task = ray.remote(_job).options(
-        **{
-            "num_cpus": lanes,
-            "max_retries": attempts - 1,
-            "runtime_env": {"env_vars": {"RAYON_NUM_THREADS": str(lanes)}},
-            **(resources or {}),
-        }
-    )
-    pending: dict[str, Any] = {}
-    for job, trunk in sorted(_jobs(folder).items(), key=lambda one: one[1] is not None):
-        pending[job] = task.remote(str(folder), job, None if trunk is None else pending[trunk], attempts, __version__)
-    said: dict[str, str | None] = {}
-    try:
-        for job, one in pending.items():
-            try:
-                said[job] = ray.get(one)
-            except ray.exceptions.RayError as error:
-                said[job] = str(error)
-    finally:
-        for one in pending.values():
-            ray.cancel(one)
+    _answer(*words, "--executor", "ray", "--write-only")
+    said = _train(folder, attempts, resources, lambda event: None)
     states = _states(str(folder))
-    failed = [job for job in [*pending, *states] if states[job]["state"] not in ("done", "diverged")]
+    failed = [job for job in [*said, *states] if states[job]["state"] not in ("done", "diverged")]
     if failed:
         problem = states[failed[0]]["problem"] or said.get(failed[0]) or f"it is {states[failed[0]]['state']}"
         raise errors.LehrError(
@@ -340,3 +434,62 @@ def sweep(
             remedy="mend it and ask again with the same folder: what is done is kept",
         )
     return _answer("sweep", "status", str(folder))
+
+
+def _end_with_input() -> None:
+    """Interrupts this process when its standard input ends: when the command that holds the other side is gone."""
+
+    def wait() -> None:
+        while os.read(0, 4096):
+            pass
+        _thread.interrupt_main()
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def main() -> int:
+    """Goes on with the sweep of a folder: ``python -m lehr.ray DIR``; the exit code is 0 where every job is done or diverged, else 1."""
+    parser = argparse.ArgumentParser("python -m lehr.ray", description="Goes on with the sweep of a folder, a task of Ray a job.")
+    parser.add_argument("dir", help="folder of the sweep, which `lehr sweep PLAN --dir DIR` makes, on a file system that all nodes share")
+    parser.add_argument("--address", help="of the cluster; default: the one that Ray finds, or one that it starts on this machine")
+    parser.add_argument("--attempts", type=int, default=3, help="tries of a job, and of a task whose node is lost; default: 3")
+    parser.add_argument(
+        "--events",
+        action="store_true",
+        help="for `lehr sweep --executor ray`, which has listed the jobs: lines of JSON on standard output; ends with standard input",
+    )
+    given = parser.parse_args()
+    folder = pathlib.Path(given.dir).absolute()
+
+    def tell(event: dict[str, Any]) -> None:
+        if given.events:
+            print(json.dumps(event), flush=True)
+        elif event["event"] == "failed":
+            print(f"failed {event['job']}: {event['problem']}", file=sys.stderr, flush=True)
+        elif event.get("note"):
+            print(f"note: {event['note']}", file=sys.stderr, flush=True)
+
+    try:
+        _at_least_one("attempts", given.attempts)
+        if given.events:
+            _end_with_input()
+        else:
+            _answer("sweep", "resume", str(folder), "--executor", "ray", "--write-only")
+        ended = _train(folder, given.attempts, None, tell, given.address)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except (errors.LehrError, OSError, ValueError, RuntimeError) as error:
+        # One line: whoever reads the log of the command takes the last.
+        said = [error.message, error.remedy or ""] if isinstance(error, errors.LehrError) else str(error).splitlines()
+        print("error: " + "; ".join(line for line in said if line), file=sys.stderr)
+        return 1
+    if given.events:
+        # How jobs ended is in the folder, and what was given up was told.
+        return 0
+    print(_command("sweep", "status", str(folder)).stdout, end="")
+    return int(any(problem is not None for problem in ended.values()))
+
+
+if __name__ == "__main__":
+    # The module by its own name, which the tasks import.
+    sys.exit(importlib.import_module("lehr.ray").main())

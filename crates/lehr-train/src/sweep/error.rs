@@ -31,6 +31,16 @@ pub enum SweepError {
         /// What was expected, and what to do.
         expected: String,
     },
+    /// An option of an executor that cannot be used.
+    #[error("[[{option}]] is '{found}'; expected {expected}")]
+    Option {
+        /// Its name, `like_this`.
+        option: &'static str,
+        /// What was given.
+        found: String,
+        /// What was expected, and what to do.
+        expected: String,
+    },
     /// Somebody asked to stop before the end.
     #[error("stopped as asked; what was trained is kept")]
     Stopped,

@@ -327,6 +327,12 @@ impl Folder {
         self.path.join("jobs").join(format!("{id}.group"))
     }
 
+    /// File that counts how often a trainer of the user's own asked a cluster to be started again without a further update.
+    #[must_use]
+    pub fn again_file(&self, id: &str) -> PathBuf {
+        self.path.join("jobs").join(format!("{id}.again"))
+    }
+
     /// File of what a trainer of the user's own says.
     #[must_use]
     pub fn output(&self, id: &str) -> PathBuf {

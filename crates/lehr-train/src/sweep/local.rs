@@ -24,11 +24,13 @@ pub enum Event<'a> {
     Started(&'a Job),
     /// A job has ended for good.
     Ended(&'a Job, &'a State),
+    /// A line about the machines that the jobs run on.
+    Said(&'a str),
     /// The job will be started again: its worker died, or what it left is damaged.
     Again(&'a Job, String),
-    /// Jobs were written as an array for a cluster, and handed over where there is a number.
+    /// Jobs were written for a cluster, and handed over where there is a number.
     Submitted {
-        /// The array's batch script.
+        /// The batch script, list or folder that was written.
         script: &'a Path,
         /// Number of jobs in it.
         tasks: usize,

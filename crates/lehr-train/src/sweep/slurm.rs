@@ -7,14 +7,12 @@
 //! A task is `lehr sweep worker --detached DIR JOB`. It may be requeued at any time, because a worker goes on where
 //! the one before it stopped. The folder must be on a file system that all nodes share, with locks that reach across nodes.
 
+use crate::sweep::cluster::prepare;
 use crate::sweep::error::{SweepError, at};
 use crate::sweep::folder::{Folder, write_whole};
 use crate::sweep::graph::{Job, Kind};
-use crate::sweep::integrity::{first_missing, reopen};
 use crate::sweep::local::{Event, Executor};
 use crate::sweep::outside::AGAIN;
-use crate::sweep::progress::State;
-use crate::sweep::worker::inherited;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -215,27 +213,7 @@ impl Executor for SlurmExecutor {
     /// Writes the arrays and, unless told not to, submits them; it does not wait for them.
     fn run(&self, folder: &Folder, observe: &mut dyn FnMut(Event<'_>)) -> Result<(), SweepError> {
         let _held = folder.lock()?;
-        reopen(folder, &mut |job, problem| observe(Event::Again(job, problem)))?;
-        for trunk in &folder.graph().jobs {
-            let state = folder.state(&trunk.id)?;
-            if state.is_final()
-                && let Some(at) = first_missing(folder, trunk)?
-            {
-                // Branches from beyond a divergence end with it, below.
-                if matches!(&state, State::Diverged { update, .. } if *update <= at) {
-                    continue;
-                }
-                folder.set_state(&trunk.id, &state.reopened())?;
-                let problem =
-                    format!("{} is gone; it is trained again", folder.snapshot_at(&trunk.id, at).display());
-                observe(Event::Again(trunk, problem));
-            }
-        }
-        for job in &folder.graph().jobs {
-            if let (false, Some(state)) = (folder.state(&job.id)?.is_final(), inherited(folder, job)?) {
-                folder.set_state(&job.id, &state)?;
-            }
-        }
+        prepare(folder, observe)?;
         let place = folder.path().join("slurm");
         std::fs::create_dir_all(&place).map_err(at(&place, "make"))?;
         let mut first = None;

@@ -47,6 +47,20 @@ pub fn work(
     make: &MakeTrainer<'_>,
     say: &dyn Fn(&str),
 ) -> Result<Outcome, SweepError> {
+    work_until(folder, id, make, say, &|| false)
+}
+
+/// As [`work`], and asks before every update whether to stop: then a snapshot is left first.
+///
+/// # Errors
+/// As [`work`]; [`SweepError::Stopped`] when it was told to stop before the end.
+pub fn work_until(
+    folder: &Folder,
+    id: &str,
+    make: &MakeTrainer<'_>,
+    say: &dyn Fn(&str),
+    stop: &dyn Fn() -> bool,
+) -> Result<Outcome, SweepError> {
     let job = folder.job(id)?;
     let lock = folder.job_lock(id);
     let _held = Lock::take(&lock, &lock, PATIENCE)?;
@@ -63,7 +77,7 @@ pub fn work(
     std::fs::create_dir_all(&snapshots).map_err(at(&snapshots, "make"))?;
     folder.drop_unfinished(job)?;
     let (trainer, journal) = begin(folder, job, make, say)?;
-    train(folder, job, trainer, journal)
+    train(folder, job, trainer, journal, stop)
 }
 
 /// The state of a branch whose trunk diverged before the branch point.
@@ -229,6 +243,7 @@ fn train(
     job: &Job,
     mut trainer: Box<dyn Trainer>,
     mut journal: Journal,
+    stop: &dyn Fn() -> bool,
 ) -> Result<Outcome, SweepError> {
     let rates = job.schedule.rates();
     let begun = trainer.completed();
@@ -239,6 +254,15 @@ fn train(
     let pause = Duration::from_secs_f64(folder.settings.snapshot_seconds);
     let (mut saved, mut shown) = (Instant::now(), Instant::now());
     for update in begun + 1..=job.last() {
+        if stop() {
+            if trainer.completed() > job.first() {
+                journal.sync()?;
+                trainer.save(&folder.last_snapshot(&job.id))?;
+                let (updates, seconds) = clock.spent(update - 1 - begun);
+                folder.set_state(&job.id, &State::Begun { updates, seconds, seal: Some(journal.seal()) })?;
+            }
+            return Err(SweepError::Stopped);
+        }
         let record = match advance(trainer.as_mut(), &job.config, rates[update as usize - 1], job.last()) {
             Ok(record) => record,
             Err(TrainError::Diverged { quantity, .. }) => {

@@ -191,6 +191,7 @@ impl Live {
                 self.line(&line, matches!(state, State::Done { .. }));
             }
             Event::Submitted { .. } => submitted(event),
+            Event::Said(line) => self.line(&format!("note: {line}"), false),
             Event::Again(job, why) => self.line(&format!("again {}: {why}", job.id), false),
         }
     }
