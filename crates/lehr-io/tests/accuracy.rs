@@ -21,6 +21,8 @@ mod coverage;
 mod horizon;
 #[path = "accuracy/joint.rs"]
 mod joint;
+#[path = "accuracy/modes.rs"]
+mod modes;
 #[path = "accuracy/running.rs"]
 mod running;
 #[path = "accuracy/size.rs"]
