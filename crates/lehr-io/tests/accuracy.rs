@@ -23,6 +23,8 @@ mod horizon;
 mod joint;
 #[path = "accuracy/running.rs"]
 mod running;
+#[path = "accuracy/running_atlas.rs"]
+mod running_atlas;
 #[path = "accuracy/size.rs"]
 mod size;
 #[path = "accuracy/support.rs"]

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 /// One forecast of a final loss: relative errors and half-widths, without and with the correction.
 #[derive(Debug, Clone, Copy)]
-struct Judged {
+pub struct Judged {
     law: f64,
     law_half: f64,
     corrected: f64,
@@ -39,7 +39,7 @@ fn until(run: &Curve, share: f64) -> Option<Curve> {
     run.retain(|_, t, _| t as f64 <= share * last as f64)
 }
 
-fn row(name: &str, left_out: &str, share: f64, judged: &[Judged]) {
+pub fn row(name: &str, left_out: &str, share: f64, judged: &[Judged]) {
     let n = judged.len().max(1) as f64;
     let mut sizes: Vec<f64> = judged.iter().map(|j| j.corrected.abs()).collect();
     sizes.sort_by(f64::total_cmp);
@@ -69,8 +69,8 @@ fn row(name: &str, left_out: &str, share: f64, judged: &[Judged]) {
 }
 
 /// A run held against the fit that did not see it: forecasts by share, and alarms over its course.
-struct Replay {
-    judged: Vec<Option<Judged>>,
+pub struct Replay {
+    pub judged: Vec<Option<Judged>>,
     /// Looks at which the band was left, of all looks.
     band: usize,
     rising: usize,
@@ -111,7 +111,7 @@ fn sick(fit: &Fit, job: &Curve, harm: fn(f64) -> f64) -> Option<f64> {
 }
 
 /// Shares of a run at which it is forecast.
-const SHARES: [f64; 6] = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8];
+pub const SHARES: [f64; 6] = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8];
 
 fn fitted(curves: &[Curve], out: &BTreeSet<&str>) -> Fit {
     let train: Vec<Curve> = curves.iter().filter(|c| !out.contains(c.meta().id.as_str())).cloned().collect();
@@ -119,7 +119,7 @@ fn fitted(curves: &[Curve], out: &BTreeSet<&str>) -> Fit {
     fit(named("noise-relaxation"), &train, &options).unwrap()
 }
 
-fn replay(curves: &[Curve], out: &BTreeSet<&str>, run: &Curve) -> Replay {
+pub fn replay(curves: &[Curve], out: &BTreeSet<&str>, run: &Curve) -> Replay {
     let fit = fitted(curves, out);
     let job = whole(curves, run);
     let (last, _) = job.last();
@@ -219,6 +219,11 @@ fn replays_of_running_jobs() {
         row("**all**", "run and trunk", *share, judged);
     }
     alarms("**all**", "run and trunk", &replays);
+    sicknesses(&replays);
+}
+
+/// How many runs that were made sick were seen to be, and how soon.
+pub fn sicknesses(replays: &[Replay]) {
     println!(
         "| sick from the middle on | runs | seen | after, median share of the second half |\n|---|---|---|---|"
     );
@@ -231,16 +236,18 @@ fn replays_of_running_jobs() {
 }
 
 /// How many clean runs were called sick, once or more.
-fn alarms(name: &str, left_out: &str, replays: &[Replay]) {
+pub fn alarms(name: &str, left_out: &str, replays: &[Replay]) {
     let runs = |of: &dyn Fn(&Replay) -> usize| replays.iter().filter(|r| of(r) > 0).count();
     let names = |of: &dyn Fn(&Replay) -> usize| -> Vec<&str> {
         replays.iter().filter(|r| of(r) > 0).map(|r| r.id.as_str()).collect()
     };
     let updates: u64 = replays.iter().map(|r| r.updates).sum();
+    let any = runs(&|r| r.band) + runs(&|r| r.rising) + runs(&|r| r.diverged);
     println!(
-        "ALARMS | {name} | {left_out} | {} runs | {} looks | {updates} updates | leaves-band in {} | no-improvement in {} | diverged in {} | {:?} {:?} {:?}",
+        "ALARMS | {name} | {left_out} | {} runs | {} looks | {updates} updates | {:.4} a thousand updates | leaves-band in {} | no-improvement in {} | diverged in {} | {:?} {:?} {:?}",
         replays.len(),
         replays.iter().map(|r| r.looks).sum::<usize>(),
+        1e3 * any as f64 / updates.max(1) as f64,
         runs(&|r| r.band),
         runs(&|r| r.rising),
         runs(&|r| r.diverged),
@@ -258,8 +265,16 @@ fn the_regret_of_the_start_that_a_running_job_is_told() {
     println!(
         "| peak rate | horizon | done | told to start | best start measured | regret, mnat | regret of now, mnat |\n|---|---|---|---|---|---|---|"
     );
+    mean_regrets("slimpajama-124m", &regrets(&curves));
+}
+
+/// Shares of a horizon at which a start is told.
+pub const TOLD: [f64; 3] = [0.3, 0.5, 0.7];
+
+/// By share: the regret of the start that was told and of starting at once, a pair for each cell. Prints a row for each.
+pub fn regrets(curves: &[Curve]) -> [Vec<(f64, f64)>; 3] {
     let mut regrets = [Vec::new(), Vec::new(), Vec::new()];
-    for cell in measured_optima(&curves) {
+    for cell in measured_optima(curves) {
         let of_cell = |c: &Curve| {
             (c.schedule().peak_lr() / cell.peak_lr - 1.0).abs() < 1e-3 && c.schedule().total().0 == cell.total
         };
@@ -275,11 +290,11 @@ fn the_regret_of_the_start_that_a_running_job_is_told() {
             .filter(|c| of_cell(c) || c.meta().id == trunk.meta().id)
             .map(|c| c.meta().id.as_str())
             .collect();
-        let fit = fitted(&curves, &out);
-        for (i, share) in [0.3, 0.5, 0.7].into_iter().enumerate() {
+        let fit = fitted(curves, &out);
+        for (i, share) in TOLD.into_iter().enumerate() {
             let at = share * cell.total as f64;
             let Some(seen) = trunk.retain(|_, t, _| t as f64 <= at) else { continue };
-            let live = Live::new(&fit, &seen, &Setting::default()).unwrap();
+            let Ok(live) = Live::new(&fit, &seen, &Setting::default()) else { continue };
             let starts = live.starts(cell.total, &StartOptions::default()).unwrap();
             // Only what is left can be chosen; only ratios between those measured can be judged.
             let (first, last) = (cell.points[0].0, cell.points[cell.points.len() - 1].0);
@@ -297,17 +312,26 @@ fn the_regret_of_the_start_that_a_running_job_is_told() {
                 1e3 * regret,
                 1e3 * now
             );
-            regrets[i].push(regret);
+            regrets[i].push((regret, now));
         }
     }
-    for (share, regrets) in ["30 %", "50 %", "70 %"].iter().zip(&regrets) {
-        let mean = regrets.iter().sum::<f64>() / regrets.len().max(1) as f64;
-        let most = regrets.iter().copied().fold(0.0, f64::max);
+    regrets
+}
+
+/// The means over cells.
+pub fn mean_regrets(name: &str, regrets: &[Vec<(f64, f64)>; 3]) {
+    for (share, regrets) in TOLD.iter().zip(regrets) {
+        let n = regrets.len().max(1) as f64;
+        let mean = regrets.iter().map(|(told, _)| told).sum::<f64>() / n;
+        let now = regrets.iter().map(|(_, now)| now).sum::<f64>() / n;
+        let most = regrets.iter().map(|(told, _)| *told).fold(0.0, f64::max);
         println!(
-            "done {share}: {} cells, regret {:.1} mnat on average, {:.1} at most",
+            "{name}, done {:.0} %: {} cells, regret {:.1} mnat on average, {:.1} at most; of now {:.1} on average",
+            100.0 * share,
             regrets.len(),
             1e3 * mean,
-            1e3 * most
+            1e3 * most,
+            1e3 * now
         );
     }
 }
