@@ -15,6 +15,8 @@ pub struct Judged {
     law_half: f64,
     corrected: f64,
     half: f64,
+    /// The law's half-width were it made of left-out runs' last errors alone, without those along their later halves.
+    of_finals: f64,
     share: f64,
     loss: f64,
 }
@@ -50,7 +52,7 @@ pub fn row(name: &str, left_out: &str, share: f64, judged: &[Judged]) {
         judged.iter().filter(|j| error(j).abs() <= half(j)).count()
     };
     println!(
-        "| {name} | {left_out} | {:.0} % | {} | {:.1} / {:.1} | {:.1} / {:.1} | {:.2} % | {:.2} | {} ({:.0} %) | {} ({:.0} %) | ±{:.2} / ±{:.2} % |",
+        "| {name} | {left_out} | {:.0} % | {} | {:.1} / {:.1} | {:.1} / {:.1} | {:.2} % | {:.2} | {} ({:.0} %) | {} ({:.0} %) | {} ({:.0} %) | ±{:.2} / ±{:.2} / ±{:.2} % |",
         100.0 * share,
         judged.len(),
         1e3 * mean(&|j| j.law.abs() * j.loss),
@@ -63,8 +65,11 @@ pub fn row(name: &str, left_out: &str, share: f64, judged: &[Judged]) {
         100.0 * inside(&|j| j.law, &|j| j.law_half) as f64 / n,
         inside(&|j| j.corrected, &|j| j.half),
         100.0 * inside(&|j| j.corrected, &|j| j.half) as f64 / n,
+        inside(&|j| j.law, &|j| j.of_finals),
+        100.0 * inside(&|j| j.law, &|j| j.of_finals) as f64 / n,
         100.0 * mean(&|j| j.law_half),
         100.0 * mean(&|j| j.half),
+        100.0 * mean(&|j| j.of_finals),
     );
 }
 
@@ -153,11 +158,15 @@ fn judge(fit: &Fit, job: &Curve, share: f64) -> Option<Judged> {
     let live = Live::new(fit, &seen, &Setting::default()).ok()?;
     let found = live.forecast(&plan, &[last]).unwrap();
     let corrected = found.forecast.r#final;
+    let mut finals = fit.uncertainty.clone();
+    finals.held_out.iter_mut().for_each(|run| run.curve_error = 0.0);
+    let narrower = finals.half_width(fit.options.level) / fit.uncertainty.half_width(fit.options.level);
     Some(Judged {
         law: (found.law.value / measured).ln(),
         law_half: (found.law.upper / found.law.value).ln(),
         corrected: (corrected.value / measured).ln(),
         half: (corrected.upper / corrected.value).ln(),
+        of_finals: (found.law.upper / found.law.value).ln() * narrower,
         share: found.carry.share,
         loss: measured,
     })
@@ -167,7 +176,7 @@ fn judge(fit: &Fit, job: &Curve, share: f64) -> Option<Judged> {
 #[ignore = "minutes; reads public curves"]
 fn replays_of_running_jobs() {
     println!(
-        "| curves | left out | done | runs | mean error, law / corrected, mnat | rms, mnat | median, corrected | carried | inside, law | inside, corrected | half-width |\n|---|---|---|---|---|---|---|---|---|---|---|"
+        "| curves | left out | done | runs | mean error, law / corrected, mnat | rms, mnat | median, corrected | carried | inside, law | inside, corrected | inside, law of last errors | half-widths |\n|---|---|---|---|---|---|---|---|---|---|---|---|"
     );
     let mut all: Vec<Vec<Judged>> = vec![Vec::new(); SHARES.len()];
     let mut replays = Vec::new();
@@ -265,16 +274,16 @@ fn the_regret_of_the_start_that_a_running_job_is_told() {
     println!(
         "| peak rate | horizon | done | told to start | best start measured | regret, mnat | regret of now, mnat |\n|---|---|---|---|---|---|---|"
     );
-    mean_regrets("slimpajama-124m", &regrets(&curves));
+    mean_regrets("slimpajama-124m", &regrets(&curves, 1));
 }
 
 /// Shares of a horizon at which a start is told.
 pub const TOLD: [f64; 3] = [0.3, 0.5, 0.7];
 
-/// By share: the regret of the start that was told and of starting at once, a pair for each cell. Prints a row for each.
-pub fn regrets(curves: &[Curve]) -> [Vec<(f64, f64)>; 3] {
+/// By share: the regret of the start that was told and of starting at once, a pair for every `stride`-th cell. Prints a row for each.
+pub fn regrets(curves: &[Curve], stride: usize) -> [Vec<(f64, f64)>; 3] {
     let mut regrets = [Vec::new(), Vec::new(), Vec::new()];
-    for cell in measured_optima(curves) {
+    for cell in measured_optima(curves).into_iter().step_by(stride) {
         let of_cell = |c: &Curve| {
             (c.schedule().peak_lr() / cell.peak_lr - 1.0).abs() < 1e-3 && c.schedule().total().0 == cell.total
         };
