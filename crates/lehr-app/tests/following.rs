@@ -187,7 +187,7 @@ fn written(name: &str, from: &[u8], updates: std::ops::Range<u64>) -> Vec<u8> {
         let mut file = Wandb(from.to_vec());
         for step in updates {
             let note = if step % 500 == 0 { format!("\"{notes}\"") } else { "\"-\"".to_owned() };
-            let text = |value: f32| value.to_string();
+            let text = |value: f32| format!("{value:.6}");
             let step_json = step.to_string();
             file.history(&[
                 ("_step", step_json),
@@ -294,10 +294,11 @@ fn a_file_that_shrank_or_was_replaced_is_read_anew() {
         put("at first", &hundred, 1, 100);
         put("shorter", &written(name, &begun(name), 1..51), 1, 50);
         put("longer, and another", &written(name, &begun(name), 7..301), 7, 300);
-        // The same first 256 bytes, and others before the cursor.
-        let same = written(name, &begun(name), 7..60);
+        put("longer, and another", &written(name, &begun(name), 1..301), 1, 300);
+        // The same first 256 bytes, and other records of the same lengths before the cursor.
+        let same = written(name, &begun(name), 1..200);
         assert!(same.len() > 256);
-        put("the same beginning, another end", &written(name, &same, 70..900), 7, 899);
+        put("the same beginning, another end", &written(name, &same, 230..460), 1, 459);
     }
 }
 
