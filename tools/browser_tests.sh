@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Types of the scripts, then the report and the explorer in headless Chromium. Needs Node; installs Chromium (Debian's) where
-# there is none, and three packages. Screenshots and a PDF go to target/browser.
+# Lint and types of the scripts, then the report and the explorer in headless Chromium. Needs Node; installs Chromium (Debian's) where
+# there is none, and the packages of package-lock.json. Screenshots and a PDF go to target/browser.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 chromium=$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)
@@ -14,7 +14,8 @@ cargo build --quiet --workspace --all-targets --locked
 lehr=$(pwd)/target/debug/lehr
 work=target/browser
 mkdir -p "$work"
-cp tools/browser/package.json tools/browser/package-lock.json tools/browser/tests.mjs "$work"
+cp tools/browser/package.json tools/browser/package-lock.json tools/browser/*.mjs "$work"
 (cd "$work" && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --silent --no-audit --no-fund)
+node "$work/lint.mjs" "$(pwd)"
 "$work/node_modules/.bin/tsc" -p tools/browser/tsconfig.json
 timeout 360 node "$work/tests.mjs" "$lehr" "$chromium" "$(pwd)/$work"

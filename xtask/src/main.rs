@@ -10,7 +10,7 @@ usage: cargo xtask TASK
 
 tasks:
   test                       run every check: format, lints, tests, documentation, parity with Python
-  browser                    the report and the explorer in headless Chromium (needs Node; installs Chromium where there is none)
+  browser                    scripts linted; the report and the explorer in headless Chromium (needs Node; installs Chromium where there is none)
   parity                     recompute fixtures/reference/parity.json with NumPy and compare
   parity --write             write it
   bench-scipy                speed against SciPy and NumPy on the same objective, data and start

@@ -3,15 +3,21 @@
 //! ```text
 //! kind of file                        a poll reads
 //! text of lines (CSV, JSON lines, …)  the lines that were completed since; the last line, if it has no end yet, waits
-//! anything else (events, databases)   nothing while size and time stay; the whole file when it is looked at
+//! framed records (TensorBoard, W&B)   the records that were completed since; the last record, if it has no end yet, waits
+//! anything else (databases)           nothing while size and time stay; the whole file when it is looked at
 //! ```
 //!
-//! A file that is shorter than before, or begins otherwise, was rotated or written anew: it is read from its beginning. Of a
-//! long text the first lines, the last lines and an even choice of blocks of lines are held, so that memory stays bounded.
+//! A file that is shorter than before, or begins otherwise, was rotated or written anew: it is read from its beginning; one of records
+//! also where other bytes stand before the place that was reached. Of a long text the first lines, the last lines and an even choice
+//! of blocks of lines are held, of records those with a number that can play a role, thinned name by name, so that memory stays
+//! bounded. A file of records with a fault is read whole by whoever looks at it, and the fault is told as for any other.
+
+mod records;
 
 use crate::failure::Failure;
 use crate::files::Files;
-use lehr_io::Source;
+use lehr_io::{MapOverrides, Source};
+use records::Records;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::{File, Metadata};
 use std::io::{Read, Seek, SeekFrom};
@@ -30,6 +36,8 @@ const BLOCK: u64 = 32;
 const CHUNK: usize = 1 << 20;
 /// Bytes by which a file is known again.
 const HEAD: usize = 256;
+/// Bytes before the place that was reached by which a file of records is known again: the last record's checksum is among them.
+const BEFORE: u64 = 64;
 /// Endings of files that are not lines of text, or whose text is one value.
 const WHOLE: [&str; 14] = [
     "json", "parquet", "db", "sqlite", "sqlite3", "wandb", "gz", "zst", "zstd", "npy", "toml", "yaml",
@@ -45,8 +53,34 @@ struct Followed {
     modified: Option<SystemTime>,
     /// The first bytes, to know the file again.
     head: Vec<u8>,
-    /// `None`: no text of lines.
-    text: Option<Lines>,
+    /// The bytes before `at`, of a file of records.
+    before: Vec<u8>,
+    held: Held,
+}
+
+/// What is held of a file.
+#[derive(Debug)]
+enum Held {
+    /// Nothing: it is read whole when it is looked at.
+    Nothing,
+    Lines(Lines),
+    Records(Box<Records>),
+}
+
+impl Held {
+    fn of(name: &str, head: &[u8], map: &MapOverrides) -> Self {
+        match Records::of(name, head, map) {
+            Some(records) => Self::Records(Box::new(records)),
+            None if is_lines(name, head) => Self::Lines(Lines::default()),
+            None => Self::Nothing,
+        }
+    }
+}
+
+/// Whether a line or a record is held at a stride: the first ones, and blocks by a hash of their number.
+fn holds(number: u64, stride: u64) -> bool {
+    let hash = (number / BLOCK).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+    number < FIRST || hash.is_multiple_of(stride.max(1))
 }
 
 /// Lines of a text, thinned.
@@ -61,11 +95,6 @@ struct Lines {
 }
 
 impl Lines {
-    fn holds(&self, line: u64) -> bool {
-        let hash = (line / BLOCK).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-        line < FIRST || hash.is_multiple_of(self.stride.max(1))
-    }
-
     fn push(&mut self, line: &[u8]) {
         let number = self.seen;
         self.seen += 1;
@@ -75,16 +104,26 @@ impl Lines {
         room.clear();
         room.extend_from_slice(line);
         self.last.push_back((number, room));
-        if self.holds(number) {
+        if holds(number, self.stride) {
             self.bytes += line.len();
             self.kept.insert(number, line.into());
         }
         if self.bytes > HELD {
             self.stride = self.stride.max(1) * 2;
             let kept = std::mem::take(&mut self.kept);
-            self.kept = kept.into_iter().filter(|(number, _)| self.holds(*number)).collect();
+            self.kept = kept.into_iter().filter(|(number, _)| holds(*number, self.stride)).collect();
             self.bytes = self.kept.values().map(|line| line.len()).sum();
         }
+    }
+
+    /// Takes the complete lines: the bytes that they have.
+    fn take(&mut self, bytes: &[u8]) -> usize {
+        let mut start = 0;
+        while let Some(end) = bytes[start..].iter().position(|byte| *byte == b'\n') {
+            self.push(&bytes[start..=start + end]);
+            start += end + 1;
+        }
+        start
     }
 
     fn text(&self) -> Vec<u8> {
@@ -98,6 +137,8 @@ impl Lines {
 #[derive(Debug, Default)]
 pub struct Follower {
     files: BTreeMap<String, Followed>,
+    /// Columns that the user named.
+    map: MapOverrides,
     /// Bytes read since it was made.
     read: u64,
 }
@@ -110,6 +151,12 @@ fn is_lines(name: &str, head: &[u8]) -> bool {
 }
 
 impl Follower {
+    /// A follower of logs whose columns the user named: what they name is held, whatever its name.
+    #[must_use]
+    pub fn with(map: MapOverrides) -> Self {
+        Self { map, ..Self::default() }
+    }
+
     /// Looks at the files behind the paths: whether anything changed since the last poll, and the sources to read.
     ///
     /// # Errors
@@ -156,14 +203,21 @@ impl Follower {
         let sources = files.sources(paths)?;
         Ok(sources
             .into_iter()
-            .map(|source| match self.files.get(source.name()).and_then(|file| file.text.as_ref()) {
-                Some(lines) => source.with_bytes(lines.text()),
-                None => source,
+            .map(|source| {
+                let held = match self.files.get(source.name()).map(|file| &file.held) {
+                    Some(Held::Lines(lines)) => Some(lines.text()),
+                    Some(Held::Records(records)) => records.file(),
+                    Some(Held::Nothing) | None => None,
+                };
+                match held {
+                    Some(bytes) => source.with_bytes(bytes),
+                    None => source,
+                }
             })
             .collect())
     }
 
-    /// Bytes read so far.
+    /// Bytes read so far, without the first 256 of each file that has changed, by which it is known again.
     #[must_use]
     pub fn bytes_read(&self) -> u64 {
         self.read
@@ -183,22 +237,57 @@ impl Follower {
         let mut head = vec![0; HEAD];
         let filled = fill(&mut opened, &mut head).map_err(Failure::at(path))?;
         head.truncate(filled);
-        let known = self.files.get(&name).is_some_and(|file| same(file, &meta, &head));
+        let mut known = false;
+        if let Some(file) = self.files.get(&name) {
+            // Bytes before the place are compared, and counted: they were read.
+            known = same(file, &meta, &head);
+            if known && !file.before.is_empty() {
+                let before = bytes_before(&mut opened, file.at).map_err(Failure::at(path))?;
+                self.read += before.len() as u64;
+                known = before == file.before;
+            }
+            // A file that was too short to tell what it is.
+            known &= file.at > 0 || !matches!(file.held, Held::Nothing);
+        }
         if !known {
-            let text = is_lines(&name, &head).then(Lines::default);
-            let new = Followed { at: 0, length: 0, modified: None, head: Vec::new(), text };
+            let held = Held::of(&name, &head, &self.map);
+            let new =
+                Followed { at: 0, length: 0, modified: None, head: Vec::new(), before: Vec::new(), held };
             self.files.insert(name.clone(), new);
         }
         let Some(file) = self.files.get_mut(&name) else { return Ok(false) };
         file.head = head;
         (file.length, file.modified) = (meta.len(), modified);
-        if let Some(lines) = &mut file.text {
-            let (at, read) = follow(&mut opened, file.at, lines).map_err(Failure::at(path))?;
-            file.at = at;
-            self.read += read;
+        let (at, read) = match &mut file.held {
+            Held::Nothing => return Ok(true),
+            Held::Lines(lines) => {
+                let take = |bytes: &[u8]| Some(lines.take(bytes));
+                follow(&mut opened, file.at, take).map_err(Failure::at(path))?
+            }
+            Held::Records(records) => {
+                let take = |bytes: &[u8]| records.take(bytes).ok();
+                let (_, read) = follow(&mut opened, file.at, take).map_err(Failure::at(path))?;
+                (records.at(), read)
+            }
+        };
+        file.at = at;
+        self.read += read;
+        if matches!(file.held, Held::Records(_)) {
+            file.before = bytes_before(&mut opened, at).map_err(Failure::at(path))?;
+            self.read += file.before.len() as u64;
         }
         Ok(true)
     }
+}
+
+/// The last bytes before a place.
+fn bytes_before(file: &mut File, at: u64) -> std::io::Result<Vec<u8>> {
+    let from = at.saturating_sub(BEFORE);
+    file.seek(SeekFrom::Start(from))?;
+    let mut bytes = vec![0; (at - from) as usize];
+    let filled = fill(file, &mut bytes)?;
+    bytes.truncate(filled);
+    Ok(bytes)
 }
 
 /// Whether a file goes on from what was read of it.
@@ -218,8 +307,13 @@ fn fill(from: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
     Ok(filled)
 }
 
-/// Reads complete lines from a place on: the place after the last of them, and the bytes read.
-fn follow(file: &mut File, at: u64, lines: &mut Lines) -> std::io::Result<(u64, u64)> {
+/// Reads from a place on: the place after the last line or record that was taken, and the bytes read. `take` says how many bytes are done
+/// with, or that the file has a fault.
+fn follow(
+    file: &mut File,
+    at: u64,
+    mut take: impl FnMut(&[u8]) -> Option<usize>,
+) -> std::io::Result<(u64, u64)> {
     file.seek(SeekFrom::Start(at))?;
     let (mut at, mut read) = (at, 0);
     let mut rest: Vec<u8> = Vec::new();
@@ -228,13 +322,9 @@ fn follow(file: &mut File, at: u64, lines: &mut Lines) -> std::io::Result<(u64, 
         let filled = fill(file, &mut chunk)?;
         read += filled as u64;
         rest.extend_from_slice(&chunk[..filled]);
-        let mut start = 0;
-        while let Some(end) = rest[start..].iter().position(|byte| *byte == b'\n') {
-            lines.push(&rest[start..=start + end]);
-            start += end + 1;
-        }
-        at += start as u64;
-        rest.drain(..start);
+        let Some(taken) = take(&rest) else { return Ok((at, read)) };
+        at += taken as u64;
+        rest.drain(..taken);
         if filled < chunk.len() {
             return Ok((at, read));
         }
@@ -288,6 +378,20 @@ mod tests {
         std::fs::write(&path, "iter,loss\n8,3.0\n9,2.9\n10,2.8\n").unwrap();
         assert!(follower.poll(&Files::Disk, &paths).unwrap());
         assert_eq!(text(&follower, &path), "iter,loss\n8,3.0\n9,2.9\n10,2.8\n");
+    }
+
+    #[test]
+    fn a_file_that_was_empty_at_first_is_followed_line_by_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.csv");
+        let paths = [path.clone()];
+        let mut follower = Follower::default();
+        std::fs::write(&path, "").unwrap();
+        follower.poll(&Files::Disk, &paths).unwrap();
+        std::fs::write(&path, "step,loss\n1,3.5\n2,3.").unwrap();
+        assert!(follower.poll(&Files::Disk, &paths).unwrap());
+        assert_eq!(text(&follower, &path), "step,loss\n1,3.5\n");
+        assert!(follower.bytes_read() > 0);
     }
 
     #[test]

@@ -247,10 +247,11 @@ impl Watch {
     /// Nothing was looked at yet.
     #[must_use]
     pub fn new(request: WatchRequest) -> Self {
-        Self { request, follower: Follower::default(), own: None, said: BTreeMap::new() }
+        let follower = Follower::with(request.reading.options.map.clone());
+        Self { request, follower, own: None, said: BTreeMap::new() }
     }
 
-    /// Whether the logs have changed since the last poll. Reads what is new of texts, and nothing else.
+    /// Whether the logs have changed since the last poll. Reads what is new of texts and of files of records, and nothing else.
     ///
     /// # Errors
     /// [`Failure`] for a path that is not there.

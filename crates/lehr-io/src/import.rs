@@ -6,6 +6,7 @@
 
 pub mod deepspeed;
 pub mod facts;
+pub mod framed;
 pub mod hf_trainer;
 pub mod json_records;
 pub mod megatron;

@@ -25,6 +25,8 @@ mod joint;
 mod modes;
 #[path = "accuracy/running.rs"]
 mod running;
+#[path = "accuracy/running_atlas.rs"]
+mod running_atlas;
 #[path = "accuracy/size.rs"]
 mod size;
 #[path = "accuracy/support.rs"]

@@ -4,7 +4,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test: a broken expectation must stop it")]
 
-use lehr_io::{LoadedRun, ReadError, ReadOptions, Source, for_each_run};
+use lehr::Curve;
+use lehr_io::import::framed::FramedTail;
+use lehr_io::{LoadedRun, MapOverrides, ReadError, ReadOptions, Source, for_each_run};
 use std::path::{Path, PathBuf};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
@@ -63,6 +65,62 @@ fn damaged(bytes: &[u8], chance: &mut Chance) -> Vec<u8> {
         }
     }
     bytes
+}
+
+/// The runs of bytes under a name.
+fn curves(name: &str, bytes: Vec<u8>) -> Result<Vec<Curve>, ReadError> {
+    let mut curves = Vec::new();
+    for_each_run::<ReadError>(
+        &[Source::bytes(name, bytes)],
+        &ReadOptions::default(),
+        &mut |_| {},
+        &mut |run| {
+            curves.push(run.curve);
+            Ok(())
+        },
+    )?;
+    Ok(curves)
+}
+
+/// A file of records as it is followed, in pieces: `None` where it is of another kind or has a fault.
+fn followed(name: &str, bytes: &[u8], chance: &mut Chance) -> Option<Vec<u8>> {
+    let mut tail = FramedTail::of(name, &bytes[..bytes.len().min(256)], &MapOverrides::default())?;
+    let mut records = Vec::new();
+    let mut end = 0;
+    while end < bytes.len() {
+        end = (end + 1 + chance.below(3_000)).min(bytes.len());
+        let at = usize::try_from(tail.at()).unwrap();
+        let taken = tail.take(&bytes[at..end], &mut |record| records.push(record.bytes)).ok()?;
+        assert_eq!(usize::try_from(tail.at()).unwrap(), at + taken, "{name}");
+    }
+    Some(tail.join(records.iter().map(Vec::as_slice)))
+}
+
+#[test]
+fn what_is_followed_of_a_damaged_file_of_records_reads_as_the_file() {
+    let mut found = Vec::new();
+    files(&Path::new(ROOT).join("fixtures/logs"), &mut found);
+    let mut chance = Chance(7);
+    let (mut kept, mut damaged_kept) = (0, 0);
+    for path in found {
+        let whole = std::fs::read(&path).unwrap();
+        let name = path.strip_prefix(ROOT).unwrap_or(&path).to_string_lossy().into_owned();
+        for i in 0..60 {
+            let bytes = if i == 0 { whole.clone() } else { damaged(&whole, &mut chance) };
+            let Some(joined) = followed(&name, &bytes, &mut chance) else { continue };
+            match (curves(&name, joined), curves(&name, bytes)) {
+                (Ok(followed), Ok(whole)) => assert_eq!(followed, whole, "{name}, {i}"),
+                (Err(_), Err(_)) => {}
+                (followed, whole) => panic!("{name}, {i}: {followed:?} and {whole:?}"),
+            }
+            if i == 0 {
+                kept += 1;
+            } else {
+                damaged_kept += 1;
+            }
+        }
+    }
+    assert!(kept > 20 && damaged_kept > 200, "{kept} whole, {damaged_kept} damaged");
 }
 
 #[test]

@@ -25,9 +25,9 @@ pub(super) mod parts;
 pub struct EventFiles;
 
 /// Images and graphs can be large; nothing is larger than this.
-const LONGEST: u64 = 1 << 30;
+pub(super) const LONGEST: u64 = 1 << 30;
 /// A record up to this size is read whole; a larger one holds no scalars alone and is passed over.
-const HELD: u64 = 64 << 20;
+pub(super) const HELD: u64 = 64 << 20;
 
 impl Importer for EventFiles {
     fn name(&self) -> &'static str {
@@ -35,9 +35,7 @@ impl Importer for EventFiles {
     }
 
     fn claim(&self, source: &Source, head: &[u8]) -> Option<String> {
-        let length = u64::from_le_bytes(head.get(..8)?.try_into().ok()?);
-        let crc = u32::from_le_bytes(head.get(8..12)?.try_into().ok()?);
-        let is_one = length < LONGEST && masked(&head[..8]) == crc;
+        let is_one = length_of(head.get(..12)?).is_some_and(|length| length < LONGEST);
         (is_one || source.file_name().contains(".tfevents.")).then(|| source.folder().to_owned())
     }
 
@@ -58,8 +56,23 @@ impl Importer for EventFiles {
     }
 }
 
-fn masked(bytes: &[u8]) -> u32 {
+pub(super) fn masked(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
+}
+
+/// The length that a record states, if its checksum is right.
+pub(super) fn length_of(record: &[u8]) -> Option<u64> {
+    let (length, rest) = record.split_first_chunk::<8>()?;
+    (rest.get(..4)? == masked(length).to_le_bytes()).then(|| u64::from_le_bytes(*length))
+}
+
+/// Writes an event as a record.
+pub(super) fn frame(event: &[u8], to: &mut Vec<u8>) {
+    let length = (event.len() as u64).to_le_bytes();
+    to.extend_from_slice(&length);
+    to.extend_from_slice(&masked(&length).to_le_bytes());
+    to.extend_from_slice(event);
+    to.extend_from_slice(&masked(event).to_le_bytes());
 }
 
 /// Bytes read ahead: what lies between `start` and `end` is there.
@@ -200,6 +213,20 @@ fn message(log: &mut Sparse, naming: &Naming, event: &[u8], record: u64) -> Opti
         }
     }
     Some(())
+}
+
+/// The tag of a value of a summary, and whether the value is one number.
+pub(super) fn tag_of(value: &[u8]) -> Option<(&str, bool)> {
+    let (mut tag, mut is_scalar) = ("", false);
+    for field in fields(value) {
+        match field.ok()? {
+            (1, found) => tag = found.text()?,
+            (2, Value::Fixed32(_)) => is_scalar = true,
+            (8, Value::Bytes(tensor)) => is_scalar = scalar(tensor)?.is_some(),
+            _ => {}
+        }
+    }
+    Some((tag, is_scalar))
 }
 
 /// The one number of a scalar tensor; `Some(None)` for any other tensor.

@@ -21,11 +21,11 @@ use std::io::{BufReader, Read};
 #[derive(Debug)]
 pub struct WandbFile;
 
-const MAGIC: &[u8; 4] = b":W&B";
-const BLOCK: usize = 32_768;
-const HEADER: usize = 7;
+pub(super) const MAGIC: &[u8; 4] = b":W&B";
+pub(super) const BLOCK: usize = 32_768;
+pub(super) const HEADER: usize = 7;
 /// A record longer than this is none of W&B's.
-const LONGEST: usize = 256 << 20;
+pub(super) const LONGEST: usize = 256 << 20;
 
 impl Importer for WandbFile {
     fn name(&self) -> &'static str {
@@ -54,6 +54,42 @@ impl Importer for WandbFile {
             read(source, &mut log)?;
         }
         Ok(Box::new(log))
+    }
+}
+
+/// The first bytes of a file: magic words and version.
+pub(super) const fn header() -> [u8; HEADER] {
+    [b':', b'W', b'&', b'B', 0xE1, 0xBE, 0]
+}
+
+/// Writes a record behind others, in pieces that keep within their blocks.
+pub(super) fn frame(mut record: &[u8], file: &mut Vec<u8>) {
+    let mut first = true;
+    loop {
+        let mut left = BLOCK - file.len() % BLOCK;
+        if left < HEADER {
+            file.resize(file.len() + left, 0);
+            left = BLOCK;
+        }
+        let (piece, rest) = record.split_at(record.len().min(left - HEADER));
+        let kind = match (first, rest.is_empty()) {
+            (true, true) => 1,
+            (true, false) => 2,
+            (false, false) => 3,
+            (false, true) => 4,
+        };
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(&[kind]);
+        crc.update(piece);
+        file.extend_from_slice(&crc.finalize().to_le_bytes());
+        // A piece is shorter than a block.
+        file.extend_from_slice(&(piece.len() as u16).to_le_bytes());
+        file.push(kind);
+        file.extend_from_slice(piece);
+        (record, first) = (rest, false);
+        if record.is_empty() {
+            return;
+        }
     }
 }
 
@@ -246,7 +282,7 @@ fn plain_item(item: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// Name and JSON value of an item.
-fn item_of(item: &[u8]) -> Option<(std::borrow::Cow<'_, str>, &[u8])> {
+pub(super) fn item_of(item: &[u8]) -> Option<(std::borrow::Cow<'_, str>, &[u8])> {
     let (mut key, mut nested, mut value) = ("", smallvec::SmallVec::<[&str; 4]>::new(), &b""[..]);
     for field in fields(item) {
         match field.ok()? {
@@ -265,7 +301,7 @@ fn item_of(item: &[u8]) -> Option<(std::borrow::Cow<'_, str>, &[u8])> {
 }
 
 /// A JSON number; W&B writes NaN and infinities bare or in quotes.
-fn number(json: &[u8]) -> Option<f64> {
+pub(super) fn number(json: &[u8]) -> Option<f64> {
     let text = std::str::from_utf8(json).ok()?.trim();
     match text.as_bytes().first()? {
         b'0'..=b'9' | b'-' => text.parse().ok(),

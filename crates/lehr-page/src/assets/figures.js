@@ -84,7 +84,7 @@ function liven(figure) {
     const narrow = Boolean(drawing.closest(".narrow"));
     const box = drawing.getBoundingClientRect();
     const scale = box.width / drawing.viewBox.baseVal.width;
-    const { series, x: xs, y: ys } = data.panels[panel];
+    const { series, x: xs } = data.panels[panel];
     const frame = narrow ? data.panels[panel].narrow : data.panels[panel].wide;
     const visible = series.filter((one) => !off.has(one.name) && one.x.length > 0);
     const span = (xs.hi - xs.lo) / 40;
@@ -117,7 +117,6 @@ function liven(figure) {
     readout.style.left = `${Math.max(0, Math.min(left + 12, box.width - wide))}px`;
     if (left + 12 + wide > box.width) readout.style.left = `${Math.max(0, left - wide - 12)}px`;
     readout.style.top = `${frame[1] * scale + 6}px`;
-    void ys;
   };
   const quiet = () => {
     cursor.hidden = readout.hidden = true;
