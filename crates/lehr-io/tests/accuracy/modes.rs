@@ -159,15 +159,20 @@ fn a_mixture_of_relaxing_modes_against_the_law() {
     let options = FitOptions::default();
     let judge = |name: &str, all: &[lehr::Curve], fitted: &dyn Fn(&lehr::Curve) -> bool| {
         let (train, test) = (those(all, fitted), those(all, |c| !fitted(c)));
-        for law in [&RelaxingModes as &dyn Law, named("noise-relaxation")] {
-            held_out(name, law, &train, &test, &options);
-        }
+        held_out(name, named("noise-relaxation"), &train, &test, &options);
+        held_out(name, &RelaxingModes, &train, &test, &options);
+        // The clock of every mode runs with the rate, so that what is left to search is less curved.
+        let fixed = FitOptions { fixed: [("p".to_owned(), 1.0)].into(), ..options.clone() };
+        held_out(&format!("{name}, p = 1"), &RelaxingModes, &train, &test, &fixed);
+        let fixed =
+            FitOptions { fixed: [("p".to_owned(), 1.0), ("s".to_owned(), 1.0)].into(), ..options.clone() };
+        held_out(&format!("{name}, p = s = 1"), &RelaxingModes, &train, &test, &fixed);
         let point = lehr::fit::fit_point(&RelaxingModes, &train, &options).unwrap();
         let active = CLOCKS.iter().zip(&point.theta[FIRST..]).filter(|(_, b)| **b > 1e-4);
         let active: Vec<String> = active.map(|(clock, b)| format!("{b:.4} at {clock}")).collect();
         println!("  active modes: {}", active.join(", "));
     };
-    for size in ["25M", "100M", "400M"] {
+    for size in ["25M", "100M"] {
         let Some(all) = load(&format!("multi-power-law/{size}")) else { return };
         judge(size, &all, &one_of(&["*cosine_24000", "*constant_24000", "*wsdcon_9"]));
     }
