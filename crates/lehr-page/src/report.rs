@@ -5,7 +5,7 @@ pub(crate) mod html;
 mod markdown;
 mod tables;
 
-pub use figure::figure_json;
+pub use figure::{figure_json, object};
 pub use tables::{Named, tables};
 
 use lehr_app::failure::{flag, worded};

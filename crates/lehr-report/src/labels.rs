@@ -61,6 +61,10 @@ impl Placer {
         for (x, y, cost) in candidates {
             let (x, y) = self.snapped(x, y);
             let rect = Rect::at(x, y, size.0, size.1);
+            // What it covers only adds to its cost.
+            if best.is_some_and(|(least, _)| cost >= least) {
+                continue;
+            }
             if !rect.inside(&self.bounds) || self.taken.iter().any(|other| rect.overlaps(other)) {
                 continue;
             }

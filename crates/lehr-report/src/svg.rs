@@ -162,12 +162,87 @@ impl Pen {
 
 /// A coordinate with at most two decimals.
 pub(crate) fn number(value: f64) -> String {
-    let text = format!("{value:.2}");
-    let text = text.trim_end_matches('0').trim_end_matches('.');
-    if text == "-0" { "0".to_owned() } else { text.to_owned() }
+    let mut out = String::with_capacity(8);
+    push_number(&mut out, value);
+    out
+}
+
+/// Appends a coordinate with at most two decimals. A drawing has ten thousand of them: whole hundredths are quicker written
+/// than exact decimals rounded.
+fn push_number(out: &mut String, value: f64) {
+    let hundredths = (value * 100.0).round_ties_even();
+    // Writing to a string cannot fail.
+    if hundredths.abs() >= 1e15 || hundredths.is_nan() {
+        let _ = write!(out, "{value:.0}");
+        return;
+    }
+    let hundredths = hundredths as i64;
+    if hundredths < 0 {
+        out.push('-');
+    }
+    let (whole, rest) = (hundredths.unsigned_abs() / 100, hundredths.unsigned_abs() % 100);
+    let mut digits = [0; 20];
+    let (mut at, mut left) = (digits.len(), whole);
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (left % 10) as u8;
+        left /= 10;
+        if left == 0 {
+            break;
+        }
+    }
+    out.extend(digits[at..].iter().map(|&digit| char::from(digit)));
+    if rest > 0 {
+        out.push('.');
+        out.push(char::from(b'0' + (rest / 10) as u8));
+        if rest % 10 > 0 {
+            out.push(char::from(b'0' + (rest % 10) as u8));
+        }
+    }
 }
 
 /// The coordinates of a path.
 pub(crate) fn path(points: &[(f64, f64)]) -> String {
-    points.iter().map(|&(x, y)| format!("{},{}", number(x), number(y))).collect::<Vec<_>>().join(" ")
+    let mut out = String::with_capacity(14 * points.len());
+    for &(x, y) in points {
+        if !out.is_empty() {
+            out.push(' ');
+        }
+        push_number(&mut out, x);
+        out.push(',');
+        push_number(&mut out, y);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{number, path};
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_coordinate_has_two_decimals_at_most() {
+        let cases = [
+            (0.0, "0"),
+            (-0.001, "0"),
+            (-1.5, "-1.5"),
+            (12.345_6, "12.35"),
+            (100.0, "100"),
+            (-0.04, "-0.04"),
+        ];
+        for (value, text) in cases {
+            assert_eq!(number(value), text);
+        }
+        assert_eq!(number(1e18), "1000000000000000000");
+        assert_eq!(path(&[(1.0, 2.25), (3.005, -4.0)]), "1,2.25 3,-4");
+    }
+
+    proptest! {
+        #[test]
+        fn a_coordinate_reads_as_its_exact_decimals_rounded(value in -2000.0_f64..2000.0) {
+            let exact = format!("{value:.2}");
+            let exact = exact.trim_end_matches('0').trim_end_matches('.');
+            prop_assert_eq!(number(value), if exact == "-0" { "0" } else { exact });
+        }
+    }
 }

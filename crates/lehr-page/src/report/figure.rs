@@ -27,29 +27,34 @@ fn list(values: &[f64]) -> Value {
     Value::Array(values.iter().map(short).collect())
 }
 
+/// An object that takes its values over, where `json!` would copy each of them.
+pub fn object<const N: usize>(entries: [(&str, Value); N]) -> Value {
+    Value::Object(entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+}
+
 /// Where the panels of the two drawings are, and their series: what the page's script reads.
 #[must_use]
 pub fn figure_json(wide: &PageFigure, narrow: &PageFigure) -> Value {
     let panels = wide.panels.iter().zip(&narrow.panels).map(|(panel, other)| {
         let series = panel.series.iter().map(|series| {
-            json!({
-                "name": series.name,
-                "x": list(&series.x),
-                "y": list(&series.y),
-                "lower": list(&series.lower),
-                "upper": list(&series.upper),
-            })
+            object([
+                ("name", Value::from(series.name.as_str())),
+                ("x", list(&series.x)),
+                ("y", list(&series.y)),
+                ("lower", list(&series.lower)),
+                ("upper", list(&series.upper)),
+            ])
         });
-        json!({
-            "wide": list(&panel.frame),
-            "narrow": list(&other.frame),
-            "title": panel.title,
-            "x": axis(&panel.x),
-            "y": axis(&panel.y),
-            "series": series.collect::<Vec<_>>(),
-        })
+        object([
+            ("wide", list(&panel.frame)),
+            ("narrow", list(&other.frame)),
+            ("title", Value::from(panel.title.clone())),
+            ("x", axis(&panel.x)),
+            ("y", axis(&panel.y)),
+            ("series", series.collect()),
+        ])
     });
-    json!({ "panels": panels.collect::<Vec<_>>() })
+    object([("panels", panels.collect())])
 }
 
 /// A figure element. `level` is that of its heading.

@@ -4,7 +4,7 @@ use super::State;
 use super::query::Query;
 use super::respond::{Made, Refused, said};
 use super::shelf::Item;
-use crate::report::{ReportFormat, figure_json, render};
+use crate::report::{ReportFormat, figure_json, object, render};
 use axum::http::StatusCode;
 use lehr::Curve;
 use lehr::fit::Fit;
@@ -107,13 +107,13 @@ pub(super) fn recommended(state: &State, query: &Query) -> Result<Made, Refused>
 }
 
 fn page_figure(figure: &PageFigure) -> Value {
-    json!({
-        "svg": figure.svg,
-        "title": figure.title,
-        "subtitle": figure.subtitle,
-        "caption": figure.caption,
-        "data": figure_json(figure, figure),
-    })
+    object([
+        ("svg", Value::from(figure.svg.as_str())),
+        ("title", Value::from(figure.title.as_str())),
+        ("subtitle", Value::from(figure.subtitle.clone())),
+        ("caption", Value::from(figure.caption.clone())),
+        ("data", figure_json(figure, figure)),
+    ])
 }
 
 /// Numbers and figures of one target, as the page shows them.
@@ -138,7 +138,7 @@ pub(super) fn view(state: &State, query: &Query) -> Result<Made, Refused> {
     let figure = answer.forecast_picture(&item.fit, &curves).page(width, heights.0);
     let ratio = answer.ratio_picture(&item.fit).page(width, heights.1);
     let found = &answer.recommend;
-    let document = json!({
+    let mut document = json!({
         "schema": "lehr.view/2",
         "data": item.id,
         "target": {
@@ -155,8 +155,8 @@ pub(super) fn view(state: &State, query: &Query) -> Result<Made, Refused> {
         "recommended": { "ratio": found.ratio, "interval": found.interval, "plateau": found.plateau, "loss": found.loss.value, "tolerance": found.tolerance },
         "pins": answer.pins,
         "caveats": answer.caveats.iter().map(|c| json!({ "code": c.code(), "blocking": c.blocking(), "message": said(&c.message()) })).collect::<Vec<_>>(),
-        "figures": { "forecast": page_figure(&figure), "ratio": page_figure(&ratio) },
     });
+    document["figures"] = object([("forecast", page_figure(&figure)), ("ratio", page_figure(&ratio))]);
     Ok(Made::json(&document))
 }
 
