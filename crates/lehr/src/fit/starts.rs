@@ -81,17 +81,96 @@ fn project_linear(law: &dyn Law, data: &Dataset, plan: &Plan, z: &mut [f64]) {
     for a in 0..m {
         matrix[(a, a)] *= 1.0 + 1e-9;
     }
-    let Some(solution) = matrix.cholesky().map(|c| c.solve(&right)) else { return };
-    let inside = |a: usize| {
-        let k = positions[a];
-        let value = if plan.scale[k] == Scale::Log { solution[a].ln() } else { solution[a] };
-        (value.is_finite() && value > plan.lower[k] && value < plan.upper[k]).then_some(value)
-    };
-    // All or nothing: a part of a least-squares solution is no solution.
-    let values: Option<Vec<f64>> = (0..m).map(inside).collect();
-    if let Some(values) = values {
-        for (a, value) in values.into_iter().enumerate() {
-            z[positions[a]] = value;
+    let put = |z: &mut [f64], values: &[(usize, f64)]| {
+        for &(k, value) in values {
+            z[k] = value;
         }
+    };
+    let on_scale = |k: usize, value: f64| if plan.scale[k] == Scale::Log { value.ln() } else { value };
+    let all: Vec<usize> = (0..m).collect();
+    let Some(solution) = solved(&matrix, &right, &all) else { return };
+    let values: Vec<(usize, f64)> =
+        positions.iter().zip(&solution).map(|(&k, &value)| (k, on_scale(k, value))).collect();
+    // All or nothing: a part of a least-squares solution is no solution.
+    if values.iter().all(|&(k, value)| value.is_finite() && value > plan.lower[k] && value < plan.upper[k]) {
+        put(z, &values);
+        return;
     }
+    // But where the start itself gives a run no loss, nothing is lost by what the bounds allow: coefficients that leave them
+    // are put there, one after the other, and the others solved again.
+    if !feasible(law, data, plan, z) {
+        let values = bounded(&matrix, &right, &positions, plan);
+        put(z, &values);
+    }
+}
+
+/// Whether every run has a loss at a start.
+fn feasible(law: &dyn Law, data: &Dataset, plan: &Plan, z: &[f64]) -> bool {
+    let mut theta = vec![0.0; plan.theta.len()];
+    plan.to_theta(z, &mut theta);
+    let mut loss = Vec::new();
+    data.runs.iter().all(|run| {
+        loss.resize(run.features.points(), 0.0);
+        law.predict(&theta, &run.features, &mut loss);
+        loss.iter().all(|value| value.is_finite() && *value > 0.0)
+    })
+}
+
+/// The least-squares values of the chosen unknowns, the others 0.
+fn solved(matrix: &DMatrix<f64>, right: &DVector<f64>, chosen: &[usize]) -> Option<Vec<f64>> {
+    let part = DMatrix::from_fn(chosen.len(), chosen.len(), |a, b| matrix[(chosen[a], chosen[b])]);
+    let right = DVector::from_fn(chosen.len(), |a, _| right[chosen[a]]);
+    part.cholesky().map(|factor| factor.solve(&right).iter().copied().collect())
+}
+
+/// Least-squares values within the bounds, on the solver's scale: of the unknowns that leave them the one that does so by
+/// the largest share of its range is held at its bound, and the rest is solved again.
+fn bounded(
+    matrix: &DMatrix<f64>,
+    right: &DVector<f64>,
+    positions: &[usize],
+    plan: &Plan,
+) -> Vec<(usize, f64)> {
+    let plain = |k: usize, value: f64| if plan.scale[k] == Scale::Log { value.exp() } else { value };
+    let range = |a: usize| {
+        let k = positions[a];
+        (plain(k, plan.lower[k]), plain(k, plan.upper[k]))
+    };
+    let mut free: Vec<usize> = (0..positions.len()).collect();
+    let mut held: Vec<(usize, f64)> = Vec::new();
+    let mut values: Vec<(usize, f64)> = Vec::new();
+    while !free.is_empty() {
+        let mut rest = right.clone();
+        for &(a, value) in &held {
+            for b in 0..positions.len() {
+                rest[b] -= matrix[(b, a)] * value;
+            }
+        }
+        let Some(solution) = solved(matrix, &rest, &free) else { return Vec::new() };
+        values = free.iter().copied().zip(solution).collect();
+        let beyond = |&(a, value): &(usize, f64)| {
+            let (lower, upper) = range(a);
+            ((lower - value).max(value - upper) / (upper - lower)).max(0.0)
+        };
+        let Some(&(a, value)) = values
+            .iter()
+            .filter(|entry| !(beyond(entry) <= 0.0))
+            .max_by(|one, other| beyond(one).total_cmp(&beyond(other)))
+        else {
+            break;
+        };
+        let (lower, upper) = range(a);
+        let slack = 1e-6 * (upper - lower);
+        held.push((a, if value < lower { lower + slack } else { upper - slack }));
+        free.retain(|&other| other != a);
+        values.clear();
+    }
+    held.into_iter()
+        .chain(values)
+        .map(|(a, value)| {
+            let k = positions[a];
+            let value = if plan.scale[k] == Scale::Log { value.ln() } else { value };
+            (k, value.clamp(plan.lower[k], plan.upper[k]))
+        })
+        .collect()
 }
