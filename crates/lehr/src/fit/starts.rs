@@ -120,7 +120,8 @@ fn feasible(law: &dyn Law, data: &Dataset, plan: &Plan, z: &[f64]) -> bool {
 fn solved(matrix: &DMatrix<f64>, right: &DVector<f64>, chosen: &[usize]) -> Option<Vec<f64>> {
     let part = DMatrix::from_fn(chosen.len(), chosen.len(), |a, b| matrix[(chosen[a], chosen[b])]);
     let right = DVector::from_fn(chosen.len(), |a, _| right[chosen[a]]);
-    part.cholesky().map(|factor| factor.solve(&right).iter().copied().collect())
+    let values: Vec<f64> = part.cholesky()?.solve(&right).iter().copied().collect();
+    values.iter().all(|value| value.is_finite()).then_some(values)
 }
 
 /// Least-squares values within the bounds, on the solver's scale: of the unknowns that leave them the one that does so by
@@ -154,7 +155,7 @@ fn bounded(
         };
         let Some(&(a, value)) = values
             .iter()
-            .filter(|entry| !(beyond(entry) <= 0.0))
+            .filter(|entry| beyond(entry) > 0.0)
             .max_by(|one, other| beyond(one).total_cmp(&beyond(other)))
         else {
             break;
