@@ -23,6 +23,7 @@ pub mod curve;
 pub mod features;
 pub mod fit;
 pub mod forecast;
+pub mod guard;
 pub mod law;
 pub mod live;
 pub mod measured;

@@ -6,6 +6,7 @@ use crate::source::Source;
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, types};
 use arrow_schema::DataType;
+use lehr::guard::caught;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
@@ -19,7 +20,8 @@ fn builder(source: &Source) -> Result<ParquetRecordBatchReaderBuilder<Source>, R
     }
     // Parquet's own types say enough; the schema that Arrow writes beside them is not followed: a broken one panics there.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    ParquetRecordBatchReaderBuilder::try_new_with_options(source.clone(), options)
+    caught(|| ParquetRecordBatchReaderBuilder::try_new_with_options(source.clone(), options))
+        .map_err(|panic| broken(source, &panic))?
         .map_err(|error| broken(source, &error))
 }
 
@@ -108,13 +110,12 @@ pub(crate) fn for_each_row(
         .map(|(i, _)| i)
         .collect();
     let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
-    let reader = builder
-        .with_projection(mask)
-        .with_batch_size(8192)
-        .build()
+    let mut reader = caught(|| builder.with_projection(mask).with_batch_size(8192).build())
+        .map_err(|panic| broken(source, &panic))?
         .map_err(|error| broken(source, &error))?;
     let mut row = 0;
-    for batch in reader {
+    // Pages may contradict each other in ways that the reader takes for impossible.
+    while let Some(batch) = caught(|| reader.next()).map_err(|panic| broken(source, &panic))? {
         let batch = batch.map_err(|error| broken(source, &error))?;
         let mut columns = Vec::with_capacity(select.len());
         for (name, want) in select {

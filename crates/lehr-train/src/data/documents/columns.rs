@@ -5,6 +5,7 @@ use crate::data::input::broken;
 use crate::error::TrainError;
 use arrow_array::Array;
 use arrow_array::cast::AsArray;
+use lehr::guard::caught;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::fs::File;
@@ -19,7 +20,9 @@ pub(super) fn texts(path: &Path, file: File, column: &str, visit: &mut Visit<'_>
             "a whole Parquet file; copy it again",
         )
     };
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| unreadable(&error))?;
+    let builder = caught(|| ParquetRecordBatchReaderBuilder::try_new(file))
+        .map_err(|panic| unreadable(&panic))?
+        .map_err(|error| unreadable(&error))?;
     let fields = builder.schema().fields();
     let Some(index) = fields.iter().position(|field| field.name() == column) else {
         let names = fields.iter().take(12).map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ");
@@ -30,10 +33,11 @@ pub(super) fn texts(path: &Path, file: File, column: &str, visit: &mut Visit<'_>
         ));
     };
     let mask = ProjectionMask::roots(builder.parquet_schema(), [index]);
-    let reader =
-        builder.with_projection(mask).with_batch_size(1024).build().map_err(|error| unreadable(&error))?;
+    let mut reader = caught(|| builder.with_projection(mask).with_batch_size(1024).build())
+        .map_err(|panic| unreadable(&panic))?
+        .map_err(|error| unreadable(&error))?;
     let mut row = 0_u64;
-    for batch in reader {
+    while let Some(batch) = caught(|| reader.next()).map_err(|panic| unreadable(&panic))? {
         let batch = batch.map_err(|error| unreadable(&error))?;
         let array = batch.column(0);
         let found: Box<dyn Iterator<Item = Option<&str>>> = if let Some(texts) = array.as_string_opt::<i32>()
