@@ -376,7 +376,7 @@ pub fn recommend_running(
 }
 
 /// What a recommendation is for.
-pub fn recommend(options: &mut Options, fit: &Fit) -> Result<RecommendRequest, Failure> {
+pub fn recommend(options: &mut Options, fit: &Arc<Fit>) -> Result<RecommendRequest, Failure> {
     for name in ["anneal_steps", "anneal_from"] {
         if options.has(name) {
             return Err(Failure::usage(format_args!(
@@ -393,14 +393,14 @@ pub fn recommend(options: &mut Options, fit: &Fit) -> Result<RecommendRequest, F
 
 fn shared(
     options: &mut Options,
-    fit: &Fit,
+    fit: &Arc<Fit>,
     setting: Setting,
     peak_lr: f64,
     total: u64,
     shape: Shape,
 ) -> Result<RecommendRequest, Failure> {
     Ok(RecommendRequest {
-        fit: Arc::new(fit.clone()),
+        fit: Arc::clone(fit),
         peak_lr,
         total,
         warmup: options.count("warmup", 0)?,
@@ -416,7 +416,7 @@ fn shared(
 }
 
 /// What several recommendations are for: every combination of sizes, peak rates and shapes.
-pub fn recommend_rows(options: &mut Options, fit: &Fit) -> Result<RowsRequest, Failure> {
+pub fn recommend_rows(options: &mut Options, fit: &Arc<Fit>) -> Result<RowsRequest, Failure> {
     let sizes = options.counts("params", 1)?;
     let peak_lrs = options.numbers("peak_lr", RATE, |rate| rate > 0.0)?;
     let shapes = options.texts("shape")?;

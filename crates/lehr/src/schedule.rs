@@ -17,6 +17,7 @@ mod wsd;
 pub use error::ScheduleError;
 pub use phase::{Annealing, Family, Phase, PhaseSpan};
 pub use rates::Rates;
+pub(crate) use rates::running_sums;
 pub use recognise::{RecogniseError, RecogniseOptions, Recognised, Residual, recognise};
 pub use segment::Segment;
 pub use shape::{Shape, ShapeError};

@@ -1,6 +1,6 @@
 //! What placing nodes asks of a schedule's rates, answered from one number an update or from segments.
 
-use crate::schedule::Rates;
+use crate::schedule::{Rates, running_sums};
 
 /// The rates of updates 1 … T and the rate before them.
 pub(super) trait Course {
@@ -32,14 +32,7 @@ pub(super) struct Dense<'a> {
 
 impl<'a> Dense<'a> {
     pub fn new(rates: &'a [f64], before: f64) -> Self {
-        let mut sums = Vec::with_capacity(rates.len() + 1);
-        let mut sum = 0.0;
-        sums.push(0.0);
-        sums.extend(rates.iter().map(|rate| {
-            sum += rate;
-            sum
-        }));
-        Self { rates, before, sums }
+        Self { rates, before, sums: running_sums(rates) }
     }
 }
 

@@ -81,26 +81,29 @@ fn project_linear(law: &dyn Law, data: &Dataset, plan: &Plan, z: &mut [f64]) {
     for a in 0..m {
         matrix[(a, a)] *= 1.0 + 1e-9;
     }
-    let put = |z: &mut [f64], values: &[(usize, f64)]| {
-        for &(k, value) in values {
-            z[k] = value;
+    let put = |z: &mut [f64], solution: &[f64]| {
+        for (&k, &value) in positions.iter().zip(solution) {
+            let value = if plan.scale[k] == Scale::Log { value.ln() } else { value };
+            z[k] = value.clamp(plan.lower[k], plan.upper[k]);
         }
     };
-    let on_scale = |k: usize, value: f64| if plan.scale[k] == Scale::Log { value.ln() } else { value };
+    let ranges: Vec<(f64, f64)> = positions
+        .iter()
+        .map(|&k| match plan.scale[k] {
+            Scale::Log => (plan.lower[k].exp(), plan.upper[k].exp()),
+            Scale::Linear => (plan.lower[k], plan.upper[k]),
+        })
+        .collect();
     let all: Vec<usize> = (0..m).collect();
     let Some(solution) = solved(&matrix, &right, &all) else { return };
-    let values: Vec<(usize, f64)> =
-        positions.iter().zip(&solution).map(|(&k, &value)| (k, on_scale(k, value))).collect();
     // All or nothing: a part of a least-squares solution is no solution.
-    if values.iter().all(|&(k, value)| value.is_finite() && value > plan.lower[k] && value < plan.upper[k]) {
-        put(z, &values);
-        return;
-    }
-    // But where the start itself gives a run no loss, nothing is lost by what the bounds allow: coefficients that leave them
-    // are put there, one after the other, and the others solved again.
-    if !feasible(law, data, plan, z) {
-        let values = bounded(&matrix, &right, &positions, plan);
-        put(z, &values);
+    if solution.iter().zip(&ranges).all(|(value, (lower, upper))| lower < value && value < upper) {
+        put(z, &solution);
+    } else if !feasible(law, data, plan, z)
+        && let Some(solution) = bounded(&matrix, &right, &ranges)
+    {
+        // But where the start itself gives a run no loss, nothing is lost by what the bounds allow.
+        put(z, &solution);
     }
 }
 
@@ -116,7 +119,7 @@ fn feasible(law: &dyn Law, data: &Dataset, plan: &Plan, z: &[f64]) -> bool {
     })
 }
 
-/// The least-squares values of the chosen unknowns, the others 0.
+/// The least-squares values of the chosen unknowns, the others 0; `None` where they are not determined.
 fn solved(matrix: &DMatrix<f64>, right: &DVector<f64>, chosen: &[usize]) -> Option<Vec<f64>> {
     let part = DMatrix::from_fn(chosen.len(), chosen.len(), |a, b| matrix[(chosen[a], chosen[b])]);
     let right = DVector::from_fn(chosen.len(), |a, _| right[chosen[a]]);
@@ -124,54 +127,48 @@ fn solved(matrix: &DMatrix<f64>, right: &DVector<f64>, chosen: &[usize]) -> Opti
     values.iter().all(|value| value.is_finite()).then_some(values)
 }
 
-/// Least-squares values within the bounds, on the solver's scale: of the unknowns that leave them the one that does so by
-/// the largest share of its range is held at its bound, and the rest is solved again.
-fn bounded(
-    matrix: &DMatrix<f64>,
-    right: &DVector<f64>,
-    positions: &[usize],
-    plan: &Plan,
-) -> Vec<(usize, f64)> {
-    let plain = |k: usize, value: f64| if plan.scale[k] == Scale::Log { value.exp() } else { value };
-    let range = |a: usize| {
-        let k = positions[a];
-        (plain(k, plan.lower[k]), plain(k, plan.upper[k]))
-    };
-    let mut free: Vec<usize> = (0..positions.len()).collect();
-    let mut held: Vec<(usize, f64)> = Vec::new();
-    let mut values: Vec<(usize, f64)> = Vec::new();
+/// Least-squares values within ranges: of the unknowns that leave theirs the one that does so by the largest share of it is
+/// held just inside, and the others are solved again.
+fn bounded(matrix: &DMatrix<f64>, right: &DVector<f64>, ranges: &[(f64, f64)]) -> Option<Vec<f64>> {
+    let mut values = vec![0.0; ranges.len()];
+    let mut free: Vec<usize> = (0..ranges.len()).collect();
+    let mut rest = right.clone();
     while !free.is_empty() {
-        let mut rest = right.clone();
-        for &(a, value) in &held {
-            for b in 0..positions.len() {
-                rest[b] -= matrix[(b, a)] * value;
-            }
+        for (&a, value) in free.iter().zip(solved(matrix, &rest, &free)?) {
+            values[a] = value;
         }
-        let Some(solution) = solved(matrix, &rest, &free) else { return Vec::new() };
-        values = free.iter().copied().zip(solution).collect();
-        let beyond = |&(a, value): &(usize, f64)| {
-            let (lower, upper) = range(a);
-            ((lower - value).max(value - upper) / (upper - lower)).max(0.0)
+        let beyond = |a: usize| {
+            let (lower, upper) = ranges[a];
+            (lower - values[a]).max(values[a] - upper) / (upper - lower)
         };
-        let Some(&(a, value)) = values
-            .iter()
-            .filter(|entry| beyond(entry) > 0.0)
-            .max_by(|one, other| beyond(one).total_cmp(&beyond(other)))
-        else {
-            break;
-        };
-        let (lower, upper) = range(a);
+        let worst = free.iter().copied().max_by(|&a, &b| beyond(a).total_cmp(&beyond(b)));
+        let Some(a) = worst.filter(|&a| beyond(a) > 0.0) else { break };
+        let (lower, upper) = ranges[a];
         let slack = 1e-6 * (upper - lower);
-        held.push((a, if value < lower { lower + slack } else { upper - slack }));
+        values[a] = values[a].clamp(lower + slack, upper - slack);
+        rest -= matrix.column(a) * values[a];
         free.retain(|&other| other != a);
-        values.clear();
     }
-    held.into_iter()
-        .chain(values)
-        .map(|(a, value)| {
-            let k = positions[a];
-            let value = if plan.scale[k] == Scale::Log { value.ln() } else { value };
-            (k, value.clamp(plan.lower[k], plan.upper[k]))
-        })
-        .collect()
+    Some(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknowns_that_leave_their_ranges_are_held_there_and_the_others_solved_again() {
+        // 2x + y = 0, x + 2y = 3: x = −1, y = 2.
+        let matrix = DMatrix::from_row_slice(2, 2, &[2.0, 1.0, 1.0, 2.0]);
+        let right = DVector::from_row_slice(&[0.0, 3.0]);
+        assert_eq!(bounded(&matrix, &right, &[(-10.0, 10.0), (-10.0, 10.0)]), Some(vec![-1.0, 2.0]));
+        // With x at 0 the second line alone says y = 3/2.
+        let held = bounded(&matrix, &right, &[(0.0, 10.0), (-10.0, 10.0)]).unwrap();
+        assert!((held[0] - 1e-5).abs() < 1e-12 && (held[1] - 1.5).abs() < 1e-5, "{held:?}");
+        let both = bounded(&matrix, &right, &[(0.0, 10.0), (0.0, 1.0)]).unwrap();
+        assert!((both[0] - 1e-5).abs() < 1e-12 && (both[1] - 1.0).abs() < 1e-5, "{both:?}");
+        // Twice the same equation determines nothing.
+        let flat = DMatrix::from_element(2, 2, 1.0);
+        assert_eq!(bounded(&flat, &right, &[(0.0, 1.0), (0.0, 1.0)]), None);
+    }
 }

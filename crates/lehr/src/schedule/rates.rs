@@ -1,7 +1,6 @@
 //! Rates and sums of single updates, without a number for every one.
 
 use super::{Schedule, Segment};
-use std::borrow::Cow;
 
 /// A schedule prepared for many questions: the rate of an update, Σ η up to one, the largest rate of a range.
 ///
@@ -26,7 +25,7 @@ pub struct Rates<'a> {
 #[derive(Debug, Clone)]
 enum Course<'a> {
     Pieces(Vec<Piece>),
-    Sampled { rates: &'a [f64], sums: Cow<'a, [f64]> },
+    Sampled { rates: &'a [f64], sums: Vec<f64> },
 }
 
 /// A segment with what lies before it.
@@ -37,6 +36,18 @@ struct Piece {
     segment: Segment,
 }
 
+/// Σ η of the first k updates at index k, from 0 to T.
+pub(crate) fn running_sums(rates: &[f64]) -> Vec<f64> {
+    let mut sums = Vec::with_capacity(rates.len() + 1);
+    let mut sum = 0.0;
+    sums.push(0.0);
+    sums.extend(rates.iter().map(|rate| {
+        sum += rate;
+        sum
+    }));
+    sums
+}
+
 impl<'a> Rates<'a> {
     /// Prepares the schedule.
     #[must_use]
@@ -44,14 +55,7 @@ impl<'a> Rates<'a> {
         let total = schedule.total().0;
         let course = match schedule {
             Schedule::Sampled(sampled) => {
-                let mut sums = Vec::with_capacity(sampled.rates().len() + 1);
-                let mut sum = 0.0;
-                sums.push(0.0);
-                sums.extend(sampled.rates().iter().map(|rate| {
-                    sum += rate;
-                    sum
-                }));
-                Course::Sampled { rates: sampled.rates(), sums: Cow::Owned(sums) }
+                Course::Sampled { rates: sampled.rates(), sums: running_sums(sampled.rates()) }
             }
             _ => {
                 let (mut before, mut sum) = (0, 0.0);
