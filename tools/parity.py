@@ -162,7 +162,7 @@ def fsl(rates, point, c, g):
 REFERENCE_BATCH = 125_000
 
 THETA = {
-    "noise-relaxation": [2.1, 0.5, 0.52, 0.2, 9.0, 0.08, 0.54, 0.6, -0.3, 1.1, -0.2, 0.4, 0.3, 0.05, -0.1, 0.07, 0.45, -0.4, -0.3, 0.06],
+    "noise-relaxation": [2.1, 0.5, 0.52, 0.2, 9.0, 0.08, 0.54, 0.6, -0.3, 1.1, -0.2, 0.4, 0.3, 0.05, -0.1, 0.07, 0.45, -0.4, -0.3, 0.06, 0.07],
     "exponential-memory": [2.1, 0.5, 0.52, 0.2, 9.0, 0.9, 0.7, 0.4, 0.3],
     "forward-momentum": [2.1, 0.5, 0.52, 0.06, 0.4, 0.3],
     "cmmt": [2.1, 0.5, 0.52, 1.4, 150.0, 0.4, 0.3],
@@ -179,7 +179,7 @@ def law_values(rates, points, n8, tokens):
     effect = forward_effect(rates, points)
     out = {}
 
-    l0, a, alpha, b, kappa, s0, e_c, q, delta, p, w, e_n, alpha_n, g_a, g_b, g_k, beta_s, beta_y, g_ec, grow = THETA["noise-relaxation"]
+    l0, a, alpha, b, kappa, s0, e_c, q, delta, p, w, e_n, alpha_n, g_a, g_b, g_k, beta_s, beta_y, g_ec, grow, start = THETA["noise-relaxation"]
     saturating, at = 0.0, {}
     for t, rate in enumerate(rates, start=1):
         e = rate * 1e3
@@ -189,6 +189,7 @@ def law_values(rates, points, n8, tokens):
     out["noise-relaxation"] = [
         l0 + e_n * n8**-alpha_n + a * n8**g_a * (at[t] + s0) ** -alpha
         + b * n8**g_b * (tokens / REFERENCE_BATCH) ** beta_y * peak**delta * (1 + at[t]) ** grow * y
+        + start / (t / 1000 + 0.1) ** 2
         for t, (y, peak) in zip(points, states)
     ]
 

@@ -9,7 +9,7 @@
 //! ```text
 //! S ← S + e/(1 + e/e_c)·dt
 //! Y ← e^q + (Y − e^q)·exp(−κ·(e/pk)^p·dt)
-//! L = L₀ + A·(S + s₀)^-α + B·pk^δ·Y
+//! L = L₀ + A·(S + s₀)^-α + B·pk^δ·Y + C·(t + 0.1)^-2,  t in 1000 updates
 //! ```
 
 use std::fmt::Write;
@@ -28,9 +28,10 @@ struct Truth {
     q: f64,
     delta: f64,
     p: f64,
+    c: f64,
 }
 
-/// Chosen apart from the values that the law assumes where data do not determine them (e_c .54, q .6, δ −.3).
+/// Chosen apart from the values that the law assumes where data do not determine them (e_c .54, q .6, δ −.3, C .1).
 const TRUTH: Truth = Truth {
     l0: 2.9,
     a: 0.6,
@@ -42,6 +43,7 @@ const TRUTH: Truth = Truth {
     q: 0.5,
     delta: -0.2,
     p: 1.0,
+    c: 0.06,
 };
 
 /// Relative noise of one logged loss.
@@ -112,7 +114,8 @@ impl Run {
             let sustained = e.powf(TRUTH.q);
             y = sustained + (y - sustained) * (-TRUTH.kappa * (e / peak).powf(TRUTH.p) * dt).exp();
             let descent = TRUTH.a * (s + TRUTH.s0).powf(-TRUTH.alpha);
-            at(t, rate, TRUTH.l0 + descent + TRUTH.b * peak.powf(TRUTH.delta) * y);
+            let transient = TRUTH.c / (t as f64 * 1e-3 + 0.1).powi(2);
+            at(t, rate, TRUTH.l0 + descent + TRUTH.b * peak.powf(TRUTH.delta) * y + transient);
         }
     }
 

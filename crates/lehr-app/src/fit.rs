@@ -59,7 +59,7 @@ pub struct FitAnswer {
 }
 
 impl Document for FitAnswer {
-    const SCHEMA: &'static str = "lehr.fit/4";
+    const SCHEMA: &'static str = "lehr.fit/5";
 }
 
 impl Desk {
@@ -139,13 +139,13 @@ pub fn parse_fit(name: &str, text: &str) -> Result<Fit, Failure> {
     })?;
     match value.get("format").and_then(serde_json::Value::as_u64) {
         Some(format) if format == u64::from(FIT_FORMAT) => {}
-        Some(3) => {
-            return serde_json::from_value(from_format_3(value))
+        Some(format @ 3..=4) => {
+            return serde_json::from_value(from_earlier(value, format))
                 .map_err(|error| Failure::new(format_args!("{name}: not a fit: {error}")).hint(hint));
         }
         Some(format) => {
             return Err(Failure::new(format_args!(
-                "{name}: a fit of format {format}; this version reads formats 3 and {FIT_FORMAT}"
+                "{name}: a fit of format {format}; this version reads formats 3 to {FIT_FORMAT}"
             ))
             .hint("fit again with this version"));
         }
@@ -158,9 +158,24 @@ pub fn parse_fit(name: &str, text: &str) -> Result<Fit, Failure> {
         .map_err(|error| Failure::new(format_args!("{name}: not a fit: {error}")).hint(hint))
 }
 
-/// The present form of a fit of format 3, which held W − 1 as a run's warm-up.
-fn from_format_3(mut value: serde_json::Value) -> serde_json::Value {
+/// The present form of a fit of format 3, which held W − 1 as a run's warm-up, or 4, whose noise-relaxation law had no
+/// transient of the start: C = 0.
+fn from_earlier(mut value: serde_json::Value, format: u64) -> serde_json::Value {
     value["format"] = FIT_FORMAT.into();
+    if value["law"] == "noise-relaxation" {
+        if let Some(coefficients) = value["coefficients"].as_array_mut() {
+            coefficients.push(serde_json::json!({
+                "name": "c", "value": 0.0, "interval": null, "free": false, "prior": false, "at_bound": null
+            }));
+        }
+        let refits = value.pointer_mut("/uncertainty/refits").and_then(serde_json::Value::as_array_mut);
+        for theta in refits.into_iter().flatten().filter_map(|refit| refit["theta"].as_array_mut()) {
+            theta.push(0.0.into());
+        }
+    }
+    if format > 3 {
+        return value;
+    }
     for run in value.get_mut("runs").and_then(serde_json::Value::as_array_mut).into_iter().flatten() {
         if let Some(before) = run.get("warmup").and_then(serde_json::Value::as_u64) {
             run["warmup"] = before.saturating_add(1).into();

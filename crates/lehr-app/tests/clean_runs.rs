@@ -105,7 +105,7 @@ fn recommended(runs: &[&str], peak_lr: f64, total: u64) -> Option<(Vec<&'static 
 fn what_blocks_is_what_the_answer_leaves_open() {
     let stable_and_cosines = ["cosine-lr0.001*", "*constant*lr0.001*"];
     let Some((codes, _)) = recommended(&stable_and_cosines, 1e-3, 15_000) else { return };
-    assert_eq!(codes, ["whole-run-annealing"]);
+    assert_eq!(codes, ["ratio-open", "whole-run-annealing"]);
     // With one branch the ratio is right: 0.447 is measured.
     let with_branch = ["cosine-lr0.001*", "*constant*lr0.001*", "wsd-lr0.001-T15000-r0.2*"];
     let (codes, ratio) = recommended(&with_branch, 1e-3, 15_000).expect("the runs are there");

@@ -183,7 +183,7 @@ fn jobs_are_watched_told_of_and_scored() {
 
 #[test]
 fn one_run_alone_two_and_three() {
-    let (_folder, said) = follow("one-run.md", &[0, 3, 0, 3, 0, 3], |folder| {
+    let (_folder, said) = follow("one-run.md", &[0, 3, 0, 0, 0, 3], |folder| {
         log(folder, "cosine.csv", "sim-peak2e-3-T20000-cosine", 20_000);
         log(folder, "stable.csv", "sim-peak2e-3-T20000-constant", 20_000);
         log(folder, "annealed.csv", "sim-peak2e-3-T20000-r0.2", 20_000);

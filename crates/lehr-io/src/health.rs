@@ -86,7 +86,7 @@ impl Health {
 /// |c − b| > max(5·(|b − a| + |d − c|), 8·noise, s·min(b, c)), at the row where |c − b| is largest;
 /// s is 0.1. Smaller breaks are found where the rate is `steady` between the two updates given to it (a rate that falls
 /// lowers the loss): robust lines through the five rows before a row and the five from it on differ halfway between the two
-/// by more than max(8·noise, 1.5·largest difference beside it, 0.5 % of the loss). Besides, also near the ends: the three
+/// by more than max(8·noise, 1.5·largest difference farther off, 0.5 % of the loss), at the row that itself moves most. Besides, also near the ends: the three
 /// rows before a row and the three from it on differ by a factor of 1.7, and by less than a factor of 1.25 among
 /// themselves (losses of several micro-batches added up).
 #[must_use]
@@ -124,6 +124,7 @@ fn small_breaks(
     let enough = |i: usize| (8.0 * noise).max(0.005 * loss[i]);
     let largest =
         |from: usize, to: usize| (from.max(REACH)..to.min(n - REACH + 1)).map(gap).fold(0.0, f64::max);
+    let jump = |rows: std::ops::Range<usize>| rows.map(|i| (loss[i] - loss[i - 1]).abs()).fold(0.0, f64::max);
     let is_one = |&i: &usize| {
         // What the rows themselves do not do, their lines do not either.
         let own = (loss[i] - loss[i - 1]).abs();
@@ -134,7 +135,8 @@ fn small_breaks(
         // The gaps of the rows that share points with this one hold the break, too.
         here > enough(i)
             && steady(step[i - REACH], step[i + REACH - 1])
-            && here >= largest(i - REACH, i + REACH)
+            && here >= 0.8 * largest(i - REACH, i + REACH)
+            && own >= jump(i - REACH + 1..i + REACH)
             && here > 1.5 * largest(i.saturating_sub(4 * REACH), i - REACH)
             && here > 1.5 * largest(i + REACH + 1, i + 4 * REACH)
     };
@@ -236,6 +238,25 @@ mod tests {
             let mut scaled = smooth.clone();
             scaled[at..].iter_mut().for_each(|value| *value /= 8.0);
             assert_eq!(breaks(&scaled, true), [(step[at - 1], step[at])]);
+        }
+    }
+
+    #[test]
+    fn a_break_beyond_the_noise_is_found_wherever_it_is() {
+        let mut state = 3_u64;
+        let mut uniform = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 11) as f64 / (1_u64 << 53) as f64 - 0.5
+        };
+        let step: Vec<u64> = (1..=400).map(|k| 50 * k).collect();
+        let course = |t: u64| 2.5 + 3.0 * (t as f64 / 100.0).powf(-0.5);
+        for at in (80..360).step_by(7) {
+            for off in [-0.2, 0.1] {
+                let mut loss: Vec<f64> = step.iter().map(|&t| course(t) + 0.002 * uniform()).collect();
+                loss[at..].iter_mut().for_each(|value| *value += off);
+                let found = level_breaks(&step, &loss, 1e-3, &|_, _| true);
+                assert_eq!(found, [(step[at - 1], step[at])], "{off} at row {at}");
+            }
         }
     }
 

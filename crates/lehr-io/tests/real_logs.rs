@@ -251,6 +251,20 @@ fn a_log_that_begins_in_the_middle_is_asked_about() {
     assert!(error.to_string().contains("begins at update 1010 of 2000"), "{error}");
     let stated = ReadOptions { warmup: Some(100), ..ReadOptions::default() };
     assert_wsd(&one(&text(&[("branch.csv", late)]), &stated));
+    // Within the annealing a warm-up says nothing about the peak.
+    let falling: String = table(rate)
+        .lines()
+        .enumerate()
+        .filter(|(i, _)| *i == 0 || *i > 180)
+        .fold(String::new(), |text, (_, line)| text + line + "\n");
+    for options in [ReadOptions::default(), stated] {
+        let error = load(&text(&[("tail.csv", falling.clone())]), &options).unwrap_err();
+        let said = format!("{error} {:?}", error.hint());
+        assert!(
+            said.contains("begins at update 1810 of 2000") && !said.contains("state the warm-up"),
+            "{said}"
+        );
+    }
 }
 
 /// The rows of a table from an update on, the first line kept.

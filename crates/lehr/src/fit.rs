@@ -50,7 +50,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Version of the serialised form of [`Fit`].
-pub const FIT_FORMAT: u32 = 4;
+pub const FIT_FORMAT: u32 = 5;
 
 /// A fitted law: its coefficients, what they were fitted on, how well, and how sure.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

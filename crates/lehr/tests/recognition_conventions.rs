@@ -314,3 +314,78 @@ fn a_peak_that_the_rounding_would_swallow_stays_a_peak() {
     let result = found(&rows, &RecogniseOptions { peak_lr: Some(3.506_681_469e-6), ..plain() });
     assert!(result.residual.max.is_finite() && result.tolerance.is_finite(), "{result:?}");
 }
+
+/// The rate as a log prints it, with so many decimals.
+fn fixed(rate: f64, decimals: usize) -> f64 {
+    format!("{rate:.decimals$}").parse().unwrap()
+}
+
+#[test]
+fn dense_rows_of_coarsely_rounded_rates_keep_their_family() {
+    // Half a unit of five decimals is 1.7 % of the peak: rows at one rate follow one another, and the first at the peak
+    // stands before the warm-up's end.
+    for (text, decimals) in [
+        ("cosine:peak=3e-4,total=20000,warmup=1000,final=0", 6),
+        ("cosine:peak=3e-4,total=20000,warmup=1000,final=0", 5),
+        ("wsd:peak=5e-4,total=9000,warmup=450,ratio=0.95", 5),
+        ("constant:peak=3e-4,total=10000,warmup=500", 5),
+    ] {
+        let truth = read(text);
+        for stride in [1, 10] {
+            let rows: Vec<_> = (1..=truth.total().0 / stride)
+                .map(|k| (k * stride, fixed(truth.lr(k * stride), decimals)))
+                .collect();
+            let result = found(&rows, &plain());
+            assert_eq!(result.family, truth.family(), "{text}, {decimals} decimals: {:?}", result.notes);
+            assert_eq!(result.schedule.warmup(), truth.warmup(), "{text}, {decimals} decimals");
+            assert_eq!(result.schedule.total(), truth.total(), "{text}, {decimals} decimals");
+        }
+    }
+}
+
+#[test]
+fn rows_rounded_in_two_ways_keep_their_family() {
+    let truth = read("cosine:peak=3e-4,total=6000,warmup=300,final=3e-5");
+    let rows: Vec<_> =
+        (1..=600).map(|k| (10 * k, printed(truth.lr(10 * k), if k % 2 == 0 { 3 } else { 6 }))).collect();
+    let result = found(&rows, &plain());
+    assert_eq!(result.schedule, truth, "{:?}", result.notes);
+    // A resumed run whose second part prints fewer digits.
+    let rows: Vec<_> =
+        (1..=600).map(|k| (10 * k, printed(truth.lr(10 * k), if k > 300 { 2 } else { 8 }))).collect();
+    assert_eq!(found(&rows, &plain()).family, Family::Cosine);
+}
+
+#[test]
+fn a_shift_by_one_update_is_found_in_rounded_rows_in_its_direction() {
+    let truth = read("cosine:peak=2e-4,total=5000,warmup=250,final=2e-5");
+    for stride in [1, 5, 10] {
+        let steps = || (1..=5000 / stride).map(move |k| k * stride);
+        let next: Vec<_> = steps().map(|t| (t, printed(truth.lr((t + 1).min(5000)), 3))).collect();
+        let result = found(&next, &plain());
+        assert_eq!(
+            (result.offset, result.schedule.warmup()),
+            (1, Some(Steps(250))),
+            "every {stride}: {:?}",
+            result.notes
+        );
+        let before: Vec<_> =
+            steps().map(|t| (t, if t == 1 { 0.0 } else { fixed(truth.lr(t - 1), 7) })).collect();
+        let result = found(&before, &plain());
+        let Schedule::Wsd(wsd) = &result.schedule else { panic!("every {stride}: {:?}", result.notes) };
+        assert_eq!((result.offset, wsd.late, wsd.warmup), (0, Steps(1), Steps(250)), "every {stride}");
+    }
+}
+
+#[test]
+fn a_log_stopped_early_keeps_its_horizon_where_its_rates_have_three_digits() {
+    let truth = read("cosine:peak=3e-4,total=20000,warmup=1000,final=3e-5");
+    let rows: Vec<_> = (1..=1200).map(|k| (10 * k, printed(truth.lr(10 * k), 2))).collect();
+    let result = found(&rows, &plain());
+    assert_eq!(
+        (result.family, result.schedule.total()),
+        (Family::Cosine, Steps(20_000)),
+        "{:?}",
+        result.notes
+    );
+}

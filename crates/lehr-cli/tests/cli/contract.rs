@@ -331,7 +331,7 @@ fn the_fit_file_is_the_document_of_fit_and_how_it_was_made() {
     let made = file.as_object_mut().unwrap().shift_remove("made").unwrap();
     let document = lehr(&["fit", RUNS, "--starts", "4", "--json"]).expect(0).json();
     assert_eq!(file, document);
-    assert_eq!(file["format"], 4);
+    assert_eq!(file["format"], 5);
     let inputs = made["inputs"].as_array().unwrap();
     let curves = inputs.iter().find(|input| input["path"] == "fixtures/runs/curves.csv").unwrap();
     assert_eq!(curves["bytes"], std::fs::metadata(root().join("fixtures/runs/curves.csv")).unwrap().len());

@@ -205,7 +205,7 @@ fn answers_are_documents_of_their_schemas() {
         (format!("forecast?{target}"), "lehr.forecast/2"),
         (format!("recommend?{target}"), "lehr.recommend/2"),
         (format!("export?{target}&to=hf"), "lehr.export/1"),
-        ("fit".to_owned(), "lehr.fit/4"),
+        ("fit".to_owned(), "lehr.fit/5"),
     ] {
         let (status, document) = server.get(&format!("/api/v1/{question}"));
         assert_eq!((status, &document["schema"]), (200, &schema.into()), "{document}");

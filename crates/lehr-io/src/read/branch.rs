@@ -110,7 +110,7 @@ fn first(raw: &RawRun) -> Option<First> {
 /// Whether a run cannot be finished before the run that it left: a manifest names that, or the log begins in the middle.
 pub(super) fn awaits_trunk(raw: &RawRun, context: &Context<'_>) -> Result<bool, ReadError> {
     let options = context.options;
-    if options.schedule.is_some() || raw.schedule.is_some() || options.warmup.is_some() {
+    if options.schedule.is_some() || raw.schedule.is_some() {
         return Ok(false);
     }
     let Some(first) = first(raw) else { return Ok(false) };
@@ -123,7 +123,7 @@ pub(super) fn awaits_trunk(raw: &RawRun, context: &Context<'_>) -> Result<bool, 
     }
     Ok(match entry.branch()? {
         Some(_) => first.step > 2 * first.stride,
-        None => begins_late && entry.warmup()?.is_none(),
+        None => begins_late,
     })
 }
 

@@ -113,11 +113,13 @@ pub(super) fn finish(
     if let (Split::Train, Some(kind)) = (split, stored.and_then(crate::manifest::Entry::training)) {
         meta.loss_kind = kind;
     }
+    let decay = work.unknown_smoothing(&raw, &meta, &points);
     let health = Health::of(&points.step, &points.loss);
     work.caveats.extend(health.caveats(&raw.id));
     // A run that diverged changes its level, too; that is said once.
     if health.diverged.is_none() {
-        work.levels(&raw.id, &points, &schedule, health.noise.unwrap_or(0.0));
+        let averaged = decay.is_some() || matches!(meta.loss_kind, LossKind::Ema(_));
+        work.levels(&raw.id, &points, &schedule, health.noise.unwrap_or(0.0), averaged);
     }
     if let (Split::Unstated, Some(noise)) = (split, health.noise)
         && noise > SINGLE_BATCH
@@ -136,7 +138,6 @@ pub(super) fn finish(
     if let Some(most) = context.options.max_points {
         points = points.at(&spread(&points.step, most));
     }
-    let decay = work.unknown_smoothing(&raw, &meta, &points);
     let curve = Curve::new(meta, schedule, points.step, points.loss)
         .map_err(|error| ReadError::Curve { file: raw.file.clone(), error })?;
     if let Some(decay) = decay {
@@ -331,14 +332,15 @@ impl Finish<'_> {
         );
     }
 
-    /// Changes of level that no schedule makes, and a last point of another kind.
-    fn levels(&mut self, id: &str, points: &Points, schedule: &Schedule, noise: f64) {
+    /// Changes of level that no schedule makes, and a last point of another kind. What is averaged changes its level over
+    /// many rows, and its noise wanders: small breaks are not looked for in it.
+    fn levels(&mut self, id: &str, points: &Points, schedule: &Schedule, noise: f64, averaged: bool) {
         /// A rate that changes by less than this share of the peak does not change the level of the loss.
         const STEADY: f64 = 0.02;
         let rates = Rates::new(schedule);
         let peak = schedule.peak_lr();
         let rate = |t: u64| rates.at(t.clamp(1, rates.total()));
-        let steady = |from: u64, to: u64| (rate(from) - rate(to)).abs() <= STEADY * peak;
+        let steady = |from: u64, to: u64| !averaged && (rate(from) - rate(to)).abs() <= STEADY * peak;
         let breaks = crate::health::level_breaks(&points.step, &points.loss, noise, &steady);
         self.caveats.extend(breaks.into_iter().map(|(before, after)| {
             Caveat::from(CaveatKind::LevelBreak { run: id.to_owned(), before, after })

@@ -200,7 +200,7 @@ pub fn document_of_all() -> Value {
     );
     let html = json!({ "description": "The report", "content": { "text/html": { "schema": { "type": "string" } } } });
     paths.insert("/api/v1/report".into(), get("The report as one HTML file", &target, &html));
-    paths.insert("/api/v1/fit".into(), get("The fit as a file", &data, &document("lehr.fit/4")));
+    paths.insert("/api/v1/fit".into(), get("The fit as a file", &data, &document("lehr.fit/5")));
     let mut files = responses(&document("lehr.tray/1"));
     files["408"] = refused("The body took too long");
     files["413"] = refused("The body has too many bytes");

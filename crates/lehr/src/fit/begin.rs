@@ -103,7 +103,7 @@ pub fn find_begin(law: &dyn Law, curves: &[Curve], options: &FitOptions) -> Resu
 /// Whether the rates of a run rise before they reach their peak.
 fn shows_warmup(curve: &Curve) -> bool {
     let rates = crate::schedule::Rates::new(curve.schedule());
-    rates.at(1) < curve.schedule().peak_lr() * (1.0 - 1e-9)
+    rates.at(1) < rates.peak() * (1.0 - 1e-9)
 }
 
 /// Mean error of a window over the runs that have points there.

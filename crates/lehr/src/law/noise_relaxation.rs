@@ -1,4 +1,4 @@
-//! The noise-relaxation law: a noiseless curve in effective time plus a noise level that relaxes.
+//! The noise-relaxation law: a noiseless curve in effective time, a noise level that relaxes, and a transient of the start.
 
 use super::relaxation::{Relaxation, relax};
 use super::{Coefficient, DataSummary, Law, Role, Scale, coefficient};
@@ -14,7 +14,7 @@ use crate::features::RunFeatures;
 /// ```text
 /// S(t)  = ∫ b^β_S·e/(1 + e/(e_c·N₈^g_ec)) dt
 /// dY/dt = κ·N₈^g_κ·(e/pk)^p·pk^w·(e^q − Y),   Y(0) = 0
-/// L(t)  = L₀ + E·N₈^-α_N + A·N₈^g_A·(S + s₀)^-α + B·N₈^g_B·b^β_Y·pk^δ·(1 + S)^y·Y(t)
+/// L(t)  = L₀ + E·N₈^-α_N + A·N₈^g_A·(S + s₀)^-α + B·N₈^g_B·b^β_Y·pk^δ·(1 + S)^y·Y(t) + C·(t + 0.1)^-2
 /// ```
 /// | symbol | name | unit |
 /// |---|---|---|
@@ -50,6 +50,7 @@ const BETA_S: usize = 16;
 const BETA_Y: usize = 17;
 const G_EC: usize = 18;
 const Y: usize = 19;
+const C: usize = 20;
 
 /// Value of log e_c, q and δ where the data do not determine them.
 const LN_SATURATION: f64 = -0.62;
@@ -60,6 +61,11 @@ const PROGRESS_BY_BATCH: f64 = 0.5;
 const NOISE_BY_BATCH: f64 = -0.5;
 /// Standard deviation of the priors on both with two batches, which measured pairs of batches agree to.
 const BATCH_SD: f64 = 0.1;
+/// C where no early point determines it, which the C of runs that have such points is near, and the standard deviation of ln C.
+const TRANSIENT: f64 = 0.1;
+const TRANSIENT_SD: f64 = 1.0;
+/// Thousands of updates that bound the transient of the first ones.
+const TRANSIENT_BEGIN: f64 = 0.1;
 /// With two or three sizes: what the size exponents usually are, and the share of the lowest loss that no size removes.
 const SIZE_EXPONENT: f64 = 0.25;
 const SIZE_SD: f64 = 0.1;
@@ -67,7 +73,7 @@ const NOISE_BY_SIZE: f64 = 0.1;
 const FLOOR_SHARE: f64 = 0.5;
 const FLOOR_SD: f64 = 0.15;
 
-static COEFFICIENTS: [Coefficient; 20] = [
+static COEFFICIENTS: [Coefficient; 21] = [
     coefficient("l0", "L₀", "nats", 1e-6, 6.0, Scale::Linear, 2.0),
     coefficient("a", "A", "nats", 2.5e-3, 54.6, Scale::Log, 0.6),
     coefficient("alpha", "α", "", 0.05, 2.0, Scale::Linear, 0.5),
@@ -88,6 +94,7 @@ static COEFFICIENTS: [Coefficient; 20] = [
     coefficient("beta_y", "β_Y", "", -1.5, 0.5, Scale::Linear, NOISE_BY_BATCH),
     coefficient("g_ec", "g_ec", "", -1.5, 1.5, Scale::Linear, 0.0),
     coefficient("y", "y", "", -0.3, 0.5, Scale::Linear, 0.0),
+    coefficient("c", "C", "nats·(1000 updates)²", 1e-5, 20.0, Scale::Log, TRANSIENT),
 ];
 
 impl Law for NoiseRelaxation {
@@ -100,7 +107,7 @@ impl Law for NoiseRelaxation {
     }
 
     fn equation(&self) -> &'static str {
-        "L = L₀ + E·N₈^-α_N + A·N₈^g_A·(S + s₀)^-α + B·N₈^g_B·b^β_Y·pk^δ·(1 + S)^y·Y;  S = ∫ b^β_S·e/(1 + e/(e_c·N₈^g_ec)) dt;  dY/dt = κ·N₈^g_κ·(e/pk)^p·pk^w·(e^q − Y)"
+        "L = L₀ + E·N₈^-α_N + A·N₈^g_A·(S + s₀)^-α + B·N₈^g_B·b^β_Y·pk^δ·(1 + S)^y·Y + C·(t + 0.1)^-2;  S = ∫ b^β_S·e/(1 + e/(e_c·N₈^g_ec)) dt;  dY/dt = κ·N₈^g_κ·(e/pk)^p·pk^w·(e^q − Y)"
     }
 
     fn source(&self) -> &'static str {
@@ -112,6 +119,7 @@ impl Law for NoiseRelaxation {
             "from one peak rate it cannot say how a larger or smaller rate would do: e_c and q are then set by priors and δ by its default",
             "L₀ and α_N need four sizes; with two or three they have priors, and a forecast at a much larger N is a guess about L₀",
             "from one batch the exponents of the batch are assumed (±0.5): another batch is a guess with a wide interval; two a factor of 2 apart settle it",
+            "the transient of the start counts updates, those at a rate of 0 among them",
             "says nothing about divergence: a rate that is too large for the model still gets a loss",
         ]
     }
@@ -136,6 +144,7 @@ impl Law for NoiseRelaxation {
         for i in [ALPHA, B, KAPPA] {
             roles[i] = start(i);
         }
+        roles[C] = Role::Prior { mean: TRANSIENT, sd: TRANSIENT_SD };
         roles[S0] = Role::Fixed(0.0);
         // One rate: only the shape of the annealing speaks of e_c and q. Two or three: all exponents of the rate, held
         // near their usual values. Four: free.
@@ -242,7 +251,10 @@ fn evaluate<const JACOBIAN: bool>(theta: &[f64], run: &RunFeatures, loss: &mut [
         let grown = if growth == 0.0 { 1.0 } else { (growth * ln_grown).exp() };
         let noise_unit = b_unit * peak_unit * grown;
         let noise = theta[B] * noise_unit * state.noise;
-        loss[i] = theta[L0] + size + descent + noise;
+        // Thousands of updates, not progress: it fades at the same update whatever the rate.
+        let thousands = run.update[i] * 1e-3 + TRANSIENT_BEGIN;
+        let transient_unit = 1.0 / (thousands * thousands);
+        loss[i] = theta[L0] + size + descent + noise + theta[C] * transient_unit;
         if JACOBIAN {
             let row = &mut jacobian[i * n..(i + 1) * n];
             let by_noise = b * peak_unit * grown;
@@ -270,6 +282,7 @@ fn evaluate<const JACOBIAN: bool>(theta: &[f64], run: &RunFeatures, loss: &mut [
             row[BETA_Y] = noise * ln_batch;
             row[G_EC] = by_ln_saturation * ln_n;
             row[Y] = noise * ln_grown;
+            row[C] = transient_unit;
         }
     });
 }

@@ -89,6 +89,9 @@ pub struct Recognised {
     pub left_out: Vec<u64>,
     /// What was assumed, for the reader.
     pub notes: Vec<String>,
+    /// Whether the schedule leads through the rows because nothing plainer follows them.
+    #[serde(skip)]
+    as_rows: bool,
 }
 
 /// Why rows give no schedule.
@@ -240,7 +243,7 @@ fn without_strays(rows: &[(u64, f64)], options: &RecogniseOptions) -> Option<Rec
 /// The schedule of rows that are all meant.
 fn read(rows: &[(u64, f64)], options: &RecogniseOptions) -> Result<Recognised, RecogniseError> {
     let digits = Digits::of(rows.iter().map(|&(_, y)| y));
-    // Digits can be read in three ways; the finest first, because few digits may just be round numbers.
+    // Digits can be read in several ways; the finest first, because few digits may just be round numbers.
     let exact = with_reading(rows, options, &digits, Reading::Exact)?;
     let finer = if exact.is_recognised(options) && exact.exact {
         exact
@@ -251,6 +254,12 @@ fn read(rows: &[(u64, f64)], options: &RecogniseOptions) -> Result<Recognised, R
         return Ok(finer);
     }
     let coarser = with_reading(rows, options, &digits, Reading::Coarser)?;
+    if !finer.is_recognised(options) && !coarser.is_recognised(options) && digits.are_mixed() {
+        let mixed = with_reading(rows, options, &digits, Reading::Mixed)?;
+        if mixed.is_recognised(options) {
+            return Ok(mixed);
+        }
+    }
     Ok(if finer.is_recognised(options) && !coarser.is_recognised(options) { finer } else { coarser })
 }
 
@@ -266,6 +275,7 @@ impl Recognised {
 
     fn is_recognised(&self, options: &RecogniseOptions) -> bool {
         self.residual.max <= options.accepted(self.tolerance)
+            && !self.as_rows
             && !matches!(self.family, Family::Piecewise | Family::Sampled)
     }
 }
@@ -380,6 +390,7 @@ fn attempt(
         }
         body::Read::Nothing(off) => nearest = off.map(|off| off / peak),
     }
+    let as_rows = good.is_none();
     let (residual, schedule) = if let Some(found) = good {
         notes = family_notes;
         found
@@ -408,6 +419,7 @@ fn attempt(
         left_out: Vec::new(),
         notes,
         schedule,
+        as_rows,
     };
     Ok(Attempt { found, place, shift })
 }

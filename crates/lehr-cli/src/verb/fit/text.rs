@@ -160,8 +160,8 @@ mod tests {
 
     #[test]
     fn an_error_that_is_no_number_is_said_in_words() {
-        let text = include_str!("../../../../../fixtures/fits/format-4.json");
-        let mut fit = lehr_app::fit::parse_fit("format-4.json", text).expect("a fit");
+        let text = include_str!("../../../../../fixtures/fits/format-5.json");
+        let mut fit = lehr_app::fit::parse_fit("format-5.json", text).expect("a fit");
         assert!(headline(&fit, None).contains("is missed by up to 0."), "{}", headline(&fit, None));
         // A refit whose law gives a run no loss.
         fit.uncertainty.held_out[0].final_error = f64::INFINITY;

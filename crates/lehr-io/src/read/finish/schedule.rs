@@ -125,21 +125,44 @@ impl Finish<'_> {
             Some(warmup) => Some(warmup),
             None => entry.map(crate::manifest::Entry::warmup).transpose()?.flatten(),
         };
-        if stated.is_some() || rising || !rebuild::misses_its_past(&step) {
+        if rising || !rebuild::misses_its_past(&step) {
             return Ok(stated);
         }
         let earliest = self.context.first_step.get();
         let common = earliest.map_or(first, |common| common.min(first));
         // A log that begins in the middle of a run is a branch or the rest of a run, and no run with a long warm-up.
-        if common as f64 > LONGEST_WARMUP * last as f64 {
-            return Err(ReadError::Refused {
-                file: raw.file.clone(),
-                why: format!(
+        let late = |update: u64| update as f64 > LONGEST_WARMUP * last as f64;
+        // One that begins while the rate falls does not show the peak, whatever the warm-up before it was.
+        let falls = rates.get(1).is_some_and(|&(_, next)| next < rate * (1.0 - 1e-9));
+        let refused = |why: String, hint: &str| ReadError::Refused {
+            file: raw.file.clone(),
+            why,
+            hint: hint.to_owned(),
+        };
+        if let Some(warmup) = stated {
+            if late(first) && falls && first > warmup.saturating_add(2 * (rates[1].0 - first)) {
+                return Err(refused(
+                    format!(
+                        "run '{}' begins at update {first} of {last}, where its rate of {rate} already falls, and a warm-up of {warmup} updates does not say what the rate was before",
+                        raw.id
+                    ),
+                    "read the trunk or the first file with it, or state its schedule in a manifest (peak_lr, total_steps, warmup_steps, annealing_ratio, shape)",
+                ));
+            }
+            return Ok(stated);
+        }
+        if late(common) {
+            return Err(refused(
+                format!(
                     "run '{}' begins at update {first} of {last} with the rate {rate}, and nothing says what lies before: it may be a branch, or the rest of a run whose first file is elsewhere",
                     raw.id
                 ),
-                hint: "read the trunk or the first file with it, state branch_from, branch_at_step and warmup_steps in a manifest, or state the warm-up with [[warmup]]".to_owned(),
-            });
+                if falls {
+                    "read the trunk or the first file with it, or state branch_from, branch_at_step and warmup_steps in a manifest"
+                } else {
+                    "read the trunk or the first file with it, state branch_from, branch_at_step and warmup_steps in a manifest, or state the warm-up with [[warmup]]"
+                },
+            ));
         }
         let warmup = earliest.map_or(first, |common| common.min(first));
         let directory = self.source.directory();

@@ -9,6 +9,8 @@ pub(super) enum Reading {
     Finer,
     /// As the larger of the two: rates with few digits also have few decimals.
     Coarser,
+    /// As those of the rows that carry fewest, where many carry fewer than the rest.
+    Mixed,
 }
 
 /// Relative size of the last bit of single precision.
@@ -21,6 +23,10 @@ pub(super) struct Digits {
     decimals: i32,
     /// Digits behind the first one that every rate gets by with.
     behind_first: i32,
+    /// Fewer decimals that many rates get by with; `None` where one rounding explains all.
+    fewer_decimals: Option<i32>,
+    /// Fewer digits behind the first one that many rates get by with; `None` where one rounding explains all.
+    fewer_behind_first: Option<i32>,
     /// Whether at most eight values occur: they show nothing about rounding.
     few: bool,
     /// Whether every rate is one of single precision.
@@ -31,8 +37,16 @@ pub(super) struct Digits {
 
 impl Digits {
     pub(super) fn of(rates: impl Iterator<Item = f64> + Clone) -> Self {
-        let mut found =
-            Self { decimals: 0, behind_first: 0, few: false, single: true, short_but_for_single: true };
+        let mut found = Self {
+            decimals: 0,
+            behind_first: 0,
+            fewer_decimals: None,
+            fewer_behind_first: None,
+            few: false,
+            single: true,
+            short_but_for_single: true,
+        };
+        let (mut decimals, mut behind) = (Counts::default(), Counts::default());
         let mut last = f64::NAN;
         for y in rates.clone().filter(|&y| y != 0.0) {
             if y == last {
@@ -42,9 +56,13 @@ impl Digits {
             let (behind_first, exponent) = digits(y);
             found.behind_first = found.behind_first.max(behind_first);
             found.decimals = found.decimals.max(behind_first - exponent);
+            behind.count(behind_first);
+            decimals.count(behind_first - exponent);
             found.single &= is_single(y);
             found.short_but_for_single &= is_short_but_for_single(y);
         }
+        found.fewer_decimals = decimals.coarser();
+        found.fewer_behind_first = behind.coarser();
         let mut bits: Vec<u64> = Vec::new();
         for y in rates {
             if !bits.contains(&y.to_bits()) {
@@ -58,6 +76,11 @@ impl Digits {
         found
     }
 
+    /// Whether a part of the rates is rounded more coarsely than the rest.
+    pub(super) fn are_mixed(&self) -> bool {
+        !self.few && (self.fewer_decimals.is_some() || self.fewer_behind_first.is_some())
+    }
+
     /// Half a unit of the last digit that the rows carry, in rate: single precision, a fixed number of decimals, or a
     /// fixed number of significant digits; never below 10⁻¹² of the peak.
     pub(super) fn tolerance(&self, peak: f64, reading: Reading) -> f64 {
@@ -65,19 +88,55 @@ impl Digits {
         if self.few {
             return if self.short_but_for_single && self.behind_first > 6 { SINGLE * peak } else { exact };
         }
-        let by_decimals = (self.decimals <= 9).then(|| 0.51 * 10f64.powi(-self.decimals));
-        let by_digits = (self.behind_first <= 11)
-            .then(|| 0.51 * 10f64.powi(peak.log10().floor() as i32 - self.behind_first));
+        let of_decimals = |decimals: i32| 0.51 * 10f64.powi(-decimals);
+        let of_digits = |behind: i32| 0.51 * 10f64.powi(peak.log10().floor() as i32 - behind);
+        let (by_decimals, by_digits) = if reading == Reading::Mixed {
+            (self.fewer_decimals.map(of_decimals), self.fewer_behind_first.map(of_digits))
+        } else {
+            let decimals = (self.decimals <= 9).then(|| of_decimals(self.decimals));
+            (decimals, (self.behind_first <= 11).then(|| of_digits(self.behind_first)))
+        };
         let rounding = [by_decimals, by_digits]
             .into_iter()
             .flatten()
-            .reduce(|a, b| if reading == Reading::Finer { a.min(b) } else { a.max(b) });
+            .reduce(|a, b| if reading == Reading::Coarser { a.max(b) } else { a.min(b) });
         match rounding {
             Some(_) if reading == Reading::Exact => exact,
             Some(rounding) => rounding.max(exact),
             None if self.single || (is_short_but_for_single(peak) && digits(peak).0 > 6) => SINGLE * peak,
             None => exact,
         }
+    }
+}
+
+/// How many rates get by with how many digits.
+#[derive(Debug, Default)]
+struct Counts {
+    of: [u32; 24],
+    all: u32,
+}
+
+impl Counts {
+    fn count(&mut self, digits: i32) {
+        let last = self.of.len() - 1;
+        self.of[usize::try_from(digits).unwrap_or(0).min(last)] += 1;
+        self.all += 1;
+    }
+
+    /// The fewest digits that far more rates get by with than would by chance: of rates rounded to D digits, a share of
+    /// 10^(d − D) ends in zeros from the dth on.
+    fn coarser(&self) -> Option<i32> {
+        const ENOUGH: u32 = 8;
+        const SHARE: f64 = 0.1;
+        let most = self.of.iter().rposition(|&count| count > 0)?;
+        let mut so_far = 0;
+        (0..most).find_map(|digits| {
+            so_far += self.of[digits];
+            let by_chance = 10f64.powi(digits as i32 - most as i32);
+            let many =
+                so_far >= ENOUGH && f64::from(so_far) > (SHARE + 3.0 * by_chance) * f64::from(self.all);
+            many.then_some(digits as i32)
+        })
     }
 }
 

@@ -85,6 +85,12 @@ fn from_rows(rows: &[Row], top: usize, peak: f64, tol: f64, options: &RecogniseO
     let rise = &rows[..top];
     let (after, upto) = (rise[top - 1].t, rows[top].t);
     let free = free_line(rise, peak);
+    if options.warmup.is_none()
+        && let Some(found) = Rounded::through(rise, upto, peak, tol)
+    {
+        found.write(peak, head);
+        return;
+    }
     let stated = options.warmup.map(|stated| stated.0).filter(|&stated| {
         let fits = stated > after && stated <= upto;
         if !fits {
@@ -104,18 +110,8 @@ fn from_rows(rows: &[Row], top: usize, peak: f64, tol: f64, options: &RecogniseO
             whole(length, after + 1, upto)
         }
     };
-    let (mut up, mut down) = (0.0, 0.0);
-    for row in rise {
-        let distance = length as f64 - row.t as f64;
-        up += (peak - row.y) * distance;
-        down += distance * distance;
-    }
-    let slope = up / down;
+    let (slope, off) = line_to_peak(rise, length, peak);
     let start = peak - slope * length as f64;
-    let off = rise
-        .iter()
-        .map(|row| (peak - slope * (length as f64 - row.t as f64) - row.y).abs())
-        .fold(0.0, f64::max);
     // The intercept inherits the rows' rounding, magnified by how far the line is drawn out.
     let reach = 20.0 * tol * (1.0 + rise[0].t as f64 / (upto - rise[0].t) as f64);
     head.updates = Some(length);
@@ -139,6 +135,84 @@ fn from_rows(rows: &[Row], top: usize, peak: f64, tol: f64, options: &RecogniseO
         (before, rate) = (row.t, row.y);
     }
     head.updates = Some(upto);
+}
+
+/// The slope of the line through the rows that reaches the peak at update `length`, and the largest distance of the rows
+/// from it.
+fn line_to_peak(rise: &[Row], length: u64, peak: f64) -> (f64, f64) {
+    let (mut up, mut down) = (0.0, 0.0);
+    for row in rise {
+        let distance = length as f64 - row.t as f64;
+        up += (peak - row.y) * distance;
+        down += distance * distance;
+    }
+    let slope = up / down;
+    let off = |row: &Row| (peak - slope * (length as f64 - row.t as f64) - row.y).abs();
+    (slope, rise.iter().map(off).fold(0.0, f64::max))
+}
+
+/// A warm-up on a line from 0, of rows whose rates are rounded.
+struct Rounded {
+    /// Its length as the scheduler counts.
+    length: u64,
+    /// How many updates earlier than the scheduler's the rows are; negative: later.
+    early: i64,
+}
+
+impl Rounded {
+    /// The line peak·(t + early)/length that explains the rows within their rounding: `early` is whole, and 0 where they leave
+    /// more than one.
+    ///
+    /// The first row at the peak may lie before the warm-up's end, because its rate is rounded up; of the lengths that explain
+    /// the rows the roundest is taken.
+    ///
+    /// # Formula
+    /// η = a + s·t by least squares, early = a/s, sd(a) = u·√(1/n + t̄²/Σ(t − t̄)²), u = tol/√3 for uniform rounding.
+    fn through(rise: &[Row], upto: u64, peak: f64, tol: f64) -> Option<Self> {
+        const SDS: f64 = 4.0;
+        if tol < 1e-9 * peak || rise.len() < 3 {
+            return None;
+        }
+        let n = rise.len() as f64;
+        let (slope, reached) = free_line(rise, peak)?;
+        let mean = rise.iter().map(|row| row.t as f64).sum::<f64>() / n;
+        let squares: f64 = rise.iter().map(|row| (row.t as f64 - mean).powi(2)).sum();
+        let doubt = SDS * tol / 3.0_f64.sqrt() * (1.0 / n + mean * mean / squares).sqrt() / slope;
+        let offset = peak / slope - reached;
+        // Where rows cannot tell one update, they are what they seem.
+        let early = if doubt < 0.5 { offset.round() } else { 0.0 };
+        if (offset - early).abs() > doubt.max(0.02) || !(-1000.0..=1.0).contains(&early) {
+            return None;
+        }
+        let explains = |length: f64| {
+            let rate = |t: u64| (peak * (t as f64 + early) / length).clamp(0.0, peak);
+            rise.iter().all(|row| (rate(row.t) - row.y).abs() <= 1.02 * tol)
+                && (rate(upto) - peak).abs() <= 1.02 * tol
+        };
+        let after = rise[rise.len() - 1].t as f64;
+        let length = [1000.0, 500.0, 100.0, 50.0, 10.0, 5.0, 1.0]
+            .into_iter()
+            .map(|unit| (peak / slope / unit).round() * unit)
+            .find(|&length| length - early > after && length >= 1.0 && explains(length))?;
+        Some(Self { length: length as u64, early: early as i64 })
+    }
+
+    fn write(&self, peak: f64, head: &mut Head) {
+        head.known = true;
+        head.shift = self.early.clamp(-1, 1) * i64::from(self.early.abs() == 1);
+        if self.early < 0 {
+            let zeros = self.early.unsigned_abs();
+            head.notes.push(format!("the first {zeros} update(s) use a rate of 0, as some trainers do"));
+            head.segments.push(line(zeros, 0.0, 0.0, Shape::Linear));
+            head.segments.push(line(self.length, 0.0, peak, Shape::Linear));
+            head.updates = Some(self.length + zeros);
+        } else {
+            let early = self.early.unsigned_abs();
+            head.start = peak * early as f64 / self.length as f64;
+            head.segments.push(line(self.length - early, head.start, peak, Shape::Linear));
+            head.updates = Some(self.length - early);
+        }
+    }
 }
 
 /// A straight warm-up of this length and slope that meets update 0 at the rate `start`.
