@@ -389,3 +389,17 @@ fn a_log_stopped_early_keeps_its_horizon_where_its_rates_have_three_digits() {
         result.notes
     );
 }
+
+#[test]
+fn a_shift_that_no_warm_up_shows_is_tried_where_nothing_else_explains_the_rows() {
+    // Rounded to six decimals, the warm-up's line leaves several updates open; its rows at every update do not.
+    let truth = read("cosine:peak=3e-4,total=5000,warmup=200,final=0");
+    let rows: Vec<_> = (1..=5000).map(|t| (t, fixed(truth.lr((t + 1).min(5000)), 6))).collect();
+    let result = found(&rows, &plain());
+    assert_eq!(
+        (result.family, result.schedule.warmup()),
+        (Family::Cosine, Some(Steps(200))),
+        "{:?}",
+        result.notes
+    );
+}

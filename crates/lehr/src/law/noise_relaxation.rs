@@ -64,6 +64,8 @@ const BATCH_SD: f64 = 0.1;
 /// C where no early point determines it, which the C of runs that have such points is near, and the standard deviation of ln C.
 const TRANSIENT: f64 = 0.1;
 const TRANSIENT_SD: f64 = 1.0;
+/// Updates of the longest run from which on the transient is a term of its own; at C = 0.1, 4 mnat of it are left there.
+const TOLD_APART: f64 = 5000.0;
 /// Thousands of updates that bound the transient of the first ones.
 const TRANSIENT_BEGIN: f64 = 0.1;
 /// With two or three sizes: what the size exponents usually are, and the share of the lowest loss that no size removes.
@@ -144,7 +146,12 @@ impl Law for NoiseRelaxation {
         for i in [ALPHA, B, KAPPA] {
             roles[i] = start(i);
         }
-        roles[C] = Role::Prior { mean: TRANSIENT, sd: TRANSIENT_SD };
+        // In runs that end soon after it, the transient cannot be told from the descent.
+        roles[C] = if data.max_update >= TOLD_APART {
+            Role::Prior { mean: TRANSIENT, sd: TRANSIENT_SD }
+        } else {
+            Role::Fixed(0.0)
+        };
         roles[S0] = Role::Fixed(0.0);
         // One rate: only the shape of the annealing speaks of e_c and q. Two or three: all exponents of the rate, held
         // near their usual values. Four: free.

@@ -306,8 +306,34 @@ fn with_reading(
     Ok(found)
 }
 
-/// Tries the place of the rows that their steps suggest, and where the rates then speak of another, that one.
+/// Tries the place of the rows that their steps suggest, and where the rates then speak of another, that one. Where neither
+/// explains the rows, they may be an update early or late without a warm-up that shows it.
 fn placed(
+    rows: &[(u64, f64)],
+    options: &RecogniseOptions,
+    digits: &Digits,
+    reading: Reading,
+) -> Result<Recognised, RecogniseError> {
+    let found = suggested(rows, options, digits, reading)?;
+    if options.offset.is_some() || (found.is_recognised(options) && found.exact) {
+        return Ok(found);
+    }
+    let (plain, _) = Place::of(rows, options);
+    for shift in [1, -1] {
+        let Some((moved, why)) = plain.moved(shift, options) else { continue };
+        if let Ok(Attempt { found: mut other, .. }) = attempt(rows, options, digits, reading, moved)
+            && other.is_plain(options)
+            && other.exact
+        {
+            other.notes.insert(0, why);
+            return Ok(other);
+        }
+    }
+    Ok(found)
+}
+
+/// As [`placed`], without the last resort.
+fn suggested(
     rows: &[(u64, f64)],
     options: &RecogniseOptions,
     digits: &Digits,
