@@ -25,6 +25,10 @@ pub mod limits {
 
 /// Relative error a doubling of the batch adds, in quadrature, to a forecast from one batch; at level 0.9.
 const BATCH_PER_DOUBLING: f64 = 0.012;
+/// Standard deviation of α_N about its fitted value that few sizes leave: that of the prior which two or three need.
+const SIZE_EXPONENT_SD: f64 = 0.1;
+/// Standard deviations on either side in an interval of level 0.9.
+const NINE_TENTHS: f64 = 1.645;
 /// Share of the interval that a doubling of the horizon beyond twice the longest fitted run adds.
 const HORIZON_PER_DOUBLING: f64 = 1.0;
 /// Horizons up to this multiple of the longest fitted run need no widening beyond the spread of the refits.
@@ -99,6 +103,8 @@ pub(crate) struct Reach {
     batch: Outside,
     /// Whether the fit knows one batch only.
     one_batch: bool,
+    /// Relative half-width of what the sizes fitted leave open about the floor of a size outside them.
+    floor: f64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -131,6 +137,42 @@ pub(crate) fn annealed(run: &RunFit) -> bool {
     run.annealing_share > 0.02
 }
 
+/// What the sizes fitted leave open about the floor at a size outside them, as a share of the loss.
+///
+/// Two sizes show a difference of floors, not how it goes on: α_N decides that, and one that is a little off fits them as well.
+///
+/// # Formula
+/// ```text
+/// d(α) = (N_o^-α − N_i^-α)/(N_f^-α − N_i^-α)·(E·N_f^-α_N − E·N_i^-α_N)
+/// f = ½·|d(α_N + 1.645·0.1) − d(α_N − 1.645·0.1)|/L
+/// ```
+/// N_o: the target; N_i, N_f: the fitted size next to it and the farthest one, whose difference of floors stays; L: the
+/// last loss forecast. 0 for laws without such a term.
+fn open_floor(ready: &Ready, schedule: &Schedule, setting: &Setting, size: &Outside) -> f64 {
+    let coefficients = ready.law.coefficients();
+    let at = |names: [&str; 2]| coefficients.iter().position(|c| names.contains(&c.name));
+    let (Some(scale), Some(exponent)) = (at(["e", "lambda_n"]), at(["alpha_n", "alpha_n"])) else { return 0.0 };
+    let Some(params) = ready.params else { return 0.0 };
+    if !size.is_outside() || size.high <= size.low * limits::SAME {
+        return 0.0;
+    }
+    let (near, far) = if size.above { (size.high, size.low) } else { (size.low, size.high) };
+    let eighth = |n: f64, alpha: f64| (n / 1e8).powf(-alpha);
+    let fitted = ready.theta[exponent];
+    let difference = ready.theta[scale] * (eighth(far, fitted) - eighth(near, fitted));
+    let beyond = |alpha: f64| {
+        let alpha = alpha.clamp(coefficients[exponent].lower, coefficients[exponent].upper);
+        let share = (eighth(params.0 as f64, alpha) - eighth(near, alpha))
+            / (eighth(far, alpha) - eighth(near, alpha));
+        share * difference
+    };
+    let reach = NINE_TENTHS * SIZE_EXPONENT_SD;
+    let last = ready.features(schedule, &[schedule.total().0], setting.tokens_per_step);
+    let loss = ready.predict(&ready.theta, &last)[0];
+    let open = 0.5 * (beyond(fitted + reach) - beyond(fitted - reach)).abs() / loss;
+    if open.is_finite() { open } else { 0.0 }
+}
+
 impl Reach {
     pub fn new(ready: &Ready, schedule: &Schedule, setting: &Setting) -> Self {
         let runs = &ready.fit.runs;
@@ -152,11 +194,13 @@ impl Reach {
         let batches: Vec<f64> =
             runs.iter().filter_map(|run| run.tokens_per_step).map(|b| b.0 as f64).collect();
         let batch = Outside::of(batch, batches.iter().copied());
+        let size = Outside::of(
+            ready.params.map(|n| n.0 as f64),
+            runs.iter().filter_map(|run| run.params).map(|n| n.0 as f64),
+        );
         Self {
-            size: Outside::of(
-                ready.params.map(|n| n.0 as f64),
-                runs.iter().filter_map(|run| run.params).map(|n| n.0 as f64),
-            ),
+            size,
+            floor: open_floor(ready, schedule, setting, &size),
             // A shorter horizon than any fitted is inside: runs pass through it.
             horizon: Outside::of(Some(total.max(horizon)), std::iter::once(horizon)),
             peak_lr: Outside::of(Some(schedule.peak_lr()), runs.iter().map(|run| run.peak_lr)),
@@ -168,14 +212,16 @@ impl Reach {
     /// The relative half-width outside the data from that inside.
     ///
     /// # Formula
-    /// h = √((h₀·(1 + ln k_η + log₂ k_N + max(0, log₂(k_T/2))))² + (0.012·log₂ k_B)²), the last term only with one batch.
+    /// h = √((h₀·(1 + ln k_η + log₂ k_N + max(0, log₂(k_T/2))))² + (0.012·log₂ k_B)² + f²), the term in k_B only with one batch;
+    /// f is what [`open_floor`] gives for a size outside.
     pub fn half_width(&self, inside: f64) -> f64 {
         let times = 1.0
             + self.peak_lr.factor.ln()
             + self.size.factor.log2()
             + HORIZON_PER_DOUBLING * (self.horizon.factor / HORIZON_FREE).log2().max(0.0);
         let batch = if self.one_batch { BATCH_PER_DOUBLING * self.batch.factor.log2() } else { 0.0 };
-        (inside * times).hypot(batch)
+        let floor = if self.size.is_outside() { self.floor } else { 0.0 };
+        (inside * times).hypot(batch).hypot(floor)
     }
 
     /// Factor on the half-width of a difference between two schedules: as for a loss, but from the first doubling of the

@@ -90,6 +90,7 @@ pub fn truth() -> Vec<f64> {
         ("delta", -0.25),
         ("p", 1.0),
         ("e", 0.0),
+        ("c", 0.0),
     ];
     law.coefficients()
         .iter()
