@@ -296,7 +296,7 @@ impl Log for TableLog {
     }
 
     fn describe(&self, mapping: &Mapping, raw: &mut RawRun) -> Result<(), ReadError> {
-        sparse::by_names(mapping, raw);
+        sparse::by_names(mapping, &[], raw);
         Ok(())
     }
 }

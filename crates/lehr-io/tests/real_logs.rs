@@ -5,6 +5,8 @@
 mod jobs;
 #[path = "real_logs/layouts.rs"]
 mod layouts;
+#[path = "real_logs/splits.rs"]
+mod splits;
 #[path = "real_logs/units.rs"]
 mod units;
 
