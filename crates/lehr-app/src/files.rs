@@ -146,7 +146,10 @@ fn on_disk(paths: &[PathBuf]) -> Result<Vec<Source>, Failure> {
             remote.extend(sources);
             continue;
         }
-        for path in expand(path)? {
+        let named = path;
+        for path in expand(named)? {
+            // What a pattern finds was no more named than what lies in a folder.
+            let by_pattern = path != *named;
             if path.is_dir() {
                 let mut inside = Vec::new();
                 let mut above = BTreeSet::new();
@@ -160,7 +163,7 @@ fn on_disk(paths: &[PathBuf]) -> Result<Vec<Source>, Failure> {
                 }
                 found.sources[before..].sort_by(|a, b| Path::new(a.name()).cmp(Path::new(b.name())));
             } else {
-                found.add(&path, 1, false)?;
+                found.add(&path, 1, by_pattern)?;
                 // A manifest next to a named log speaks for it, and what a database keeps beside it belongs to it.
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
                 for name in MANIFESTS
@@ -217,7 +220,9 @@ fn expand(path: &Path) -> Result<Vec<PathBuf>, Failure> {
     if !text.contains(['*', '?', '[']) {
         return Err(Failure::new(format_args!("{text}: no such file or directory")).within(text));
     }
-    let paths = glob::glob(&text)
+    // As in a folder, hidden files are not meant.
+    let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
+    let paths = glob::glob_with(&text, options)
         .map_err(|error| Failure::usage(format_args!("the pattern '{text}' is wrong: {error}")))?;
     let found: Vec<PathBuf> = paths.filter_map(Result::ok).collect();
     if found.is_empty() {

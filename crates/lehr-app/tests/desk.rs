@@ -106,6 +106,26 @@ fn a_file_reached_by_two_paths_is_one_run() {
 }
 
 #[test]
+fn a_pattern_passes_over_what_is_no_log_as_a_folder_does() {
+    let (_folder, runs) = on_disk();
+    for (name, bytes) in [("ckpt.pt", &b"PK\x03\x04..."[..]), ("empty.csv", b""), (".hidden", b"\0")] {
+        std::fs::write(runs.join(name), bytes).expect("another file");
+    }
+    let read = |path: PathBuf| Desk::new(Files::Disk).runs(&Reading::of([path]));
+    let names = |path: PathBuf| -> Vec<String> {
+        let found = read(path).expect("three runs");
+        let passed = found.notes.iter().filter(|note| note.code == "skipped-file").count();
+        assert_eq!(passed, 2, "{:?}", found.notes);
+        found.curves.iter().map(|curve| curve.meta().id.clone()).collect()
+    };
+    let of_folder = names(runs.clone());
+    assert_eq!(of_folder.len(), 3);
+    assert_eq!(names(runs.join("*")), of_folder);
+    // What is named itself is not passed over.
+    assert!(read(runs.join("ckpt.pt")).is_err());
+}
+
+#[test]
 fn a_horizon_beyond_the_limit_is_refused() {
     let desk = Desk::new(Files::memory(logs())).limited(Limits { horizon: 10_000 });
     let fitted = desk.fit(&request(Reading::of(["runs"]))).expect("a fit").value.fit;

@@ -276,6 +276,8 @@ pub enum ReadError {
         looked: String,
         /// Why files were passed over.
         skipped: Vec<String>,
+        /// What would help with them, each once.
+        hints: Vec<String>,
     },
     /// No run of that name.
     #[error("no run is named {}; there are {}", quoted(.patterns), quoted(.names))]
@@ -417,7 +419,7 @@ impl ReadError {
             Self::Broken { .. } => "the file may be cut off; restore it from where it was written".into(),
             Self::Loss { .. } => "[[drop_nan]] leaves these rows out; the run then carries a caveat".into(),
             Self::MixedRuns { .. } => {
-                "name the column that tells runs apart with [[map]] run=NAME, or keep the last row of each update with [[stitch]]"
+                "name the column that tells runs apart with [[map]] run=NAME, or training from validation with [[map]] split=NAME, or keep the last row of each update with [[stitch]]"
                     .into()
             }
             Self::NoRate { .. } => {
@@ -425,6 +427,7 @@ impl ReadError {
             }
             Self::NoSplit { .. } => "leave [[split]] out to take what there is".into(),
             Self::DuplicateRun { .. } => "load them apart, or rename one".into(),
+            Self::NoRun { hints, .. } if !hints.is_empty() => hints.join("; or "),
             Self::NoRun { .. } => "name a log, a table, a directory of them, or a run store".into(),
             Self::NoMatch { .. } => "[[run]] takes names and patterns with *, ? and [abc]; !PATTERN takes all but those".into(),
             Self::Refused { hint, .. } => hint.clone(),
@@ -434,6 +437,38 @@ impl ReadError {
             Self::Compressed { hint, .. } => (*hint).to_owned(),
             Self::Store { hint, .. } => (*hint).to_owned(),
         })
+    }
+
+    /// Whether the file may be no log at all: tables of something else lie beside many logs.
+    fn is_of_something_else(&self) -> bool {
+        matches!(
+            self,
+            Self::Unrecognised { .. }
+                | Self::Empty { .. }
+                | Self::MissingColumn { .. }
+                | Self::NoHeader { .. }
+                | Self::Ragged { .. }
+        )
+    }
+
+    /// There is no run: why the files were passed over, and what would help each kind.
+    pub(crate) fn no_run(looked: String, skipped: &[Self]) -> Self {
+        /// More ways out than this are not read.
+        const SHOWN: usize = 3;
+        let of = |is_wanted: fn(&Self) -> bool| {
+            let mut hints: Vec<String> = Vec::new();
+            for hint in skipped.iter().filter(|error| is_wanted(error)).filter_map(Self::hint) {
+                if hints.len() < SHOWN && !hints.contains(&hint) {
+                    hints.push(hint);
+                }
+            }
+            hints
+        };
+        let mut hints = of(|error| !error.is_of_something_else());
+        if hints.is_empty() {
+            hints = of(|error| matches!(error, Self::MissingColumn { .. }));
+        }
+        Self::NoRun { looked, skipped: skipped.iter().map(ToString::to_string).collect(), hints }
     }
 
     /// A file of a kind that only builds with a feature read; `what` with its article.

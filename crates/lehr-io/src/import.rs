@@ -250,7 +250,7 @@ pub(crate) fn group(logs: Vec<Source>) -> Result<Vec<Group>, ReadError> {
             .sources
             .extend(parameters.iter().filter(|source| source.name().starts_with(&directory)).cloned());
     }
-    Ok(join_jobs(tensorboard::parts::join(groups)))
+    Ok(join_jobs(tensorboard_csv::join(tensorboard::parts::join(groups))))
 }
 
 /// A source, expanded where it is compressed, and its head.
@@ -296,7 +296,7 @@ impl Log for TableLog {
     }
 
     fn describe(&self, mapping: &Mapping, raw: &mut RawRun) -> Result<(), ReadError> {
-        sparse::by_names(mapping, raw);
+        sparse::by_names(mapping, &[], raw);
         Ok(())
     }
 }

@@ -562,9 +562,8 @@ impl Entry {
 pub(crate) fn split(text: &str) -> Option<Split> {
     match text.trim().to_lowercase().as_str() {
         "train" | "training" => Some(Split::Train),
-        "val" | "valid" | "validation" | "eval" | "test" | "dev" | "heldout" | "held-out" => {
-            Some(Split::Validation)
-        }
+        "val" | "valid" | "validation" | "validating" | "eval" | "evaluation" | "evaluating" | "test"
+        | "testing" | "dev" | "heldout" | "held-out" => Some(Split::Validation),
         _ => None,
     }
 }

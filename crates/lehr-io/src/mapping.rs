@@ -2,7 +2,9 @@
 
 mod words;
 
-pub(crate) use words::{has_word, is_smoothed, perplexity_of, smoothing_decay};
+pub(crate) use words::{
+    could_tell_splits, has_word, is_smoothed, perplexity_of, smoothing_decay, validation_losses,
+};
 
 use crate::error::ReadError;
 use crate::unit::LossUnit;
@@ -72,9 +74,10 @@ impl Role {
                 "global_step",
                 "time/batch",
                 "steps",
+                // fairseq writes the epochs done as `update` beside it.
+                "num_updates",
                 "update",
                 "updates",
-                "num_updates",
                 "optimizer_step",
                 "iteration",
                 "iterations",
@@ -122,7 +125,10 @@ impl Role {
                 "validation_metrics/loss",
                 "eval/paloma/macro_loss",
                 "validation/evaluation_loss_vs_iterations",
+                // The evaluation sets of OLMo: C4, of the newest version.
                 "eval/c4_en-validation/crossentropyloss",
+                "eval/v3-small-c4_en-validation/crossentropyloss",
+                "eval/v2-small-c4_en-validation/crossentropyloss",
                 "eval/lm/c4_en-validation/ce loss",
                 "metrics/eval/languagecrossentropy",
             ],
@@ -295,6 +301,14 @@ impl Mapping {
         };
         let mut loss = find(Role::Loss)?;
         let mut val_loss = find(Role::ValidationLoss)?;
+        // The log-likelihood itself goes before a loss that label smoothing or another term was added to.
+        for (role, found) in [(Role::Loss, &mut loss), (Role::ValidationLoss, &mut val_loss)] {
+            if overrides.get(role).is_none()
+                && let Some(name) = found.as_deref().and_then(|name| words::likelihood_of(name, columns))
+            {
+                *found = Some(name);
+            }
+        }
         // `--map loss=eval_loss` means that column, not a guess beside it.
         if overrides.get(Role::Loss).is_some() && overrides.get(Role::ValidationLoss).is_none() {
             val_loss = None;

@@ -3,6 +3,7 @@
 mod branch;
 mod finals;
 mod finish;
+mod jobs;
 mod rates;
 mod smoothing;
 mod tables;
@@ -146,12 +147,15 @@ pub fn for_each_run<E: From<ReadError>>(
     for at in 0..reading.logs.len() {
         done.files = at + 1;
         progress(done);
-        let group = Arc::clone(&reading.logs[at]);
-        let source = &group.sources[0];
+        if reading.jobs.is_later(at) {
+            continue;
+        }
+        let parts = reading.parts(at);
+        let source = &parts[0].sources[0];
         let name = reading.names[at].clone();
         let context = reading.context(at)?;
         let mut failed = None;
-        let result = tables::read(&group, &name, &context, &mut |raw, mapping, format| match reading
+        let result = jobs::read(&parts, &name, &context, &mut |raw, mapping, format| match reading
             .take(raw, mapping, format, &context, at)
         {
             Ok(Some(run)) => {
@@ -205,13 +209,14 @@ pub fn for_each_run<E: From<ReadError>>(
 
 /// An error that only carries the visitor's own error out, or says that there was nothing at all.
 fn stop() -> ReadError {
-    ReadError::NoRun { looked: String::new(), skipped: Vec::new() }
+    ReadError::NoRun { looked: String::new(), skipped: Vec::new(), hints: Vec::new() }
 }
 
 struct Reading<'a> {
     options: &'a ReadOptions,
     logs: Vec<Arc<Group>>,
     names: Vec<String>,
+    jobs: jobs::Jobs,
     /// By directory.
     manifests: BTreeMap<String, Arc<Manifest>>,
     given: Option<Arc<Manifest>>,
@@ -271,13 +276,27 @@ impl<'a> Reading<'a> {
         }
         let logs: Vec<Arc<Group>> = group(logs)?.into_iter().map(Arc::new).collect();
         let named: Vec<Source> = logs.iter().map(|group| group.named.clone()).collect();
+        let names = name::of_files(&named);
+        let given = options.manifest.as_ref().map(Manifest::read).transpose()?.map(Arc::new);
+        // A run that a manifest names is one of its own.
+        let is_named = |name: &str| {
+            let last = name.rsplit('/').next().unwrap_or(name);
+            given
+                .iter()
+                .chain(by_directory.values())
+                .any(|manifest| manifest.entries().iter().any(|entry| entry.id == name || entry.id == last))
+        };
+        let jobs = jobs::Jobs::find(&logs, &names, options, &is_named);
+        let firsts = logs.iter().enumerate().filter(|(at, _)| !jobs.is_later(*at)).map(|(_, log)| log);
+        let first_steps = FirstStep::by_directory(firsts, options);
         Ok(Self {
             options,
-            names: name::of_files(&named),
+            names,
+            jobs,
             manifests: by_directory,
-            given: options.manifest.as_ref().map(Manifest::read).transpose()?.map(Arc::new),
+            given,
             rises: BTreeMap::new(),
-            first_steps: FirstStep::by_directory(&logs, options),
+            first_steps,
             logs,
             seen: BTreeMap::new(),
             unmatched: Vec::new(),
@@ -289,6 +308,11 @@ impl<'a> Reading<'a> {
             together: together::Together::default(),
             summary,
         })
+    }
+
+    /// The files of the run that begins with a log: itself, and those in which it goes on.
+    fn parts(&self, at: usize) -> Vec<Arc<Group>> {
+        std::iter::once(at).chain(self.jobs.after(at)).map(|at| Arc::clone(&self.logs[at])).collect()
     }
 
     /// The manifest that speaks for a source, and its directory: the one that was named, else the nearest.
@@ -339,6 +363,7 @@ impl<'a> Reading<'a> {
             manifest: manifest.map(|(_, manifest)| manifest),
             rises,
             first_step: self.first_steps.get(self.logs[at].named.directory()).cloned().unwrap_or_default(),
+            has_beginning: self.jobs.has_beginning(),
         })
     }
 
@@ -404,7 +429,7 @@ impl<'a> Reading<'a> {
         if branch::awaits_trunk(&raw, context)? {
             let entry = context.manifest.as_ref().and_then(|manifest| manifest.get(&raw.id));
             let stated = entry.map(crate::manifest::Entry::branch).transpose()?.flatten();
-            branch::attach(&mut raw, stated, &self.trunks);
+            branch::attach(&mut raw, stated, &self.trunks)?;
         }
         let mut run = finish(raw, &self.logs[at].named, context)?;
         self.trunks.push(branch::Trunk::of(&run.curve));
@@ -464,8 +489,7 @@ impl<'a> Reading<'a> {
             {
                 return Err(skipped.swap_remove(0));
             }
-            let skipped = skipped.iter().map(ToString::to_string).collect();
-            return Err(ReadError::NoRun { looked, skipped });
+            return Err(ReadError::no_run(looked, &skipped));
         }
         for pattern in &self.options.runs {
             let name = pattern.strip_prefix('!').unwrap_or(pattern);
@@ -549,15 +573,17 @@ fn archive(head: &[u8]) -> Option<&'static str> {
 }
 
 /// The first line with a Python dict of losses, as trainers print them between progress bars.
+///
+/// The prefix of a logger may stand before it.
 fn printed_dict(head: &[u8]) -> Option<String> {
-    let line =
-        head.split(|&byte| byte == b'\n' || byte == b'\r').map(<[u8]>::trim_ascii_start).find(|line| {
-            line.starts_with(b"{'")
-                && ["'loss':", "'eval_loss':", "'learning_rate':"]
-                    .iter()
-                    .any(|name| memchr::memmem::find(line, name.as_bytes()).is_some())
-        })?;
-    Some(String::from_utf8_lossy(line).into_owned())
+    let dict = head.split(|&byte| byte == b'\n' || byte == b'\r').find_map(|line| {
+        let dict = &line[memchr::memmem::find(line, b"{'")?..];
+        // A line of JSON or of a table may hold such a text in a cell.
+        let is_json = line.trim_ascii_start().starts_with(b"{\"");
+        let has = |name: &&str| memchr::memmem::find(dict, name.as_bytes()).is_some();
+        (!is_json && ["'loss':", "'eval_loss':", "'learning_rate':"].iter().any(has)).then_some(dict)
+    })?;
+    Some(String::from_utf8_lossy(dict).into_owned())
 }
 
 /// What the file is, by its first bytes.
@@ -568,10 +594,18 @@ fn format_of(source: &Source) -> Result<table::Format, ReadError> {
         return Err(ReadError::Empty { file: file.to_owned() });
     }
     if let Some(line) = printed_dict(&head) {
+        let without = if ["'step':", "'global_step':"].iter().any(|name| line.contains(name)) {
+            ""
+        } else {
+            " without steps"
+        };
         return Err(ReadError::Refused {
             file: file.to_owned(),
-            why: format!("printed output of a trainer without steps: found {}", table::shortened(&line)),
-            hint: "read trainer_state.json of the output directory (its newest checkpoint has one), or the run's tracker; they hold the step of each row".to_owned(),
+            why: format!(
+                "dicts of Python, printed by a trainer{without}: found {}; expected JSON or a table",
+                table::shortened(&line)
+            ),
+            hint: "read trainer_state.json of the output directory (its newest checkpoint has one), or the run's tracker, which hold the step of each row; a script of your own can print json.dumps(…) of its rows".to_owned(),
         });
     }
     // A document found beside logs (settings, summaries) is not one of them; JSON lines are named so.

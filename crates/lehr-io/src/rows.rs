@@ -46,6 +46,20 @@ impl Points {
         self.step.is_empty()
     }
 
+    /// Appends the rows of another file.
+    fn append(&mut self, mut later: Self) {
+        let timed = |points: &Self| points.time.len() == points.step.len();
+        if timed(self) && timed(&later) {
+            self.time.append(&mut later.time);
+        } else {
+            self.time.clear();
+        }
+        self.step.append(&mut later.step);
+        self.loss.append(&mut later.loss);
+        self.lr.append(&mut later.lr);
+        self.place.append(&mut later.place);
+    }
+
     /// The rows at `index`, in that order.
     #[must_use]
     pub(crate) fn at(&self, index: &[usize]) -> Self {
@@ -109,6 +123,8 @@ pub struct RawRun {
     pub id: String,
     /// What the source knows besides.
     pub meta: RunMeta,
+    /// Files in which the run goes on, and the first update of each.
+    pub continued: Vec<(u64, String)>,
     /// Rows of the training loss.
     pub train: Points,
     /// Rows of the validation loss.
@@ -127,6 +143,8 @@ pub struct RawRun {
     pub validation_unit: UnitEvidence,
     /// The schedule, where the source states it.
     pub schedule: Option<Schedule>,
+    /// Samples an update, guessed from the log, where it counts samples and states no batch.
+    pub guessed_batch: Option<u64>,
     /// The horizon, where the source states it.
     pub total: Option<u64>,
     /// Whether rates are multiples of a peak that the log does not hold.
@@ -156,6 +174,7 @@ impl RawRun {
             lines,
             id: id.to_owned(),
             meta: RunMeta::named(id),
+            continued: Vec::new(),
             train: Points::default(),
             validation: Points::default(),
             unstated: Points::default(),
@@ -165,6 +184,7 @@ impl RawRun {
             unit: UnitEvidence::default(),
             validation_unit: UnitEvidence::default(),
             schedule: None,
+            guessed_batch: None,
             total: None,
             multiplier: false,
             base_lr: None,
@@ -175,6 +195,53 @@ impl RawRun {
             caveats: Vec::new(),
             refused: None,
         }
+    }
+
+    /// Every update of a row.
+    fn steps_mut(&mut self) -> impl Iterator<Item = &mut u64> {
+        let points = [&mut self.train, &mut self.validation, &mut self.unstated];
+        points
+            .into_iter()
+            .flat_map(|points| points.step.iter_mut())
+            .chain(self.rates.iter_mut().map(|(step, _)| step))
+    }
+
+    /// The smallest update of a row.
+    pub(crate) fn first_step(&mut self) -> Option<u64> {
+        self.steps_mut().map(|step| *step).min()
+    }
+
+    /// Counts the rows' updates from a later one on.
+    pub(crate) fn shift(&mut self, by: u64) {
+        self.steps_mut().for_each(|step| *step += by);
+        self.total = self.total.map(|total| total + by);
+    }
+
+    /// Appends the rows of a file in which the run goes on.
+    pub(crate) fn go_on(&mut self, mut later: Self) {
+        self.continued.extend(later.first_step().map(|first| (first, later.file.clone())));
+        self.train.append(later.train);
+        self.validation.append(later.validation);
+        self.unstated.append(later.unstated);
+        self.rates.append(&mut later.rates);
+        self.unit.rows.append(&mut later.unit.rows);
+        self.validation_unit.rows.append(&mut later.validation_unit.rows);
+        self.smoothed |= later.smoothed;
+        self.pace = match (self.pace, later.pace) {
+            (Some(a), Some(b)) => Some(Pace { low: a.low.min(b.low), high: a.high.max(b.high), ..b }),
+            (a, b) => a.or(b),
+        };
+        let new: Vec<_> = later.notes.into_iter().filter(|note| !self.notes.contains(note)).collect();
+        self.notes.extend(new);
+        let new: Vec<_> = later.caveats.into_iter().filter(|caveat| !self.caveats.contains(caveat)).collect();
+        self.caveats.extend(new);
+        self.refused = self.refused.take().or(later.refused);
+    }
+
+    /// The file that holds the row of an update.
+    #[must_use]
+    pub(crate) fn file_of(&self, step: u64) -> &str {
+        self.continued.iter().rev().find(|(first, _)| *first <= step).map_or(&self.file, |(_, file)| file)
     }
 
     /// The rows of a split.

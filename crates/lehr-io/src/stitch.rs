@@ -64,7 +64,7 @@ pub struct Mixed {
 /// `force`: whatever looks like several runs is put together by "the last row of each update counts".
 ///
 /// # Errors
-/// [`Mixed`]: rows alternate between two losses, two attempts cover the same updates with other losses or other rates,
+/// [`Mixed`]: rows alternate between two losses, every so many updates have two, two attempts cover the same updates with other losses or other rates,
 /// or there are more than two beginnings.
 pub fn stitch(step: &[u64], loss: &[f64], lr: &[f64], force: bool) -> Result<Stitched, Mixed> {
     let n = step.len();
@@ -72,15 +72,31 @@ pub fn stitch(step: &[u64], loss: &[f64], lr: &[f64], force: bool) -> Result<Sti
     // Next rows with the same update: the last counts.
     let mut rows: Vec<usize> = Vec::with_capacity(n);
     let mut contradictions = 0;
+    // Rows of updates that have two losses.
+    let mut twice = Vec::new();
     for i in 0..n {
         if let Some(&last) = rows.last()
             && step[last] == step[i]
         {
-            contradictions += usize::from(loss[last].to_bits() != loss[i].to_bits());
+            if loss[last].to_bits() != loss[i].to_bits() {
+                contradictions += 1;
+                if twice.last().is_none_or(|&row: &usize| step[row] != step[i]) {
+                    twice.push(i);
+                }
+            }
             result.repeated += 1;
             rows.pop();
         }
         rows.push(i);
+    }
+    if let Some(every) = even_stride(step, &twice).filter(|_| !force && contradictions * 3 <= rows.len()) {
+        return Err(Mixed {
+            row: twice[0],
+            problem: format!(
+                "{} updates, one every {every}, have two losses in one column: those of an evaluation or of another run stand between them; expected one run",
+                twice.len()
+            ),
+        });
     }
     let jumps: Vec<usize> = (1..rows.len()).filter(|&k| step[rows[k]] <= step[rows[k - 1]]).collect();
     if jumps.is_empty() && (contradictions * 3 <= rows.len() || contradictions < 3 || force) {
@@ -108,6 +124,14 @@ pub fn stitch(step: &[u64], loss: &[f64], lr: &[f64], force: bool) -> Result<Sti
         from = to;
     }
     merge(step, loss, lr, &attempts, result)
+}
+
+/// The distance of these rows, where all are as far apart: no restart repeats an update so regularly.
+fn even_stride(step: &[u64], rows: &[usize]) -> Option<u64> {
+    const ENOUGH: usize = 5;
+    let mut gaps = rows.windows(2).map(|pair| step[pair[1]].checked_sub(step[pair[0]]));
+    let first = gaps.next()??;
+    (rows.len() >= ENOUGH && first > 0 && gaps.all(|gap| gap == Some(first))).then_some(first)
 }
 
 fn merge(
@@ -329,6 +353,27 @@ mod tests {
         let loss = [5.0, 6.0, 4.0, 5.0, 3.0, 4.0, 2.0, 3.0];
         assert!(stitch(&step, &loss, &[f64::NAN; 8], false).is_err());
         assert_eq!(stitch(&step, &loss, &[f64::NAN; 8], true).unwrap().keep, [1, 3, 5, 7]);
+    }
+
+    #[test]
+    fn evaluations_between_the_rows_are_refused_and_repeats_here_and_there_are_not() {
+        let rows = |twice: &dyn Fn(u64) -> bool| -> (Vec<u64>, Vec<f64>) {
+            (1..=200_u64)
+                .map(|k| 10 * k)
+                .flat_map(|t| {
+                    let again = twice(t).then_some((t, t as f64 + 0.5));
+                    std::iter::once((t, t as f64)).chain(again)
+                })
+                .unzip()
+        };
+        let (step, loss) = rows(&|t| t % 200 == 0);
+        let lr = vec![f64::NAN; step.len()];
+        let mixed = stitch(&step, &loss, &lr, false).unwrap_err();
+        assert_eq!(step[mixed.row], 200);
+        assert!(mixed.problem.contains("10 updates, one every 200"), "{}", mixed.problem);
+        assert_eq!(stitch(&step, &loss, &lr, true).unwrap().keep.len(), 200);
+        let (step, loss) = rows(&|t| [310, 640, 900, 1200, 1910].contains(&t));
+        assert_eq!(stitch(&step, &loss, &vec![f64::NAN; step.len()], false).unwrap().keep.len(), 200);
     }
 
     #[test]

@@ -153,6 +153,15 @@ fn deepspeed_counts_samples() {
     assert_losses(&run.curve, 1e-12, loss);
     assert_schedule(&run);
     assert!(run.caveats.iter().any(|caveat| caveat.code() == "guessed-batch"));
+    // The batch is half of what lies between the rows: every second update is logged.
+    let half = ReadOptions { samples_per_step: Some(100), ..ReadOptions::default() };
+    let run = read("deepspeed", &half).unwrap().remove(0);
+    assert_eq!(run.curve.step(), (1..=100).map(|k| 2 * k).collect::<Vec<_>>());
+    assert_eq!(run.curve.schedule().total().0, 200);
+    assert!(run.caveats.iter().all(|caveat| caveat.code() != "guessed-batch"), "{:?}", run.caveats);
+    assert!(run.notes.iter().any(|note| note.code == "samples-as-steps"), "{:?}", run.notes);
+    let none = ReadOptions { samples_per_step: Some(33), ..ReadOptions::default() };
+    assert!(read("deepspeed", &none).is_err());
 }
 
 #[test]

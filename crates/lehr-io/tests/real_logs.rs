@@ -1,8 +1,12 @@
 //! Logs as people really have them: synthetic files with the structure of public ones, and their right answers.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+#[path = "real_logs/jobs.rs"]
+mod jobs;
 #[path = "real_logs/layouts.rs"]
 mod layouts;
+#[path = "real_logs/splits.rs"]
+mod splits;
 #[path = "real_logs/units.rs"]
 mod units;
 

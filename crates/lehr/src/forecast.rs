@@ -238,13 +238,13 @@ impl<'a> Ready<'a> {
 /// # Formula
 /// ```text
 /// interval = L̂·exp(±h),  h₀(t) = max(q, t₀.₉₅·√(s_J² + s²))
-/// h = √((h₀·(1 + ln k_η + log₂ k_N + max(0, log₂(k_T/2))))² + (0.012·log₂ k_B)² + f²)
+/// h = √((h₀·(1 + ln k_η + log₂ k_N + max(0, log₂(k_T/2))))² + (0.012·log₂ k_B)²) + f
 /// ```
 /// q: conformal quantile of the log errors that refits made on the runs they did not see (of each run the larger of
 /// its final error and the 90 % quantile along its later half); s_J: jackknife standard deviation of ln L̂(t) over those
 /// refits, which grows where the forecast leaves the data; s: root mean square final error of the runs fitted;
 /// k_η, k_N, k_T, k_B ≥ 1: by how much the target's peak rate, N, horizon and batch lie outside the runs fitted. The term
-/// in the batch is there with one batch only; f is what the sizes fitted leave open about the floor of an N outside them.
+/// in the batch is there with one batch only; f is what the sizes fitted leave open about the floor of an N that is none of them.
 ///
 /// # Errors
 /// [`ForecastError`], one variant a reason.

@@ -79,6 +79,8 @@ pub struct DataSummary {
     pub max_loss: f64,
     /// Largest forward effect S (rate · updates).
     pub max_forward_effect: f64,
+    /// First update of a curve of more than one point; infinite where only last losses are known.
+    pub first_update: f64,
     /// Largest update.
     pub max_update: f64,
 }

@@ -51,6 +51,7 @@ fn a_term_in_n_is_off_with_one_size_and_free_with_four() {
         min_loss: 2.5,
         max_loss: 4.0,
         max_forward_effect: 7.0,
+        first_update: 1.0,
         max_update: 24_000.0,
     };
     for law in law::all() {

@@ -6,7 +6,6 @@ use crate::error::ReadError;
 use crate::mapping::MapOverrides;
 use crate::source::Source;
 use crate::table::{Format, Want, for_each_row};
-use lehr::CaveatKind;
 
 /// Reads the files of DeepSpeed's CSV monitor.
 #[derive(Debug)]
@@ -48,15 +47,15 @@ impl Importer for CsvMonitor {
                 Ok(true)
             })?;
         }
-        // Rows are written after every so many updates of one batch each.
+        // Rows are written after every so many updates of one batch each: the batch is this, or a part of it.
         let batch = rows.iter().map(|&(samples, ..)| samples).fold(0, gcd).max(1);
         let mut log = Sparse::new(self.name(), true, map);
         for (samples, name, value, line) in rows {
             log.row(line);
-            log.put("step", (samples / batch) as f64);
+            log.put("samples", samples as f64);
             log.put(name, value);
         }
-        log.facts.caveats.push(CaveatKind::GuessedBatch { samples: batch }.into());
+        log.facts.guessed_batch = Some(batch);
         Ok(Box::new(log))
     }
 }

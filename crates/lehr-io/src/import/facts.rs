@@ -20,7 +20,7 @@ pub struct SourceFacts {
 }
 
 /// Every source, in the order of the page.
-pub const SOURCES: [SourceFacts; 25] = [
+pub const SOURCES: [SourceFacts; 26] = [
     SourceFacts {
         source: "Weights & Biases, offline or online: `run-*.wandb`",
         readers: &["W&B run file"],
@@ -64,7 +64,7 @@ pub const SOURCES: [SourceFacts; 25] = [
         fixture: "`tensorboard-csv/`: its format",
         update: "`Step`",
         training_loss: "–",
-        traps: "`run-RUN-tag-TAG.csv` of one run are joined; files of other names in one folder are one run, their names the tags",
+        traps: "`run-RUN-tag-TAG.csv` of one run are joined, and so are those of its parts (`exp_train` and `exp_validation`, `exp_loss_val` of `add_scalars`); files of other names in one folder are one run, their names the tags",
     },
     SourceFacts {
         source: "MLflow database: `mlflow.db`",
@@ -103,6 +103,15 @@ pub const SOURCES: [SourceFacts; 25] = [
         traps: "of several checkpoints the latest; update t uses the scheduler's rate for t − 1",
     },
     SourceFacts {
+        source: "Hugging Face Trainer through a tracker",
+        readers: &["TensorBoard events", "MLflow file store", "tracker database"],
+        recognised_by: "`train/loss`, `train/learning_rate` beside `train/global_step` or `train/epoch`; `loss`, `learning_rate`, `epoch` beside `train_runtime` and the like",
+        fixture: "–",
+        update: "`train/global_step`, else the tracker's step",
+        training_loss: "mean since the last row",
+        traps: "as its own state",
+    },
+    SourceFacts {
         source: "LLaMA-Factory: `trainer_log.jsonl`",
         readers: &[],
         recognised_by: "`current_steps`",
@@ -118,7 +127,7 @@ pub const SOURCES: [SourceFacts; 25] = [
         fixture: "`printed-dicts/`",
         update: "–",
         training_loss: "–",
-        traps: "refused: no steps; `trainer_state.json` has them",
+        traps: "refused, also behind a logger's prefix: `trainer_state.json` holds the rows with their steps",
     },
     SourceFacts {
         source: "Lightning `CSVLogger`: `metrics.csv`",
@@ -136,7 +145,7 @@ pub const SOURCES: [SourceFacts; 25] = [
         fixture: "`megatron.log`: its format string",
         update: "iteration",
         training_loss: "mean since the last line",
-        traps: "batch, sequence length, seed from the printed arguments; skipped and NaN iterations counted; caveat `batch-ramp`; the evaluation at the end counts on the validation set, not on the test set; files of one directory that go on in each other (next update, same horizon, batch, rate and loss) are one run",
+        traps: "batch, sequence length, seed from the printed arguments; skipped and NaN iterations counted; caveat `batch-ramp`; the evaluation at the end (`on validation set`, `the end of training for val data`) counts on the validation set, not on the test set, and is of the last update; `validation results at` is GPT-NeoX's; files that go on in each other are one run (below)",
     },
     SourceFacts {
         source: "torchtitan: standard output",
@@ -190,7 +199,7 @@ pub const SOURCES: [SourceFacts; 25] = [
         fixture: "–",
         update: "`num_updates`",
         training_loss: "mean since the last line",
-        traps: "numbers written as text; what is no JSON is another line",
+        traps: "numbers written as text; `update` counts epochs there; what is no JSON is another line",
     },
     SourceFacts {
         source: "JSON: an array of records",
@@ -208,7 +217,7 @@ pub const SOURCES: [SourceFacts; 25] = [
         fixture: "–",
         update: "`step`",
         training_loss: "–",
-        traps: "a table may have a column of runs",
+        traps: "columns of runs and splits tell the lines apart",
     },
     SourceFacts {
         source: "nanoGPT, build-nanogpt, llm.c (`main.log` and the terminal), modded-nanogpt: text",
@@ -242,9 +251,9 @@ pub const SOURCES: [SourceFacts; 25] = [
         readers: &["DeepSpeed CSV monitor"],
         recognised_by: "name and header",
         fixture: "`deepspeed/`: its format",
-        update: "samples / batch, the batch being their greatest common divisor",
+        update: "samples / batch: `--samples-per-step`, else the greatest common divisor of the samples",
         training_loss: "update's own",
-        traps: "caveat `samples-as-steps`",
+        traps: "caveat `guessed-batch` where the batch is not stated",
     },
 ];
 

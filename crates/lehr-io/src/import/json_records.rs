@@ -82,21 +82,6 @@ fn records(source: &Source, log: &mut Sparse) -> Result<(), ReadError> {
 #[derive(Debug)]
 pub struct MetricLines;
 
-const METRIC: [&str; 4] = ["name", "metric", "key", "tag"];
-
-/// Step, metric and value of a line.
-fn metric(line: &[u8]) -> Option<(f64, String, f64)> {
-    let (mut step, mut name, mut value) = (None, None, None);
-    flatten(line, &mut |path, leaf| match leaf {
-        Leaf::Number(number) if path == "value" => value = Some(number),
-        Leaf::Number(number) if plays(Role::Step, path) => step = Some(number),
-        Leaf::Text(text) if METRIC.contains(&path) => name = Some(text.into_owned()),
-        _ => {}
-    })
-    .ok()?;
-    Some((step?, name?, value?))
-}
-
 impl Importer for MetricLines {
     fn name(&self) -> &'static str {
         "JSON lines, one metric each"
@@ -104,27 +89,23 @@ impl Importer for MetricLines {
 
     fn claim(&self, source: &Source, head: &[u8]) -> Option<String> {
         let line = head.split(|&byte| byte == b'\n').find(|line| !line.trim_ascii().is_empty())?;
-        (line.starts_with(b"{") && metric(line).is_some()).then(|| source.name().to_owned())
+        is_metric(line).then(|| source.name().to_owned())
     }
 
     fn open(&self, sources: &[Source], map: &MapOverrides) -> Result<Box<dyn Log>, ReadError> {
         let mut log = Sparse::new(self.name(), true, map);
         for source in sources {
-            for_each_line(source, &mut |number, line, complete| {
-                match metric(line) {
-                    Some((step, name, value)) => {
-                        log.row(number);
-                        log.put("step", step);
-                        log.put(&name, value);
-                    }
-                    None if !complete => log.facts.cut_off = Some(number),
-                    None => {}
-                }
-                Ok(true)
-            })?;
+            super::metric_table::read(source, map, &mut log)?;
         }
         Ok(Box::new(log))
     }
+}
+
+/// Whether a line holds step, name and value of one metric.
+fn is_metric(line: &[u8]) -> bool {
+    let mut names = Vec::new();
+    let read = flatten(line.trim_ascii(), &mut |path, _| names.push(path.to_owned()));
+    line.trim_ascii().starts_with(b"{") && read.is_ok() && super::metric_table::is_one(&names)
 }
 
 /// Reads fairseq's and metaseq's JSON behind the prefix of their logger, of Slurm, or of both.
@@ -190,9 +171,10 @@ mod tests {
 
     #[test]
     fn a_metric_needs_step_name_and_value() {
-        let line = br#"{"step": 10, "name": "loss", "value": 3.5}"#;
-        assert_eq!(metric(line), Some((10.0, "loss".to_owned(), 3.5)));
-        assert_eq!(metric(br#"{"step": 10, "loss": 3.5}"#), None);
+        assert!(is_metric(br#"{"step": 10, "name": "loss", "value": 3.5}"#));
+        assert!(is_metric(br#"{"step": 10, "split": "train", "name": "loss", "value": 3.5}"#));
+        assert!(!is_metric(br#"{"step": 10, "loss": 3.5}"#));
+        assert!(!is_metric(br#"{"step": 10, "name": "loss", "value": 3.5"#));
     }
 
     #[test]

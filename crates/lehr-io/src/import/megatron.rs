@@ -110,11 +110,13 @@ fn iteration(line: &str) -> Option<(u64, u64, &str)> {
 
 fn read(source: &Source, log: &mut Sparse) -> Result<(), ReadError> {
     let (mut skipped, mut nans) = (0.0, 0.0);
+    let mut last = None;
     for_each_line(source, &mut |number, line, _| {
         let text = String::from_utf8_lossy(line);
         let text = plain(&text);
         if let Some((done, total, rest)) = iteration(&text) {
             log.facts.total = Some(total);
+            last = Some(done as f64);
             log.row(number);
             log.put("iteration", done as f64);
             for part in rest.split('|') {
@@ -127,9 +129,12 @@ fn read(source: &Source, log: &mut Sparse) -> Result<(), ReadError> {
                 }
             }
         } else if let Some((step, loss)) = validation(&text) {
-            log.row(number);
-            log.put("iteration", step);
-            log.put("lm loss validation", loss);
+            // The evaluation at the end is that of the last update.
+            if let Some(step) = step.or(last) {
+                log.row(number);
+                log.put("iteration", step);
+                log.put("lm loss validation", loss);
+            }
         } else if let Some((name, value)) = argument(&text) {
             log.facts.config.insert(name.to_owned(), value.to_owned());
         }
@@ -144,17 +149,33 @@ fn read(source: &Source, log: &mut Sparse) -> Result<(), ReadError> {
     Ok(())
 }
 
-/// `validation loss at iteration 1000 | lm loss value: 2.3E+00 | …`; the evaluation at the end says of which set it is, and
+/// `validation loss at iteration 1000 | lm loss value: 2.3E+00 | …`, GPT-NeoX: `validation results at iteration 1000 | lm_loss
+/// value: …`; `None` in place of the iteration for the evaluation at the end of training. That says of which set it is, and
 /// only that of the validation set counts.
-fn validation(line: &str) -> Option<(f64, f64)> {
-    let after = &line[line.find("validation loss at iteration")? + "validation loss at iteration".len()..];
-    let (step, rest) = after.split_once('|')?;
-    let value = &rest[rest.find("lm loss value:")? + "lm loss value:".len()..];
-    let (step, set) = step.trim().split_once(' ').unwrap_or((step.trim(), ""));
-    if !matches!(set.trim(), "" | "on validation set") {
-        return None;
-    }
-    Some((step.parse().ok()?, value.split('|').next()?.trim().parse().ok()?))
+fn validation(line: &str) -> Option<(Option<f64>, f64)> {
+    const BEGINNINGS: [&str; 3] = ["validation loss at ", "validation results at ", "valid results at "];
+    let (_, after) = BEGINNINGS.iter().find_map(|beginning| line.split_once(beginning))?;
+    let (when, rest) = after.split_once('|')?;
+    let update = match when.trim().strip_prefix("iteration ") {
+        Some(when) => {
+            let (step, set) = when.trim().split_once(' ').unwrap_or((when.trim(), ""));
+            if !matches!(set.trim(), "" | "on validation set") {
+                return None;
+            }
+            Some(step.parse().ok()?)
+        }
+        None => {
+            let set = when.trim().strip_prefix("the end of training")?;
+            let of_validation =
+                ["", "for val data", "for valid data", "for validation data", "on validation set"];
+            if !of_validation.contains(&set.trim()) {
+                return None;
+            }
+            None
+        }
+    };
+    let (_, value) = rest.split_once("lm loss value:").or_else(|| rest.split_once("lm_loss value:"))?;
+    Some((update, value.split('|').next()?.trim().parse().ok()?))
 }
 
 /// `  seq_length ...................... 2048`
@@ -189,11 +210,16 @@ mod tests {
     #[test]
     fn the_evaluation_at_the_end_counts_on_the_validation_set_alone() {
         let line = |at: &str| {
-            format!(" validation loss at iteration {at} | lm loss value: 2.957E+00 | lm loss PPL: 1.9E+01 | ")
+            format!(" validation loss at {at} | lm loss value: 2.957E+00 | lm loss PPL: 1.9E+01 | ")
         };
-        assert_eq!(validation(&line("2000 on validation set")), Some((2000.0, 2.957)));
-        assert_eq!(validation(&line("1000")), Some((1000.0, 2.957)));
-        assert_eq!(validation(&line("2000 on test set")), None);
+        assert_eq!(validation(&line("iteration 2000 on validation set")), Some((Some(2000.0), 2.957)));
+        assert_eq!(validation(&line("iteration 1000")), Some((Some(1000.0), 2.957)));
+        assert_eq!(validation(&line("iteration 2000 on test set")), None);
+        assert_eq!(validation(&line("the end of training for val data")), Some((None, 2.957)));
+        assert_eq!(validation(&line("the end of training for test data")), None);
+        let of_neox = " validation results at iteration 1000 | lm_loss value: 2.957E+00 | lm_loss_ppl value: 1.9E+01 | ";
+        assert_eq!(validation(of_neox), Some((Some(1000.0), 2.957)));
+        assert_eq!(validation(" test results at iteration 1000 | lm_loss value: 2.957E+00 | "), None);
     }
 
     #[test]

@@ -1,13 +1,13 @@
-//! Delimited tables with one metric a line: `step,metric,value`, perhaps with a column of runs.
+//! One metric a line: delimited tables with `step,metric,value`, and JSON lines of the same; perhaps with columns that say
+//! the run, or whether the line is of the training or of the validation.
 
-use super::sparse::{by_names, plays};
+use super::sparse::{Sparse, plays};
 use super::{Importer, Log};
 use crate::error::{Place, ReadError};
-use crate::mapping::{MapOverrides, Mapping, Role};
-use crate::rows::RawRun;
+use crate::mapping::{MapOverrides, Role, could_tell_splits};
 use crate::source::Source;
-use crate::table::{self, Cell, Format, TableEnd, Visit, Want, sniff};
-use std::collections::BTreeSet;
+use crate::table::{self, Cell, Format, Want, sniff};
+use std::collections::HashMap;
 
 /// Reads tables with one metric a line.
 #[derive(Debug)]
@@ -22,12 +22,13 @@ struct Columns {
     step: String,
     metric: String,
     value: String,
-    run: Option<String>,
+    /// What tells runs and splits apart.
+    labels: Vec<String>,
 }
 
 impl Columns {
     /// `None` for a table of another kind: also where a column is the loss itself.
-    fn of(names: &[String]) -> Option<Self> {
+    fn of(names: &[String], map: &MapOverrides) -> Option<Self> {
         let one = |wanted: &[&str]| {
             names.iter().find(|name| wanted.contains(&name.to_lowercase().as_str())).cloned()
         };
@@ -35,13 +36,26 @@ impl Columns {
         if find(Role::Loss).is_some() || find(Role::ValidationLoss).is_some() {
             return None;
         }
-        Some(Self {
-            step: find(Role::Step)?,
-            metric: one(&METRIC)?,
-            value: one(&["value"])?,
-            run: find(Role::Run),
-        })
+        let given = |role| map.get(role).filter(|name| names.iter().any(|known| known == name));
+        let step = given(Role::Step).map(str::to_owned).or_else(|| find(Role::Step))?;
+        let (metric, value) = (one(&METRIC)?, one(&["value"])?);
+        let tells = |name: &&String| {
+            let is_given = [Role::Run, Role::Split].iter().any(|&role| given(role) == Some(name.as_str()));
+            is_given || plays(Role::Run, name) || plays(Role::Split, name) || could_tell_splits(name)
+        };
+        let labels = names
+            .iter()
+            .filter(|&name| ![&step, &metric, &value].contains(&name))
+            .filter(tells)
+            .cloned()
+            .collect();
+        Some(Self { step, metric, value, labels })
     }
+}
+
+/// Whether a table with these columns holds one metric a line.
+pub(super) fn is_one(names: &[String]) -> bool {
+    Columns::of(names, &MapOverrides::default()).is_some()
 }
 
 impl Importer for MetricTable {
@@ -57,89 +71,70 @@ impl Importer for MetricTable {
             .split(char::from(delimiter))
             .map(|name| name.trim().trim_matches('"').to_owned())
             .collect();
-        Columns::of(&names).map(|_| source.name().to_owned())
+        is_one(&names).then(|| source.name().to_owned())
     }
 
-    fn open(&self, sources: &[Source], _map: &MapOverrides) -> Result<Box<dyn Log>, ReadError> {
-        let mut tables = Vec::new();
-        let mut metrics = BTreeSet::new();
+    fn open(&self, sources: &[Source], map: &MapOverrides) -> Result<Box<dyn Log>, ReadError> {
+        let mut log = Sparse::new(self.name(), true, map);
         for source in sources {
-            let head = source.head(table::HEAD).map_err(ReadError::io(source.name()))?;
-            let Some(format) = sniff(&head) else { continue };
-            let Some(columns) = Columns::of(&table::columns(source, format)?) else { continue };
-            table::for_each_row(
-                source,
-                format,
-                &[(columns.metric.as_str(), Want::Text)],
-                &mut |_, cells| {
-                    if let Some(name) = cells[0].text()
-                        && !metrics.contains(name)
-                    {
-                        metrics.insert(name.to_owned());
-                    }
-                    Ok(true)
-                },
-            )?;
-            tables.push((source.clone(), format, columns));
+            read(source, map, &mut log)?;
         }
-        Ok(Box::new(Metrics { tables, metrics }))
+        Ok(Box::new(log))
     }
 }
 
-struct Metrics {
-    tables: Vec<(Source, Format, Columns)>,
-    metrics: BTreeSet<String>,
-}
-
-impl Log for Metrics {
-    fn kind(&self) -> String {
-        MetricTable.name().to_owned()
-    }
-
-    fn has_lines(&self) -> bool {
-        true
-    }
-
-    fn columns(&self) -> Result<Vec<String>, ReadError> {
-        let run = self.tables.iter().any(|(.., columns)| columns.run.is_some()).then_some("run");
-        let own = ["step"].into_iter().chain(run).map(str::to_owned);
-        let taken = |name: &&String| !plays(Role::Step, name) && !plays(Role::Run, name);
-        Ok(own.chain(self.metrics.iter().filter(taken).cloned()).collect())
-    }
-
-    fn for_each_row(&self, select: &[(&str, Want)], visit: &mut Visit<'_>) -> Result<TableEnd, ReadError> {
-        let place_of = |name: &str| select.iter().position(|(wanted, _)| *wanted == name);
-        let (step, run) = (place_of("step"), place_of("run"));
-        let mut end = TableEnd::default();
-        for (source, format, columns) in &self.tables {
-            let mut wanted = vec![
-                (columns.step.as_str(), Want::Number),
-                (columns.metric.as_str(), Want::Text),
-                (columns.value.as_str(), Want::Perhaps),
-            ];
-            wanted.extend(columns.run.as_deref().map(|run| (run, Want::Text)));
-            let found = table::for_each_row(source, *format, &wanted, &mut |place: Place, cells| {
-                let Some(at) = cells[1].text().and_then(place_of) else { return Ok(true) };
-                let Some(value) = cells[2].number() else { return Ok(true) };
-                let mut row = vec![Cell::Missing; select.len()];
-                row[at] = Cell::Number(value);
-                if let Some(step) = step {
-                    row[step] = cells[0].clone();
+/// Puts the lines of a table into a log: neighbouring lines of one update, run and split become one row.
+pub(super) fn read(source: &Source, map: &MapOverrides, log: &mut Sparse) -> Result<(), ReadError> {
+    let head = source.head(table::HEAD).map_err(ReadError::io(source.name()))?;
+    let Some(format) = sniff(&head) else { return Ok(()) };
+    let names = table::columns(source, format)?;
+    let Some(columns) = Columns::of(&names, map) else { return Ok(()) };
+    let mut select = vec![
+        (columns.step.as_str(), Want::Number),
+        (columns.metric.as_str(), Want::Text),
+        (columns.value.as_str(), Want::Perhaps),
+    ];
+    select.extend(columns.labels.iter().map(|name| (name.as_str(), Want::Text)));
+    let mut current: Option<(f64, Vec<Option<String>>)> = None;
+    let mut in_row: Vec<u32> = Vec::new();
+    // The column of each metric; none where it is not kept.
+    let mut columns_of: HashMap<String, Option<u32>> = HashMap::new();
+    let end = table::for_each_row(source, format, &select, &mut |place: Place, cells| {
+        let (Some(step), Some(name), Some(value)) = (cells[0].number(), cells[1].text(), cells[2].number())
+        else {
+            return Ok(true);
+        };
+        let kept = match columns_of.get(name) {
+            Some(&kept) => kept,
+            None => {
+                let is_label = plays(Role::Step, name) || plays(Role::Run, name);
+                let kept = log.wants(name).filter(|_| !is_label);
+                columns_of.insert(name.to_owned(), kept);
+                kept
+            }
+        };
+        let Some(column) = kept else { return Ok(true) };
+        let labels = cells[3..].iter().map(Cell::text);
+        let goes_on = current.as_ref().is_some_and(|(before, of)| {
+            before.to_bits() == step.to_bits() && of.iter().map(Option::as_deref).eq(labels.clone())
+        });
+        if !goes_on || in_row.contains(&column) {
+            in_row.clear();
+            log.row(if let Place::Line(line) = place { line } else { 0 });
+            log.put("step", step);
+            for (label, text) in columns.labels.iter().zip(labels.clone()) {
+                if let Some(text) = text {
+                    log.put_text(label, text);
                 }
-                if let (Some(at), Some(run)) = (run, cells.get(3)) {
-                    row[at] = run.clone();
-                }
-                visit(place, &row)
-            })?;
-            end.cut_off = end.cut_off.or(found.cut_off);
+            }
+            current = Some((step, labels.map(|text| text.map(str::to_owned)).collect()));
         }
-        Ok(end)
-    }
-
-    fn describe(&self, mapping: &Mapping, raw: &mut RawRun) -> Result<(), ReadError> {
-        by_names(mapping, raw);
-        Ok(())
-    }
+        log.put_at(column, value);
+        in_row.push(column);
+        Ok(true)
+    })?;
+    log.facts.cut_off = log.facts.cut_off.or(end.cut_off);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -147,13 +142,16 @@ mod tests {
     use super::*;
 
     fn columns(names: &[&str]) -> Option<Columns> {
-        Columns::of(&names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>())
+        Columns::of(&names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>(), &MapOverrides::default())
     }
 
     #[test]
     fn a_table_of_metrics_has_step_name_and_value_and_no_loss() {
-        let found = columns(&["run_id", "step", "key", "value"]).unwrap();
-        assert_eq!((found.metric.as_str(), found.run.as_deref()), ("key", Some("run_id")));
+        let found = columns(&["run_id", "step", "key", "value", "phase", "host"]).unwrap();
+        assert_eq!(
+            (found.metric.as_str(), found.labels),
+            ("key", vec!["run_id".to_owned(), "phase".to_owned()])
+        );
         assert!(columns(&["step", "metric", "value"]).is_some());
         assert!(columns(&["step", "name", "value", "loss"]).is_none());
         assert!(columns(&["step", "value"]).is_none());

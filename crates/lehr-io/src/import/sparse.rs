@@ -6,7 +6,7 @@ use crate::mapping::{MapOverrides, Mapping, Role, is_smoothed, is_wanted, smooth
 use crate::rows::RawRun;
 use crate::table::{Cell, TableEnd, Visit, Want};
 use lehr::{Caveat, CaveatKind, LossKind, Params, Steps, Tokens};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What one logged training loss stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -33,6 +33,8 @@ pub struct Facts {
     pub loss: LossRule,
     /// The horizon.
     pub total: Option<u64>,
+    /// Samples an update, guessed from the log, where it counts samples and states no batch.
+    pub guessed_batch: Option<u64>,
     /// Whether the scheduler is asked for update t − 1 when update t is done, as Hugging Face's is.
     pub rates_of_before: bool,
     /// What the importer has to say.
@@ -63,6 +65,10 @@ pub struct Sparse {
     cells: Vec<(u32, f64)>,
     /// Seconds of the clock of each row; empty where the log has none.
     times: Vec<f64>,
+    /// Columns of text: their cells hold places in `texts`.
+    labels: BTreeSet<u32>,
+    texts: Vec<String>,
+    text_at: HashMap<String, u32>,
     /// What is known besides.
     pub facts: Facts,
 }
@@ -91,6 +97,9 @@ impl Sparse {
             rows: Vec::new(),
             cells: Vec::new(),
             times: Vec::new(),
+            labels: BTreeSet::new(),
+            texts: Vec::new(),
+            text_at: HashMap::new(),
             facts: Facts::default(),
         }
     }
@@ -163,6 +172,23 @@ impl Sparse {
         self.cells.push((at, value));
     }
 
+    /// Puts a text into the current row: the run or the split that it belongs to. Such a column holds texts alone.
+    pub fn put_text(&mut self, name: &str, text: &str) {
+        self.wants(name);
+        let Some(&(at, _)) = self.index.get(name) else { return };
+        let place = match self.text_at.get(text) {
+            Some(&place) => place,
+            None => {
+                let place = self.texts.len() as u32;
+                self.texts.push(text.to_owned());
+                self.text_at.insert(text.to_owned(), place);
+                place
+            }
+        };
+        self.labels.insert(at);
+        self.cells.push((at, f64::from(place)));
+    }
+
     /// Number of rows.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -208,8 +234,10 @@ impl Log for Sparse {
     }
 
     fn for_each_row(&self, select: &[(&str, Want)], visit: &mut Visit<'_>) -> Result<TableEnd, ReadError> {
-        let wanted: Vec<Option<u32>> =
-            select.iter().map(|(name, _)| self.index.get(*name).map(|&(at, _)| at)).collect();
+        let wanted: Vec<Option<(u32, bool)>> = select
+            .iter()
+            .map(|(name, _)| self.index.get(*name).map(|&(at, _)| (at, self.labels.contains(&at))))
+            .collect();
         let time = select.iter().position(|(name, _)| *name == TIME).filter(|_| self.has_times());
         let mut cells = vec![Cell::Missing; select.len()];
         for (i, &(place, from)) in self.rows.iter().enumerate() {
@@ -217,8 +245,13 @@ impl Log for Sparse {
             cells.fill(Cell::Missing);
             for &(at, value) in &self.cells[from as usize..to] {
                 for (cell, wanted) in cells.iter_mut().zip(&wanted) {
-                    if *wanted == Some(at) {
-                        *cell = Cell::Number(value);
+                    match *wanted {
+                        Some((column, true)) if column == at => {
+                            *cell =
+                                self.texts.get(value as usize).map_or(Cell::Missing, |text| Cell::Text(text));
+                        }
+                        Some((column, false)) if column == at => *cell = Cell::Number(value),
+                        _ => {}
                     }
                 }
             }
@@ -250,8 +283,9 @@ impl Log for Sparse {
             }
         };
         raw.total = facts.total;
+        raw.guessed_batch = facts.guessed_batch;
         from_config(&facts.config, raw);
-        by_names(mapping, raw);
+        by_names(mapping, &self.names, raw);
         Ok(())
     }
 }
@@ -273,8 +307,25 @@ fn interval(step: &[u64]) -> Option<Steps> {
     (gap > 1).then_some(Steps(gap))
 }
 
-/// What the names of the columns themselves tell.
-pub(super) fn by_names(mapping: &Mapping, raw: &mut RawRun) {
+/// Whether the columns are those that the Hugging Face Trainer gives to a tracker that keeps the step apart (TensorBoard,
+/// MLflow): loss, rate and epoch in one group, or beside the speed that only it writes under these names.
+fn are_of_hf(columns: &[String]) -> bool {
+    const SPEED: [&str; 5] = [
+        "train_runtime",
+        "train_samples_per_second",
+        "train_steps_per_second",
+        "eval_samples_per_second",
+        "total_flos",
+    ];
+    let has = |name: &str| columns.iter().any(|column| column == name);
+    let all = |names: [&str; 3]| names.into_iter().all(has);
+    all(["train/loss", "train/learning_rate", "train/epoch"])
+        || all(["loss", "learning_rate", "epoch"]) && SPEED.into_iter().any(has)
+}
+
+/// What the names of the columns themselves tell: those of the mapping, and `columns` beside them where the source names
+/// what it keeps.
+pub(super) fn by_names(mapping: &Mapping, columns: &[String], raw: &mut RawRun) {
     if let Some(name) = mapping.loss.as_deref().filter(|name| is_smoothed(name))
         && raw.train_kind == LossKind::Instant
     {
@@ -312,7 +363,8 @@ pub(super) fn by_names(mapping: &Mapping, raw: &mut RawRun) {
     }
     // LLaMA-Factory's trainer_log.jsonl copies the Hugging Face Trainer's rows.
     let of_hf = mapping.step == "current_steps"
-        || matches!(mapping.step.as_str(), "train/global_step" | "global_step" | "train.global_step")
+        || (matches!(mapping.step.as_str(), "train/global_step" | "global_step" | "train.global_step")
+            || are_of_hf(columns))
             && matches!(
                 mapping.lr.as_deref(),
                 Some("train/learning_rate" | "learning_rate" | "train.learning_rate")

@@ -410,7 +410,7 @@ impl Log for Database {
                 format!("{count} run{s} deleted in MLflow left out of {}", self.file),
             ));
         }
-        by_names(mapping, raw);
+        by_names(mapping, &self.columns()?, raw);
         Ok(())
     }
 }

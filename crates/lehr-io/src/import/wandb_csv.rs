@@ -177,7 +177,7 @@ impl Log for Export {
     }
 
     fn describe(&self, mapping: &Mapping, raw: &mut RawRun) -> Result<(), ReadError> {
-        super::sparse::by_names(mapping, raw);
+        super::sparse::by_names(mapping, &[], raw);
         if self.rounded {
             raw.caveats.push(CaveatKind::DownSampled { run: raw.id.clone() }.into());
         }

@@ -236,16 +236,62 @@ fn loss(columns: &[String], of_validation: bool) -> Option<String> {
         })
         .collect();
     found.sort();
-    // Nothing but their order in the alphabet tells the first two apart: neither is taken.
-    match found.as_slice() {
-        [] => None,
-        [first, second, ..]
-            if (first.0, first.1, first.2, first.3) == (second.0, second.1, second.2, second.3) =>
-        {
-            None
-        }
-        [first, ..] => Some(first.4.clone()),
-    }
+    let first = found.first()?;
+    let rank = |found: &(usize, bool, bool, usize, &String)| (found.0, found.1, found.2);
+    // Of several as plain, the one whose words all the others have, too (`eval/loss`, `eval/c4/loss`): what the others add
+    // names a part. Nothing else tells two sets apart (`eval/c4/loss`, `eval/pile/loss`): neither is taken.
+    let plain = words(first.4);
+    let is_whole = found.iter().skip(1).filter(|other| rank(other) == rank(first)).all(|other| {
+        let words = words(other.4);
+        words.len() > plain.len() && plain.iter().all(|word| words.contains(word))
+    });
+    is_whole.then(|| first.4.clone())
+}
+
+/// Every column that holds a validation loss by its name, plain names and those of single sets alike.
+pub(crate) fn validation_losses(columns: &[String]) -> Vec<&String> {
+    let is_one = |name: &&String| {
+        let words = words(name);
+        loss_tier(&words).is_some()
+            && holds(&words, VALIDATION)
+            && !holds(&words, SMOOTHED)
+            && !holds(&words, &["bpb", "bpt", "bpc", "bits", "byte", "bytes"])
+    };
+    columns.iter().filter(is_one).collect()
+}
+
+/// The column of the negative log-likelihood beside a loss of the same other words: `valid_nll_loss` of `valid_loss`.
+pub(crate) fn likelihood_of(loss: &str, columns: &[String]) -> Option<String> {
+    let wanted = words(loss);
+    let is_one = |name: &&String| {
+        let mut words = words(name);
+        let nll = words.iter().position(|word| word == "nll");
+        nll.is_some_and(|at| {
+            words.remove(at);
+            words == wanted
+        })
+    };
+    columns.iter().find(is_one).cloned()
+}
+
+/// Whether the values of a column of this name may tell the rows of the training from those of the validation.
+pub(crate) fn could_tell_splits(name: &str) -> bool {
+    const WORDS: &[&str] = &[
+        "split",
+        "phase",
+        "subset",
+        "mode",
+        "stage",
+        "set",
+        "partition",
+        "kind",
+        "type",
+        "loop",
+        "dataset",
+        "data",
+    ];
+    let words = words(name);
+    !words.is_empty() && words.iter().all(|word| WORDS.contains(&word.as_str()))
 }
 
 /// The column of perplexities that belongs to a loss: the same words but for those of losses and perplexities.
@@ -319,6 +365,11 @@ mod tests {
     #[test]
     fn two_losses_that_names_do_not_tell_apart_are_neither() {
         assert_eq!(guess(Role::ValidationLoss, &columns(&["eval/c4/loss", "eval/pile/loss"])), None);
+        // However long their names are.
+        let olmo = ["eval/v3-small-pile-validation/loss", "eval/v2-small-ice-validation/loss"];
+        assert_eq!(guess(Role::ValidationLoss, &columns(&olmo)), None);
+        let whole = ["eval/c4/loss", "eval/loss", "eval/pile/loss"];
+        assert_eq!(guess(Role::ValidationLoss, &columns(&whole)).as_deref(), Some("eval/loss"));
         // The loss itself goes before its moving average, and a loss before what is called otherwise.
         assert_eq!(guess(Role::Loss, &columns(&["m/loss_ema", "m/loss"])).as_deref(), Some("m/loss"));
         assert_eq!(guess(Role::Loss, &columns(&["x/ce", "x/loss"])).as_deref(), Some("x/loss"));
@@ -346,6 +397,14 @@ mod tests {
         assert_eq!(perplexity_of("train/CrossEntropyLoss", &all).as_deref(), Some("train/Perplexity"));
         assert_eq!(perplexity_of("val_loss", &columns(&["ppl"])), None);
         assert_eq!(perplexity_of("train_loss", &columns(&["ppl"])).as_deref(), Some("ppl"));
+    }
+
+    #[test]
+    fn the_likelihood_belongs_to_the_loss_of_the_same_words() {
+        let all = columns(&["loss", "nll_loss", "valid_loss", "valid_nll_loss"]);
+        assert_eq!(likelihood_of("loss", &all).as_deref(), Some("nll_loss"));
+        assert_eq!(likelihood_of("valid_loss", &all).as_deref(), Some("valid_nll_loss"));
+        assert_eq!(likelihood_of("nll_loss", &all), None);
     }
 
     #[test]

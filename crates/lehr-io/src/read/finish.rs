@@ -33,6 +33,8 @@ pub(super) struct Context<'a> {
     pub(super) rises: Arc<BTreeMap<String, Rise>>,
     /// First update of the earliest log of the directory.
     pub(super) first_step: FirstStep<'a>,
+    /// Whether a log among those that are read shows its own beginning.
+    pub(super) has_beginning: bool,
 }
 
 /// The first update of the earliest log of a directory: looked for once, when it is first asked for.
@@ -44,7 +46,10 @@ pub(super) struct FirstStep<'a> {
 }
 
 impl<'a> FirstStep<'a> {
-    pub(super) fn by_directory(logs: &[Arc<Group>], options: &'a ReadOptions) -> BTreeMap<String, Self> {
+    pub(super) fn by_directory<'b>(
+        logs: impl Iterator<Item = &'b Arc<Group>>,
+        options: &'a ReadOptions,
+    ) -> BTreeMap<String, Self> {
         let mut found = BTreeMap::<String, Self>::new();
         for log in logs {
             let of = found.entry(log.named.directory().to_owned()).or_default();
@@ -237,7 +242,7 @@ impl Finish<'_> {
         let stitched =
             stitch(&points.step, &points.loss, &points.lr, self.context.options.stitch).map_err(|mixed| {
                 ReadError::MixedRuns {
-                    file: raw.file.clone(),
+                    file: raw.file_of(points.step[mixed.row]).to_owned(),
                     place: Self::place(raw, points.place[mixed.row]),
                     run: raw.id.clone(),
                     problem: mixed.problem,
@@ -457,7 +462,7 @@ impl Finish<'_> {
         let first = (0..points.len()).find(is_bad).unwrap_or_default();
         if !self.context.options.drop_nan || good.is_empty() {
             return Err(ReadError::Loss {
-                file: raw.file.clone(),
+                file: raw.file_of(points.step[first]).to_owned(),
                 place: Self::place(raw, points.place[first]),
                 run: raw.id.clone(),
                 step: points.step[first],

@@ -1,7 +1,7 @@
 //! The rates of logs alone, with or without losses: what a schedule is recognised in.
 
 use super::finish::rates_of;
-use super::{ReadOptions, Reading, name, stop, tables};
+use super::{ReadOptions, Reading, jobs, name, stop};
 use crate::error::ReadError;
 use crate::note::Note;
 use crate::source::Source;
@@ -33,9 +33,13 @@ pub fn logged_rates(sources: &[Source], options: &ReadOptions) -> Result<Vec<Log
     let mut reading = Reading::new(sources, &options)?;
     let (mut found, mut others, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
     for at in 0..reading.logs.len() {
-        let group = std::sync::Arc::clone(&reading.logs[at]);
+        if reading.jobs.is_later(at) {
+            continue;
+        }
+        let parts = reading.parts(at);
+        let group = &parts[0];
         let context = reading.context(at)?;
-        let result = tables::read(&group, &reading.names[at], &context, &mut |raw, _, _| {
+        let result = jobs::read(&parts, &reading.names[at], &context, &mut |raw, _, _| {
             if !name::is_wanted(&options.runs, &raw.id) {
                 others.push(raw.id);
                 return Ok(());
@@ -51,7 +55,7 @@ pub fn logged_rates(sources: &[Source], options: &ReadOptions) -> Result<Vec<Log
         });
         match result {
             Ok(()) => {}
-            Err(error) if group.sources[0].found() && error.is_not_a_log() => skipped.push(error.to_string()),
+            Err(error) if group.sources[0].found() && error.is_not_a_log() => skipped.push(error),
             Err(error) => return Err(error),
         }
     }
@@ -59,6 +63,6 @@ pub fn logged_rates(sources: &[Source], options: &ReadOptions) -> Result<Vec<Log
         (false, _) => Ok(found),
         (true, false) => Err(ReadError::NoMatch { patterns: options.runs.clone(), names: others }),
         (true, true) if skipped.is_empty() => Err(stop()),
-        (true, true) => Err(ReadError::NoRun { looked: "what was named".to_owned(), skipped }),
+        (true, true) => Err(ReadError::no_run("what was named".to_owned(), &skipped)),
     }
 }

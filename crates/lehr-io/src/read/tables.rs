@@ -1,17 +1,17 @@
 //! Rows of a table → raw runs.
 
 use super::finish::Context;
-use super::{ReadOptions, format_of};
+use super::{ReadOptions, SplitChoice, format_of};
 use crate::error::{Place, ReadError};
 use crate::import::{Group, Log, TableLog};
 use crate::manifest::{self, Manifest, Rise};
-use crate::mapping::Mapping;
+use crate::mapping::{self, Mapping, Role};
 use crate::name::stem;
 use crate::rows::{Pace, RawRun};
 use crate::source::Source;
 use crate::table::{self, Cell, Want};
 use crate::unit;
-use lehr::{Shape, Split};
+use lehr::{CaveatKind, Shape, Split};
 use std::collections::BTreeMap;
 
 /// A table smaller than this is held whole; a larger one with a run column is read twice, so that each run can be
@@ -41,7 +41,17 @@ pub(super) fn read(
 ) -> Result<(), ReadError> {
     let log = open(group, context.options)?;
     let file = group.sources[0].name();
-    let mapping = Mapping::guess(file, &log.columns()?, &context.options.map)?;
+    let columns = log.columns()?;
+    let mut mapping = Mapping::guess(file, &columns, &context.options.map)?;
+    if mapping.split.is_none() && mapping.loss.is_some() && mapping.val_loss.is_none() {
+        mapping.split = split_by_values(log.as_ref(), &mapping, &columns, context.options);
+        // Parts of one run that were logged as runs of their own: `train`, `validation`.
+        if mapping.split == mapping.run {
+            mapping.run = None;
+        }
+    }
+    let mapping = mapping;
+    let untaken = validations_not_taken(&mapping, &columns, context.options);
     let kind = log.kind();
     let length: u64 = group.sources.iter().map(Source::len).sum();
     let left = if length > HELD_WHOLE { rows_by_run(log.as_ref(), &mapping)? } else { None };
@@ -64,7 +74,74 @@ pub(super) fn read(
         raw.validation_unit.column = name(&mapping.val_loss);
         raw.validation_unit.perplexity = name(&mapping.val_perplexity);
         log.describe(&mapping, &mut raw)?;
+        raw.notes.extend(untaken.clone().map(|note| ("validations-not-taken", note)));
         emit(raw, Some(&mapping), &kind)
+    })
+}
+
+/// A column under another name than `split` that says of every row whether it is of the training or of the validation:
+/// all its values are words for one of them, and both occur.
+fn split_by_values(
+    log: &dyn Log,
+    mapping: &Mapping,
+    columns: &[String],
+    options: &ReadOptions,
+) -> Option<String> {
+    let of_runs = mapping.run.as_ref().filter(|_| options.map.get(Role::Run).is_none());
+    let others = columns.iter().filter(|name| Some(*name) != mapping.run.as_ref());
+    for name in others.filter(|name| mapping::could_tell_splits(name)).chain(of_runs) {
+        let (mut training, mut validation, mut other) = (false, false, false);
+        let read = log.for_each_row(&[(name, Want::Text)], &mut |_, cells| {
+            match &cells[0] {
+                Cell::Missing => {}
+                cell => match cell.text().and_then(manifest::split) {
+                    Some(Split::Train) => training = true,
+                    Some(Split::Validation) => validation = true,
+                    _ => other = true,
+                },
+            }
+            Ok(!other)
+        });
+        // What is wrong with the rows is said where they are read.
+        if read.is_ok() && training && validation && !other {
+            return Some(name.clone());
+        }
+    }
+    None
+}
+
+/// What to say about validation losses of several sets of which none, or one by its name, was taken.
+fn validations_not_taken(mapping: &Mapping, columns: &[String], options: &ReadOptions) -> Option<String> {
+    const SHOWN: usize = 6;
+    let asked = [Role::Loss, Role::ValidationLoss].iter().any(|&role| options.map.get(role).is_some());
+    if asked || options.split == SplitChoice::Train || options.map.rates_alone {
+        return None;
+    }
+    let others = mapping::validation_losses(columns);
+    let others: Vec<&String> = others
+        .into_iter()
+        .filter(|name| ![&mapping.loss, &mapping.val_loss].iter().any(|taken| taken.as_ref() == Some(name)))
+        .collect();
+    if others.is_empty() {
+        return None;
+    }
+    let mut named: Vec<String> = others.iter().take(SHOWN).map(|name| format!("'{name}'")).collect();
+    if others.len() > SHOWN {
+        named.push(format!("{} more", others.len() - SHOWN));
+    }
+    let named = named.join(", ");
+    Some(match (&mapping.val_loss, others.len()) {
+        (Some(taken), _) => {
+            format!(
+                "of several validation losses '{taken}' is taken, not {named} ([[map]] val_loss=NAME takes another)"
+            )
+        }
+        (None, 1) => {
+            format!("the validation losses {named} are not taken ([[map]] val_loss=NAME takes them)")
+        }
+        (None, _) => format!(
+            "the validation losses of several sets ({named}) are not told apart by their names: none is taken ([[map]] val_loss=NAME takes one)"
+        ),
     })
 }
 
@@ -118,6 +195,8 @@ struct Axis {
     /// So many an update.
     per: u64,
     option: &'static str,
+    /// Whether that is a guess.
+    is_guessed: bool,
 }
 
 impl Axis {
@@ -135,9 +214,15 @@ impl Axis {
         })
     }
 
-    fn note(&self, column: &str) -> (&'static str, String) {
+    /// Says on the run how updates were made.
+    fn say(&self, column: &str, raw: &mut RawRun) {
+        if self.is_guessed {
+            raw.caveats.push(CaveatKind::GuessedBatch { samples: self.per }.into());
+            return;
+        }
         let code = if self.what == "tokens" { "tokens-as-steps" } else { "samples-as-steps" };
-        (code, format!("'{column}' counts {}; update = {} / {}", self.what, self.what, self.per))
+        raw.notes
+            .push((code, format!("'{column}' counts {}; update = {} / {}", self.what, self.what, self.per)));
     }
 }
 
@@ -189,7 +274,7 @@ impl Table<'_> {
             let validation = validation.and_then(|i| cells[i].number());
             // A row of other metrics.
             if (loss.is_none() && validation.is_none() && rate.is_none()) || cells[0] == Cell::Missing {
-                return self.row_done(name, emit, &mut current);
+                return self.row_done(name, axis.as_ref(), emit, &mut current);
             }
             let step = cells[0].number().unwrap_or(f64::NAN);
             let step = match &axis {
@@ -239,14 +324,14 @@ impl Table<'_> {
             if let (None, None, Some(rate)) = (loss, validation, rate) {
                 raw.rates.push((step, rate));
             }
-            self.row_done(name, emit, &mut current)
+            self.row_done(name, axis.as_ref(), emit, &mut current)
         })?;
         if self.rows == 0 {
             return Err(ReadError::NoRows { file: file.to_owned() });
         }
         for mut raw in self.runs.drain(..) {
             if let Some(axis) = &axis {
-                raw.notes.push(axis.note(&mapping.step));
+                axis.say(&mapping.step, &mut raw);
             }
             if let Some(line) = end.cut_off {
                 let what = if raw.lines { "line" } else { "record" };
@@ -257,19 +342,28 @@ impl Table<'_> {
         Ok(())
     }
 
+    /// What the log knows besides its rows.
+    fn known(&self) -> Result<RawRun, ReadError> {
+        let mut known = RawRun::new(self.file, self.name, self.log.has_lines());
+        self.log.describe(self.mapping, &mut known)?;
+        Ok(known)
+    }
+
     /// What the step column counts, where it does not count updates.
     fn axis(&self) -> Result<Option<Axis>, ReadError> {
         let step = Some(&self.mapping.step);
         let axis = if step == self.mapping.tokens.as_ref() {
-            let mut known = RawRun::new(self.file, self.name, self.log.has_lines());
-            self.log.describe(self.mapping, &mut known)?;
-            let per = self.options.tokens_per_step.or(known.meta.tokens_per_step.map(|tokens| tokens.0));
-            Axis { what: "tokens", per: per.unwrap_or(0), option: "[[tokens_per_step]]" }
+            let stated = self.options.tokens_per_step;
+            let per = stated.or(self.known()?.meta.tokens_per_step.map(|tokens| tokens.0));
+            Axis { what: "tokens", per: per.unwrap_or(0), option: "[[tokens_per_step]]", is_guessed: false }
         } else if step == self.mapping.samples.as_ref() {
+            let stated = self.options.samples_per_step;
+            let guess = if stated.is_none() { self.known()?.guessed_batch } else { None };
             Axis {
                 what: "samples",
-                per: self.options.samples_per_step.unwrap_or(0),
+                per: stated.or(guess).unwrap_or(0),
                 option: "[[samples_per_step]]",
+                is_guessed: guess.is_some(),
             }
         } else {
             return Ok(None);
@@ -302,6 +396,7 @@ impl Table<'_> {
     fn row_done(
         &mut self,
         name: Option<&str>,
+        axis: Option<&Axis>,
         emit: &mut dyn FnMut(RawRun) -> Result<(), ReadError>,
         current: &mut usize,
     ) -> Result<bool, ReadError> {
@@ -309,8 +404,11 @@ impl Table<'_> {
         if let Some(rows) = left.get_mut(name) {
             *rows -= 1;
             if *rows == 0 {
-                let raw = self.runs.remove(*current);
+                let mut raw = self.runs.remove(*current);
                 *current = 0;
+                if let Some(axis) = axis {
+                    axis.say(&self.mapping.step, &mut raw);
+                }
                 emit(raw)?;
             }
         }

@@ -216,12 +216,15 @@ impl fmt::Display for CaveatKind {
             Self::StrayRates { run, rows } => {
                 let named: Vec<String> =
                     rows.iter().map(|(step, lr)| format!("{lr} at update {step}")).collect();
+                let named = match named.as_slice() {
+                    [first, _, .., last] if named.len() > 3 => format!("{first} … {last}"),
+                    few => few.join(", "),
+                };
                 write!(
                     f,
-                    "run '{run}': {} logged rate{} that no schedule fits ({}) left out",
+                    "run '{run}': {} logged rate{} that no schedule fits ({named}) left out",
                     rows.len(),
-                    plural(rows.len() as u64),
-                    named.join(", ")
+                    plural(rows.len() as u64)
                 )
             }
             Self::TwinsDiffer { .. }

@@ -346,6 +346,7 @@ pub fn summarise(curves: &[Curve]) -> DataSummary {
         runs: curves.len(),
         peak_lrs: distinct(curves.iter().map(|c| c.schedule().peak_lr()).collect()),
         min_loss: f64::INFINITY,
+        first_update: f64::INFINITY,
         ..DataSummary::default()
     };
     let sizes: Option<Vec<f64>> =
@@ -358,6 +359,9 @@ pub fn summarise(curves: &[Curve]) -> DataSummary {
         for &loss in late {
             summary.min_loss = summary.min_loss.min(loss);
             summary.max_loss = summary.max_loss.max(loss);
+        }
+        if let [first, _, ..] = curve.step() {
+            summary.first_update = summary.first_update.min(*first as f64);
         }
         let (last, _) = curve.last();
         summary.max_update = summary.max_update.max(last as f64);

@@ -103,7 +103,7 @@ pub(crate) struct Reach {
     batch: Outside,
     /// Whether the fit knows one batch only.
     one_batch: bool,
-    /// Relative half-width of what the sizes fitted leave open about the floor of a size outside them.
+    /// Relative half-width of what the sizes fitted leave open about the floor of another size.
     floor: f64,
 }
 
@@ -137,7 +137,7 @@ pub(crate) fn annealed(run: &RunFit) -> bool {
     run.annealing_share > 0.02
 }
 
-/// What the sizes fitted leave open about the floor at a size outside them, as a share of the loss.
+/// What the sizes fitted leave open about the floor at a size that is none of them, as a share of the loss.
 ///
 /// Two sizes show a difference of floors, not how it goes on: α_N decides that, and one that is a little off fits them as well.
 ///
@@ -146,17 +146,22 @@ pub(crate) fn annealed(run: &RunFit) -> bool {
 /// d(α) = (N_o^-α − N_i^-α)/(N_f^-α − N_i^-α)·(E·N_f^-α_N − E·N_i^-α_N)
 /// f = ½·|d(α_N + 1.645·0.1) − d(α_N − 1.645·0.1)|/L
 /// ```
-/// N_o: the target; N_i, N_f: the fitted size next to it and the farthest one, whose difference of floors stays; L: the
+/// N_o: the target; N_i, N_f: the fitted size at its end and the farthest one, whose difference of floors stays; L: the
 /// last loss forecast. 0 for laws without such a term.
 fn open_floor(ready: &Ready, schedule: &Schedule, setting: &Setting, size: &Outside) -> f64 {
     let coefficients = ready.law.coefficients();
     let at = |names: [&str; 2]| coefficients.iter().position(|c| names.contains(&c.name));
-    let (Some(scale), Some(exponent)) = (at(["e", "lambda_n"]), at(["alpha_n", "alpha_n"])) else { return 0.0 };
+    let (Some(scale), Some(exponent)) = (at(["e", "lambda_n"]), at(["alpha_n", "alpha_n"])) else {
+        return 0.0;
+    };
     let Some(params) = ready.params else { return 0.0 };
-    if !size.is_outside() || size.high <= size.low * limits::SAME {
+    let same = |fitted: f64| (params.0 as f64 / fitted).ln().abs() <= limits::SAME.ln();
+    let is_fitted = ready.fit.runs.iter().filter_map(|run| run.params).any(|n| same(n.0 as f64));
+    if is_fitted || size.high <= size.low * limits::SAME {
         return 0.0;
     }
-    let (near, far) = if size.above { (size.high, size.low) } else { (size.low, size.high) };
+    let below = size.is_outside() && !size.above;
+    let (near, far) = if below { (size.low, size.high) } else { (size.high, size.low) };
     let eighth = |n: f64, alpha: f64| (n / 1e8).powf(-alpha);
     let fitted = ready.theta[exponent];
     let difference = ready.theta[scale] * (eighth(far, fitted) - eighth(near, fitted));
@@ -212,16 +217,15 @@ impl Reach {
     /// The relative half-width outside the data from that inside.
     ///
     /// # Formula
-    /// h = √((h₀·(1 + ln k_η + log₂ k_N + max(0, log₂(k_T/2))))² + (0.012·log₂ k_B)² + f²), the term in k_B only with one batch;
-    /// f is what [`open_floor`] gives for a size outside.
+    /// h = √((h₀·(1 + ln k_η + log₂ k_N + max(0, log₂(k_T/2))))² + (0.012·log₂ k_B)²) + f, the term in k_B only with one batch; f is
+    /// what [`open_floor`] gives, which errs in one direction for all runs of a size and is added whole.
     pub fn half_width(&self, inside: f64) -> f64 {
         let times = 1.0
             + self.peak_lr.factor.ln()
             + self.size.factor.log2()
             + HORIZON_PER_DOUBLING * (self.horizon.factor / HORIZON_FREE).log2().max(0.0);
         let batch = if self.one_batch { BATCH_PER_DOUBLING * self.batch.factor.log2() } else { 0.0 };
-        let floor = if self.size.is_outside() { self.floor } else { 0.0 };
-        (inside * times).hypot(batch).hypot(floor)
+        (inside * times).hypot(batch) + self.floor
     }
 
     /// Factor on the half-width of a difference between two schedules: as for a loss, but from the first doubling of the
@@ -236,7 +240,7 @@ impl Reach {
         let whole = self.half_width(inside);
         let none = |outside: Outside| Outside { factor: 1.0, ..outside };
         let mut out: Vec<Widened> = [
-            (Axis::Size, self.size, Self { size: none(self.size), ..*self }),
+            (Axis::Size, self.size, Self { size: none(self.size), floor: 0.0, ..*self }),
             (Axis::Horizon, self.horizon, Self { horizon: none(self.horizon), ..*self }),
             (Axis::PeakLr, self.peak_lr, Self { peak_lr: none(self.peak_lr), ..*self }),
             (Axis::Batch, self.batch, Self { batch: none(self.batch), ..*self }),

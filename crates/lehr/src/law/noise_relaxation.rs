@@ -146,8 +146,8 @@ impl Law for NoiseRelaxation {
         for i in [ALPHA, B, KAPPA] {
             roles[i] = start(i);
         }
-        // In runs that end soon after it, the transient cannot be told from the descent.
-        roles[C] = if data.max_update >= TOLD_APART {
+        // In runs that end soon after it, the transient cannot be told from the descent; those that begin later do not show it.
+        roles[C] = if data.first_update < TOLD_APART && data.max_update >= TOLD_APART {
             Role::Prior { mean: TRANSIENT, sd: TRANSIENT_SD }
         } else {
             Role::Fixed(0.0)

@@ -493,6 +493,7 @@ impl Outline {
             batches: distinct(batches),
             min_loss: self.min_loss,
             max_loss: self.max_loss,
+            first_update: 1.0,
             max_update: self.max_update as f64,
         }
     }

@@ -27,11 +27,11 @@ fn below(folder: &str, base: &str) -> String {
     components(folder).skip(depth).collect::<Vec<_>>().join("/")
 }
 
-fn is_training(folder: &str) -> bool {
+pub(in crate::import) fn is_training(folder: &str) -> bool {
     TRAINING.contains(&split(folder).1.to_lowercase().as_str())
 }
 
-fn is_validation(folder: &str) -> bool {
+pub(in crate::import) fn is_validation(folder: &str) -> bool {
     VALIDATION.contains(&split(folder).1.to_lowercase().as_str())
 }
 

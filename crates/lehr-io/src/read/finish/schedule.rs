@@ -69,9 +69,9 @@ impl Finish<'_> {
         if rates.is_empty() {
             return Err(ReadError::NoRate { file: raw.file.clone(), run: raw.id.clone() });
         }
-        let (rates, end) = without_ended_scheduler(rates);
-        if let Some(row) = end {
-            self.strays(raw, &[row]);
+        let (rates, left_out) = without_idle_ends(rates);
+        if !left_out.is_empty() {
+            self.strays(raw, &left_out);
         }
         let options = RecogniseOptions {
             total: raw.total.or_else(|| (last > rates[rates.len() - 1].0).then_some(last)).map(Steps),
@@ -178,17 +178,74 @@ impl Finish<'_> {
     }
 }
 
-/// The rates without a last row of 0 that the rows before do not lead to: a scheduler that had ended when it was asked.
-fn without_ended_scheduler(rates: &[(u64, f64)]) -> (&[(u64, f64)], Option<(u64, f64)>) {
+/// The rates without those of 0 at the ends that the other rows do not lead to, and these: of a scheduler that had ended, or
+/// had not begun, when it was asked.
+///
+/// # Formula
+/// Last rates of 0, at most a twentieth of the rows, go where the last rate before them is more than 3 times what it fell from
+/// the row before: lines and curves that end at 0 fall by about as much. First rates of 0 go where the line through the
+/// next two, where they rise, is at least a quarter of the next rate there: a warm-up that begins at 0 leads to 0.
+fn without_idle_ends(rates: &[(u64, f64)]) -> (&[(u64, f64)], Vec<(u64, f64)>) {
     let n = rates.len();
-    if n < STRAYS_OF || rates[n - 1].1 != 0.0 {
-        return (rates, None);
+    if n < STRAYS_OF {
+        return (rates, Vec::new());
     }
-    let (before, last) = (rates[n - 3].1, rates[n - 2].1);
-    // Lines and curves that end at 0 fall by about as much in the row before.
-    if last > 10.0 * (before - last).abs() && last > 0.0 {
-        (&rates[..n - 1], Some(rates[n - 1]))
-    } else {
-        (rates, None)
+    let most = n / 20;
+    let is_zero = |row: &&(u64, f64)| row.1 == 0.0;
+    let mut left_out = Vec::new();
+    let mut kept = rates;
+    let first = rates.iter().take_while(is_zero).count();
+    if (1..=MOST_STRAYS).contains(&first) {
+        let [(t1, y1), (t2, y2)] = [rates[first], rates[first + 1]];
+        let there = rates[first - 1].0;
+        let line = y1 - (y2 - y1) * (t1 - there) as f64 / (t2 - t1) as f64;
+        if y2 > 1.001 * y1 && line >= 0.25 * y1 {
+            left_out.extend(&kept[..first]);
+            kept = &kept[first..];
+        }
+    }
+    let last = kept.iter().rev().take_while(is_zero).count();
+    if (1..=most).contains(&last)
+        && let [.., before, end] = &kept[..kept.len() - last]
+        && end.1 > 3.0 * (before.1 - end.1).abs()
+    {
+        left_out.extend(&kept[kept.len() - last..]);
+        kept = &kept[..kept.len() - last];
+    }
+    (kept, left_out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(rate: impl Fn(u64) -> f64) -> Vec<(u64, f64)> {
+        (1..=100).map(|k| (10 * k, rate(10 * k))).collect()
+    }
+
+    #[test]
+    fn rates_of_an_ended_scheduler_go_and_an_annealing_to_0_stays() {
+        let floor = |t: u64| 1e-3 * (1.0 - 0.9 * (t as f64 - 800.0).max(0.0) / 200.0);
+        for zeros in [1, 2, 3, 5] {
+            let all = rows(|t| if t > 1000 - 10 * zeros { 0.0 } else { floor(t) });
+            let (kept, left_out) = without_idle_ends(&all);
+            assert_eq!((kept.len() as u64, left_out.len() as u64), (100 - zeros, zeros));
+        }
+        // Six of a hundred are more than a twentieth.
+        assert_eq!(without_idle_ends(&rows(|t| if t > 940 { 0.0 } else { floor(t) })).1, []);
+        let to_zero = |t: u64| 1e-3 * (950.0 - t as f64).max(0.0) / 950.0;
+        assert_eq!(without_idle_ends(&rows(to_zero)).1, []);
+        // Nothing says what comes before a rate that does not rise.
+        assert_eq!(without_idle_ends(&rows(|t| if t > 20 { 1e-3 } else { 0.0 })).1, []);
+    }
+
+    #[test]
+    fn first_rates_of_0_go_where_the_warm_up_does_not_lead_there() {
+        let rise = |t: u64| 1e-3 * (t as f64 / 400.0).min(1.0);
+        assert_eq!(without_idle_ends(&rows(|t| if t <= 10 { 0.0 } else { rise(t) })).1, [(10, 0.0)]);
+        assert_eq!(without_idle_ends(&rows(|t| if t <= 20 { 0.0 } else { rise(t) })).1.len(), 2);
+        assert_eq!(without_idle_ends(&rows(rise)).1, []);
+        // The rate of the update before.
+        assert_eq!(without_idle_ends(&rows(|t| rise(t - 10))).1, []);
     }
 }
