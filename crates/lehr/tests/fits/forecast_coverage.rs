@@ -1,6 +1,6 @@
 //! Intervals hold what they promise on simulated data whose noise is not the one assumed.
 
-use crate::support::{Noise, named, random, simulated, truth, wsd};
+use crate::support::{Noise, named, random, simulated, truth_of_short_runs, wsd};
 use lehr::fit::{FitOptions, fit};
 use lehr::forecast::{Axis, ForecastError, Setting, forecast};
 use lehr::{Curve, Tokens};
@@ -15,7 +15,9 @@ fn ninety_percent_intervals_hold_most_final_losses() {
         .into_par_iter()
         .map(|seed| {
             let mut rng = random(1000 + seed);
-            let mut run = |id: &str, schedule| simulated(law, &truth(), id, schedule, 60, noise, &mut rng);
+            let mut run = |id: &str, schedule| {
+                simulated(law, &truth_of_short_runs(), id, schedule, 60, noise, &mut rng)
+            };
             let curves: Vec<Curve> =
                 [(5e-4, 0.0), (5e-4, 0.2), (5e-4, 0.5), (2e-3, 0.0), (2e-3, 0.2), (2e-3, 0.5)]
                     .iter()
@@ -114,7 +116,7 @@ fn a_target_far_outside_widens_says_why_and_is_refused_beyond_the_limits() {
 #[test]
 fn runs_of_three_batches_recover_the_exponents_of_the_batch() {
     let law = named("noise-relaxation");
-    let mut theta = truth();
+    let mut theta = truth_of_short_runs();
     let at = |name: &str| law.coefficients().iter().position(|c| c.name == name).unwrap();
     (theta[at("beta_s")], theta[at("beta_y")]) = (0.4, -0.6);
     let mut rng = random(33);
