@@ -263,6 +263,9 @@ impl From<ForecastError> for Failure {
             ForecastError::NotFinite { .. } => {
                 Some("another [[law]] may describe it; see `lehr laws` for what each cannot do")
             }
+            ForecastError::NoInterval { .. } => {
+                Some("fit more runs, or ask for a target nearer to those fitted")
+            }
             _ => None,
         };
         let failure = match error {

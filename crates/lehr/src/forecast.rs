@@ -102,6 +102,14 @@ pub enum ForecastError {
         /// The update.
         update: u64,
     },
+    /// The refits part so far that an interval has no end.
+    #[error(
+        "the loss at update {update} has no interval: without some of its runs, the law gives no loss that could bound it"
+    )]
+    NoInterval {
+        /// The update.
+        update: u64,
+    },
 }
 
 /// A fit ready for evaluation: its law, θ and refits.
@@ -282,8 +290,12 @@ pub fn forecast(
         if i + 1 == points.len() {
             widened = reach.widened(inside);
         }
-        lower.push(loss[i] * (-half).exp());
-        upper.push(loss[i] * half.exp());
+        let (low, high) = (loss[i] * (-half).exp(), loss[i] * half.exp());
+        if !(low.is_finite() && high.is_finite()) {
+            return Err(ForecastError::NoInterval { update: points[i] });
+        }
+        lower.push(low);
+        upper.push(high);
         at = i;
     }
     let r#final = Estimate { value: loss[at], lower: lower[at], upper: upper[at] };

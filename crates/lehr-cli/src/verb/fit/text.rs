@@ -51,6 +51,11 @@ fn headline(fit: &Fit, written: Option<&Path>) -> String {
     out
 }
 
+/// A signed error in percent, or a dash where the law gave no loss.
+fn signed(error: f64) -> String {
+    if error.is_finite() { format!("{:+.3} %", error * 100.0) } else { "–".to_owned() }
+}
+
 /// The runs, the worst first.
 fn runs(fit: &Fit, all: bool) -> String {
     let u = &fit.uncertainty;
@@ -71,9 +76,13 @@ fn runs(fit: &Fit, all: bool) -> String {
             run.id.clone(),
             run.last_update.to_string(),
             format!("{:.0} % {}", run.annealing_share * 100.0, run.fall),
-            format!("{:.2}", run.metrics.mae * 1e3),
-            format!("{:+.3} %", run.final_error * 100.0),
-            held.map_or_else(String::new, |h| format!("{:+.3} %", h.final_error * 100.0)),
+            if run.metrics.mae.is_finite() {
+                format!("{:.2}", run.metrics.mae * 1e3)
+            } else {
+                "–".to_owned()
+            },
+            signed(run.final_error),
+            held.map_or_else(String::new, |h| signed(h.final_error)),
         ];
         if all {
             let n = run.params.map_or_else(String::new, |n| format!("{:.3e}", n.0 as f64));
@@ -166,6 +175,8 @@ mod tests {
         // A refit whose law gives a run no loss.
         fit.uncertainty.held_out[0].final_error = f64::INFINITY;
         fit.metrics.worst = f64::INFINITY;
+        let table = runs(&fit, true);
+        assert!(table.contains('–') && !table.contains("inf"), "{table}");
         let said = headline(&fit, None);
         assert!(
             said.contains("is not known") && said.contains("off by –") && !said.contains("inf"),
