@@ -9,7 +9,7 @@ use crate::reading::Reading;
 use crate::target::Plan;
 use lehr::Level;
 use lehr::fit::Fit;
-use lehr::forecast::{Estimate, Forecast, Setting, default_points, forecast};
+use lehr::forecast::{Estimate, Forecast, ForecastError, Setting, default_points, forecast};
 use lehr::{Caveat, Curve, Schedule};
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -104,7 +104,7 @@ impl Desk {
     /// Forecasts the loss of a run from its schedule.
     ///
     /// # Errors
-    /// [`Failure`] for schedules that are none, updates outside them, and laws that give no finite loss.
+    /// [`Failure`] for schedules that are none, updates outside them, laws that give no finite loss, and intervals without an end.
     pub fn forecast(&self, request: &ForecastRequest) -> Result<Answer<ForecastAnswer>, Failure> {
         let mut fit = Arc::clone(&request.fit);
         if let Some(level) = request.level {
@@ -122,6 +122,11 @@ impl Desk {
             points.retain(|&t| t >= first || t == total);
         }
         let found = self.work("forecasting", || Ok(forecast(&fit, &plan, &request.setting, &points)?))?;
+        if let Some(i) =
+            (0..points.len()).find(|&i| !(found.lower[i].is_finite() && found.upper[i].is_finite()))
+        {
+            return Err(ForecastError::NoInterval { update: points[i] }.into());
+        }
         let measured = match &request.measured {
             None => Vec::new(),
             Some(reading) => {

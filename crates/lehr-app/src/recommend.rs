@@ -10,7 +10,7 @@ use crate::pictures::{self, Picture};
 use crate::reading::Reading;
 use crate::target::warmup;
 use lehr::fit::Fit;
-use lehr::forecast::{Estimate, Setting};
+use lehr::forecast::{Estimate, ForecastError, Setting};
 use lehr::measured::MeasuredOptimum;
 use lehr::recommend::{
     BestShape, FreeSchedule, RatioLoss, RecommendOptions, Recommendation, Rule, Target,
@@ -204,6 +204,9 @@ impl Desk {
             setting: request.setting.clone(),
         };
         let found = self.work("searching", || Ok(recommend_ratio(fit, &target, options)?))?;
+        if !(found.loss.lower.is_finite() && found.loss.upper.is_finite()) {
+            return Err(ForecastError::NoInterval { update: request.total }.into());
+        }
         let shape = if request.optimise_shape {
             Some(self.work("searching", || Ok(optimise_shape(fit, &target, options, &found)?))?)
         } else {

@@ -92,6 +92,19 @@ fn the_number_of_threads_changes_no_bit() {
     assert_eq!(Desk::new(files()).threads(0).expect_err("none").kind(), FailureKind::Request);
 }
 
+#[test]
+fn an_interval_without_an_end_is_refused() {
+    let desk = Desk::new(Files::memory(logs()));
+    let mut fit = desk.fit(&request(Reading::of(["runs"]))).expect("a fit").value.fit;
+    for held in &mut fit.uncertainty.held_out {
+        held.final_error = 800.0;
+    }
+    let total = fit.runs[0].total;
+    let error = desk.forecast(&forecast(fit, total)).expect_err("no end");
+    assert!(error.message().contains("has no interval"), "{error}");
+    assert!(error.remedy().is_some());
+}
+
 #[cfg(unix)]
 #[test]
 fn a_file_reached_by_two_paths_is_one_run() {

@@ -102,7 +102,7 @@ pub enum ForecastError {
         /// The update.
         update: u64,
     },
-    /// The refits part so far that an interval has no end.
+    /// The refits part so far that an interval has no end. Said of answers; searches forecast without refits, too.
     #[error(
         "the loss at update {update} has no interval: without some of its runs, the law gives no loss that could bound it"
     )]
@@ -290,12 +290,8 @@ pub fn forecast(
         if i + 1 == points.len() {
             widened = reach.widened(inside);
         }
-        let (low, high) = (loss[i] * (-half).exp(), loss[i] * half.exp());
-        if !(low.is_finite() && high.is_finite()) {
-            return Err(ForecastError::NoInterval { update: points[i] });
-        }
-        lower.push(low);
-        upper.push(high);
+        lower.push(loss[i] * (-half).exp());
+        upper.push(loss[i] * half.exp());
         at = i;
     }
     let r#final = Estimate { value: loss[at], lower: lower[at], upper: upper[at] };

@@ -344,10 +344,6 @@ pub fn recommend_ratio(
     let last = (0..ratios.len()).rev().find(tied).map_or(ratio, |i| ratios[i]).max(ratio);
     let spread = spread_of(fit, rule_refits.iter().map(|losses| losses[0].ln()));
     let half = reach.half_width(fit.uncertainty.half_width(level).max(ready.refit_half_width(spread)));
-    let loss = Estimate { value: best, lower: best * (-half).exp(), upper: best * half.exp() };
-    if !(loss.lower.is_finite() && loss.upper.is_finite()) {
-        return Err(ForecastError::NoInterval { update: total }.into());
-    }
     let mut caveats = caveats(&ready, &named[0].2, &target.setting);
     if fit.uncertainty.method == Method::BlockBootstrap {
         caveats.push(CaveatKind::FewRuns { runs: fit.runs.len() as u64, ratio }.into());
@@ -368,7 +364,7 @@ pub fn recommend_ratio(
         interval,
         plateau: (first, last),
         tolerance: options.tolerance,
-        loss,
+        loss: Estimate { value: best, lower: best * (-half).exp(), upper: best * half.exp() },
         start_step,
         anneal_steps: total - start_step,
         tokens: tokens.map(|b| b.0.saturating_mul(total)),

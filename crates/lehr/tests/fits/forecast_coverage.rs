@@ -149,17 +149,3 @@ fn runs_of_three_batches_recover_the_exponents_of_the_batch() {
     );
     assert!(!fit.caveats.iter().any(|c| c.code() == "mixed-batches"));
 }
-
-#[test]
-fn refits_that_part_without_bound_are_refused_and_not_printed() {
-    let law = named("noise-relaxation");
-    let curves = crate::support::runs(Noise { point: 2e-4, run: 4e-4, wander: 2e-4 }, 34);
-    let mut fit = fit(law, &curves, &FitOptions { starts: 2, ..FitOptions::default() }).unwrap();
-    for score in [800.0, f64::INFINITY] {
-        for held in &mut fit.uncertainty.held_out {
-            held.final_error = score;
-        }
-        let error = forecast(&fit, &wsd(1e-3, 8000, 0.2), &Setting::default(), &[8000]).unwrap_err();
-        assert_eq!(error, ForecastError::NoInterval { update: 8000 });
-    }
-}
