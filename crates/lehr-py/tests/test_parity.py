@@ -9,6 +9,7 @@ import warnings
 import pytest
 
 import lehr
+from conftest import without_wording
 
 FLAGS = ["--starts", "2", "--points", "12"]
 QUICK = {"starts": 2, "points": 12}
@@ -66,11 +67,11 @@ def test_forecasts_and_recommendations_are_the_same_text(fit, tmp_path):
     assert mine.to_json() == command("forecast", file, *words)
     cosine = fit.forecast(peak_lr=7e-4, steps="2k", cosine=True)
     assert cosine.to_json() == command("forecast", file, "--peak-lr", "7e-4", "--steps", "2k", "--cosine")
-    advice = fit.recommend(peak_lr=1e-3, steps=2000, ratio_range=(0.1, 0.5), export="torch", optimise_shape=True)
+    advice = fit.recommend(peak_lr=1e-3, steps=2000, ratio_range=(0.3, 0.5), export="torch", optimise_shape=True)
     # Options are worded as keyword arguments here and as flags there: all else is the same text.
     remedies = {caveat["remedy"] for caveat in advice["caveats"] if caveat["remedy"]}
     assert any("ratio_range= or max_anneal_steps=" in remedy for remedy in remedies), remedies
-    words = ["--peak-lr", "1e-3", "--steps", "2000", "--ratio-range", "0.1..0.5", "--export", "torch", "--optimise-shape"]
+    words = ["--peak-lr", "1e-3", "--steps", "2000", "--ratio-range", "0.3..0.5", "--export", "torch", "--optimise-shape"]
     theirs = command("recommend", file, *words)
     for remedy in remedies:
         flags = re.sub(r"\b([a-z_]+)=", lambda m: "--" + m[1].replace("_", "-"), remedy)
@@ -119,4 +120,4 @@ def test_large_logs_are_held_as_the_command_holds_them(tmp_path):
         lines.append(f"{t},{rate!r},{3.0 + 2.0 / t**0.5 + 0.01 * ((t * 7919) % 13 - 6) - 40.0 * (1e-3 - rate) * (t > 4000)!r}")
     (tmp_path / "log.csv").write_text("\n".join(lines) + "\n")
     mine = lehr.fit(lehr.read(tmp_path / "log.csv"), **QUICK)
-    assert mine.to_json() == command("fit", str(tmp_path / "log.csv"), *FLAGS)
+    assert without_wording(mine.to_json()) == without_wording(command("fit", str(tmp_path / "log.csv"), *FLAGS))
