@@ -9,7 +9,7 @@ use crate::reading::Reading;
 use crate::target::Plan;
 use lehr::Level;
 use lehr::fit::Fit;
-use lehr::forecast::{Estimate, Forecast, ForecastError, Setting, default_points, forecast};
+use lehr::forecast::{Estimate, Forecast, Setting, default_points, forecast};
 use lehr::{Caveat, Curve, Schedule};
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -121,12 +121,8 @@ impl Desk {
             let first = fit.first_update();
             points.retain(|&t| t >= first || t == total);
         }
-        let found = self.work("forecasting", || Ok(forecast(&fit, &plan, &request.setting, &points)?))?;
-        if let Some(i) =
-            (0..points.len()).find(|&i| !(found.lower[i].is_finite() && found.upper[i].is_finite()))
-        {
-            return Err(ForecastError::NoInterval { update: points[i] }.into());
-        }
+        let found =
+            self.work("forecasting", || Ok(forecast(&fit, &plan, &request.setting, &points)?.bounded()?))?;
         let measured = match &request.measured {
             None => Vec::new(),
             Some(reading) => {

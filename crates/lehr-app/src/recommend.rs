@@ -204,7 +204,7 @@ impl Desk {
             setting: request.setting.clone(),
         };
         let found = self.work("searching", || Ok(recommend_ratio(fit, &target, options)?))?;
-        if !(found.loss.lower.is_finite() && found.loss.upper.is_finite()) {
+        if !found.loss.is_bounded() {
             return Err(ForecastError::NoInterval { update: request.total }.into());
         }
         let shape = if request.optimise_shape {

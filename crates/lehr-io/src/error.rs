@@ -485,21 +485,19 @@ impl ReadError {
     /// over with a note.
     #[must_use]
     pub fn is_not_a_log(&self) -> bool {
-        matches!(
+        let unusable = matches!(
             self,
-            Self::Unrecognised { .. }
-                | Self::MissingColumn { .. }
-                | Self::NoHeader { .. }
-                | Self::Axis { .. }
+            Self::Axis { .. }
                 | Self::UnknownColumn { .. }
                 | Self::Refused { .. }
-                | Self::Empty { .. }
                 | Self::NoRows { .. }
                 | Self::NoPoint { .. }
                 | Self::NoRate { .. }
-                | Self::Ragged { .. }
                 | Self::Compressed { .. }
-        ) || matches!(self, Self::Broken { file, .. } if !file.contains("manifest"))
+        );
+        unusable
+            || self.is_of_something_else()
+            || matches!(self, Self::Broken { file, .. } if !file.contains("manifest"))
     }
 
     pub(crate) fn io(file: &str) -> impl FnOnce(std::io::Error) -> Self {

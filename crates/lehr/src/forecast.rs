@@ -27,6 +27,14 @@ pub struct Estimate {
     pub upper: f64,
 }
 
+impl Estimate {
+    /// Whether both ends of the interval are numbers.
+    #[must_use]
+    pub fn is_bounded(&self) -> bool {
+        self.lower.is_finite() && self.upper.is_finite()
+    }
+}
+
 /// A forecast curve.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Forecast {
@@ -46,6 +54,20 @@ pub struct Forecast {
     pub widened: Vec<Widened>,
     /// What to know before using it.
     pub caveats: Vec<Caveat>,
+}
+
+impl Forecast {
+    /// The forecast as an answer.
+    ///
+    /// # Errors
+    /// [`ForecastError::NoInterval`] for the first update whose interval has no end. Searches, which forecast without refits, do
+    /// not ask for it.
+    pub fn bounded(self) -> Result<Self, ForecastError> {
+        match (0..self.update.len()).find(|&i| !(self.lower[i].is_finite() && self.upper[i].is_finite())) {
+            Some(i) => Err(ForecastError::NoInterval { update: self.update[i] }),
+            None => Ok(self),
+        }
+    }
 }
 
 /// What the forecast run is, besides its schedule.
@@ -102,7 +124,7 @@ pub enum ForecastError {
         /// The update.
         update: u64,
     },
-    /// The refits part so far that an interval has no end. Said of answers; searches forecast without refits, too.
+    /// The refits part so far that an interval has no end.
     #[error(
         "the loss at update {update} has no interval: without some of its runs, the law gives no loss that could bound it"
     )]

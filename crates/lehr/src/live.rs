@@ -182,7 +182,7 @@ impl<'a> Live<'a> {
         let measured = window.iter().map(|(_, loss, _)| loss).sum::<f64>() / n;
         let law = window.iter().map(|(.., predicted)| predicted).sum::<f64>() / n;
         let past = curve.schedule().truncate(Steps(update))?;
-        let here = forecast(fit, &past, &setting, &[update])?;
+        let here = forecast(fit, &past, &setting, &[update])?.bounded()?;
         let half_width = (here.r#final.upper / here.r#final.value).ln();
         let peak_lr = Rates::new(&past).peak();
         let lr = past.lr(update);
@@ -270,7 +270,7 @@ impl<'a> Live<'a> {
     /// # Errors
     /// [`LiveError::Forecast`].
     pub fn forecast(&self, schedule: &Schedule, points: &[u64]) -> Result<LiveForecast, LiveError> {
-        let mut found = forecast(self.fit, schedule, &self.setting, points)?;
+        let mut found = forecast(self.fit, schedule, &self.setting, points)?.bounded()?;
         let law = found.r#final;
         let anneals = schedule.lr(schedule.total().0) < AT_PEAK * schedule.peak_lr();
         let mut carry = Carry::default();

@@ -1,7 +1,8 @@
 //! Runs in several files, one a job: told by what the files hold, and read as one.
 
+use super::ReadOptions;
+use super::finish::Context;
 use super::tables::{self, Emit};
-use super::{Context, ReadOptions};
 use crate::error::ReadError;
 use crate::import::{Group, Log, TableLog};
 use crate::mapping::Mapping;

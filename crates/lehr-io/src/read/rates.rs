@@ -1,8 +1,10 @@
 //! The rates of logs alone, with or without losses: what a schedule is recognised in.
 
 use super::finish::rates_of;
-use super::{ReadOptions, Reading, jobs, name, stop};
+use super::reading::Reading;
+use super::{ReadOptions, jobs, stop};
 use crate::error::ReadError;
+use crate::name;
 use crate::note::Note;
 use crate::source::Source;
 

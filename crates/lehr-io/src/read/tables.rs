@@ -1,7 +1,8 @@
 //! Rows of a table → raw runs.
 
 use super::finish::Context;
-use super::{ReadOptions, SplitChoice, format_of};
+use super::format::format_of;
+use super::{ReadOptions, SplitChoice};
 use crate::error::{Place, ReadError};
 use crate::import::{Group, Log, TableLog};
 use crate::manifest::{self, Manifest, Rise};

@@ -150,8 +150,8 @@ pub(crate) fn annealed(run: &RunFit) -> bool {
 /// last loss forecast. 0 for laws without such a term.
 fn open_floor(ready: &Ready, schedule: &Schedule, setting: &Setting, size: &Outside) -> f64 {
     let coefficients = ready.law.coefficients();
-    let at = |names: [&str; 2]| coefficients.iter().position(|c| names.contains(&c.name));
-    let (Some(scale), Some(exponent)) = (at(["e", "lambda_n"]), at(["alpha_n", "alpha_n"])) else {
+    let at = |names: &[&str]| coefficients.iter().position(|c| names.contains(&c.name));
+    let (Some(scale), Some(exponent)) = (at(&["e", "lambda_n"]), at(&["alpha_n"])) else {
         return 0.0;
     };
     let Some(params) = ready.params else { return 0.0 };
@@ -162,13 +162,13 @@ fn open_floor(ready: &Ready, schedule: &Schedule, setting: &Setting, size: &Outs
     }
     let below = size.is_outside() && !size.above;
     let (near, far) = if below { (size.low, size.high) } else { (size.high, size.low) };
-    let eighth = |n: f64, alpha: f64| (n / 1e8).powf(-alpha);
+    let power = |n: f64, alpha: f64| (n / 1e8).powf(-alpha);
     let fitted = ready.theta[exponent];
-    let difference = ready.theta[scale] * (eighth(far, fitted) - eighth(near, fitted));
+    let difference = ready.theta[scale] * (power(far, fitted) - power(near, fitted));
     let beyond = |alpha: f64| {
         let alpha = alpha.clamp(coefficients[exponent].lower, coefficients[exponent].upper);
-        let share = (eighth(params.0 as f64, alpha) - eighth(near, alpha))
-            / (eighth(far, alpha) - eighth(near, alpha));
+        let share =
+            (power(params.0 as f64, alpha) - power(near, alpha)) / (power(far, alpha) - power(near, alpha));
         share * difference
     };
     let reach = NINE_TENTHS * SIZE_EXPONENT_SD;

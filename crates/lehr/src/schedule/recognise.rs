@@ -396,7 +396,7 @@ fn attempt(
     let run = place.run(rows, options.total);
     let (mut shift, mut good) = (head.shift, None);
     let nearest;
-    match body::read(course, &head, peak, tol, options, &mut family_notes) {
+    match body::read(course, &head, peak, tol, options, place.late, &mut family_notes) {
         body::Read::Segments { segments, fall_ends } => {
             let last = course[course.len() - 1].t;
             if let (0, Some(end)) = (shift, fall_ends) {

@@ -51,9 +51,9 @@ fn headline(fit: &Fit, written: Option<&Path>) -> String {
     out
 }
 
-/// A signed error in percent, or a dash where the law gave no loss.
-fn signed(error: f64) -> String {
-    if error.is_finite() { format!("{:+.3} %", error * 100.0) } else { "–".to_owned() }
+/// The text of an error, or a dash where the law gave no loss.
+fn known(error: f64, text: impl Fn(f64) -> String) -> String {
+    if error.is_finite() { text(error) } else { "–".to_owned() }
 }
 
 /// The runs, the worst first.
@@ -69,6 +69,7 @@ fn runs(fit: &Fit, all: bool) -> String {
         header.splice(1..1, ["N", "peak"]);
         header.splice(6..6, ["R²", "MAPE", "worst"]);
     }
+    let signed = |error: f64| format!("{:+.3} %", error * 100.0);
     let mut rows = table(header);
     for run in &sorted[..shown] {
         let held = u.held_out.iter().find(|h| h.id == run.id && u.method != resample::Method::BlockBootstrap);
@@ -76,13 +77,9 @@ fn runs(fit: &Fit, all: bool) -> String {
             run.id.clone(),
             run.last_update.to_string(),
             format!("{:.0} % {}", run.annealing_share * 100.0, run.fall),
-            if run.metrics.mae.is_finite() {
-                format!("{:.2}", run.metrics.mae * 1e3)
-            } else {
-                "–".to_owned()
-            },
-            signed(run.final_error),
-            held.map_or_else(String::new, |h| signed(h.final_error)),
+            known(run.metrics.mae, |mae| format!("{:.2}", mae * 1e3)),
+            known(run.final_error, signed),
+            held.map_or_else(String::new, |h| known(h.final_error, signed)),
         ];
         if all {
             let n = run.params.map_or_else(String::new, |n| format!("{:.3e}", n.0 as f64));

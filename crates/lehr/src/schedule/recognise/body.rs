@@ -23,11 +23,13 @@ pub(super) fn read(
     peak: f64,
     tol: f64,
     options: &RecogniseOptions,
+    late: u64,
     notes: &mut Vec<String>,
 ) -> Read {
     let covered = head.segments.iter().map(|segment| segment.updates.0).sum();
     let segments = head.segments.clone();
-    let mut body = Body { segments, covered, notes, tol, peak, options, nearest: None, fall_ends: None };
+    let mut body =
+        Body { segments, covered, notes, tol, peak, options, late, nearest: None, fall_ends: None };
     // Rows that begin during the annealing: the peak is stated, its last update is not in the rows.
     let with_peak;
     let (rows, top) = match head.top {
@@ -51,6 +53,8 @@ struct Body<'a> {
     tol: f64,
     peak: f64,
     options: &'a RecogniseOptions,
+    /// How many updates the run is behind its scheduler, by whose count the rows stand.
+    late: u64,
     /// Distance of a fall that follows no shape.
     nearest: Option<f64>,
     fall_ends: Option<u64>,
@@ -158,7 +162,8 @@ impl Body<'_> {
         if e == last && end > rows[e].t && self.options.total.is_none() {
             self.notes.push(format!(
                 "the rows end at update {}; the {shape} annealing they follow ends at update {end} with a rate of {to:e}",
-                rows[e].t
+                rows[e].t + self.late,
+                end = end.saturating_add(self.late)
             ));
         }
         self.fall_ends = (e == last).then_some(end);

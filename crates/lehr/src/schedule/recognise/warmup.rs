@@ -198,8 +198,7 @@ impl Rounded {
     }
 
     fn write(&self, peak: f64, head: &mut Head) {
-        head.known = true;
-        head.shift = self.early.clamp(-1, 1) * i64::from(self.early.abs() == 1);
+        head.shift = if self.early.abs() == 1 { self.early } else { 0 };
         if self.early < 0 {
             let zeros = self.early.unsigned_abs();
             head.notes.push(format!("the first {zeros} update(s) use a rate of 0, as some trainers do"));

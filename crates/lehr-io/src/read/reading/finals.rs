@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 impl Reading<'_> {
     /// The runs of the manifests that speak for no log: those of their rows that state a final loss.
-    pub(super) fn finals(&mut self) -> Result<Vec<LoadedRun>, ReadError> {
+    pub fn finals(&mut self) -> Result<Vec<LoadedRun>, ReadError> {
         let without_logs: Vec<(String, Arc<Manifest>)> = self
             .manifests
             .iter()
