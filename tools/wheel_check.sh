@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the release wheel and the source distribution, and checks both: tools/wheel_check.sh [WHEEL]
-# With a wheel, that one is checked and none is built. Needs Rust and Python; takes the time of a release build (half an hour on two
+# With a wheel, that one is checked and none is built. Needs Rust and Python; takes the time of an optimised build (ten minutes on two
 # cores). Interpreters: those named in $PYTHONS, else python3.10 … python3.13 as far as they are there (also pyenv's).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -16,7 +16,7 @@ cargo fetch --locked --quiet
 if [ -n "${1:-}" ]; then
     cp "$1" "$place/dist"
 else
-    CARGO_NET_OFFLINE=true "$maturin" build --release --strip --locked --out "$place/dist" --manifest-path crates/lehr-py/Cargo.toml
+    CARGO_NET_OFFLINE=true "$maturin" build --profile wheel --strip --locked --out "$place/dist" --manifest-path crates/lehr-py/Cargo.toml
 fi
 "$maturin" sdist --out "$place/dist" --manifest-path crates/lehr-py/Cargo.toml
 wheel=$(find "$place/dist" -name '*.whl')

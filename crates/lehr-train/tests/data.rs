@@ -333,7 +333,7 @@ fn broken_input_says_where_what_and_what_is_expected() {
         ("cut.npy", None, "900 bytes of numbers follow; expected 500 numbers of 2 bytes"),
         ("negative.npy", None, "negative.npy: token 0: -3; expected a token below"),
         ("broken.parquet", None, "not a readable Parquet file"),
-        ("numbers.parquet", None, "column \"text\" is of type Int64"),
+        ("numbers.parquet", None, "column \"text\" is of type INT64"),
         ("other.parquet", None, "no column \"text\" (there are: body)"),
         ("null.parquet", None, "null.parquet: row 2: \"text\" is null"),
         ("short.txt", Some("bad.json"), "bad.json: not a tokenizer"),

@@ -254,7 +254,8 @@ fn runs_that_exist_take_their_cells_and_only_the_missing_ones_are_trained() {
     let at = folder.path();
     lehr_in(at, &["sweep", "plan.toml", "--dir", "first"]).expect(0);
     store(at, "first");
-    let plan = std::fs::read_to_string(at.join("plan.toml")).unwrap().replace("logs/", "more/");
+    let plan =
+        std::fs::read_to_string(at.join("plan.toml")).unwrap().replace("logs = 'logs/", "logs = 'more/");
     std::fs::write(at.join("again.toml"), plan.replace("0.1, 0.25, 0.5", "0.1, 0.25, 0.4")).unwrap();
     let adopt = |dir: &str, checkpoint: &str| {
         let words = ["sweep", "adopt", "again.toml", "first-store", "--dir", dir, "--json"];

@@ -1,9 +1,8 @@
 //! The rows of a store's points, whatever program wrote them last.
 
-use super::write::broken;
 use crate::error::{Place, ReadError};
 use crate::source::Source;
-use crate::table::parquet::{columns, for_each_row};
+use crate::table::parquet::{broken, columns, for_each_row};
 use crate::table::{Cell, Want};
 use std::collections::{BTreeMap, BTreeSet};
 

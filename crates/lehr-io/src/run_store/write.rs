@@ -4,32 +4,35 @@ use super::copy::{self, Rows};
 use super::{GENERATION_KEY, MANIFEST, MANIFEST_KEY, POINTS, StoreManifest, StoredRun};
 use crate::error::ReadError;
 use crate::source::Source;
-use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
-use arrow_schema::{DataType, Field, Schema};
+use crate::table::parquet;
+use ::parquet::basic::{Compression, Encoding, ZstdLevel};
+use ::parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
+use ::parquet::errors::ParquetError;
+use ::parquet::file::metadata::KeyValue;
+use ::parquet::file::properties::WriterProperties;
+use ::parquet::file::reader::FileReader;
+use ::parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
+use ::parquet::schema::parser::parse_message_type;
 use lehr::{Curve, Split};
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
-use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::file::metadata::KeyValue;
-use parquet::file::properties::WriterProperties;
 use std::io::Write;
 use std::sync::Arc;
 
-pub(super) fn broken(source: &Source, error: &dyn std::fmt::Display) -> ReadError {
-    ReadError::Broken {
-        file: source.name().to_owned(),
-        place: crate::error::Place::File,
-        problem: format!("not a readable Parquet file: {error}"),
-    }
-}
+/// The columns of the points.
+const SCHEMA: &str = "message points {
+    required binary run_id (string);
+    optional binary split (string);
+    required int64 step;
+    required double lr;
+    required double loss;
+}";
+
+/// Rows of a row group at most.
+const GROUP: usize = 1 << 20;
 
 /// A value of a file's metadata.
 pub(super) fn value_of(points: &Source, key: &str) -> Result<Option<String>, ReadError> {
-    // Parquet's own types say enough; the schema that Arrow writes beside them is not followed: a broken one panics there.
-    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(points.clone(), options)
-        .map_err(|error| broken(points, &error))?;
-    let pairs = builder.metadata().file_metadata().key_value_metadata();
+    let reader = parquet::open(points)?;
+    let pairs = reader.metadata().file_metadata().key_value_metadata();
     Ok(pairs.and_then(|pairs| pairs.iter().find(|pair| pair.key == key)?.value.clone()))
 }
 
@@ -37,8 +40,7 @@ pub(super) fn value_of(points: &Source, key: &str) -> Result<Option<String>, Rea
 #[derive(Debug)]
 pub struct StoreWriter<W: Write + Send> {
     store: String,
-    points: ArrowWriter<W>,
-    schema: Arc<Schema>,
+    points: SerializedFileWriter<W>,
     manifest: StoreManifest,
 }
 
@@ -48,22 +50,16 @@ impl<W: Write + Send> StoreWriter<W> {
     /// # Errors
     /// [`ReadError::Store`] when the output cannot be written.
     pub fn new(store: &str, output: W, generation: u64) -> Result<Self, ReadError> {
-        let schema = Arc::new(Schema::new(vec![
-            Field::new("run_id", DataType::Utf8, false),
-            Field::new("split", DataType::Utf8, true),
-            Field::new("step", DataType::Int64, false),
-            Field::new("lr", DataType::Float64, false),
-            Field::new("loss", DataType::Float64, false),
-        ]));
+        let schema = parse_message_type(SCHEMA).map_err(|error| cannot_write(store, &error))?;
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_column_dictionary_enabled("step".into(), false)
             .set_column_encoding("step".into(), Encoding::DELTA_BINARY_PACKED)
             .set_column_dictionary_enabled("loss".into(), false)
             .build();
-        let points = ArrowWriter::try_new(output, schema.clone(), Some(properties))
+        let points = SerializedFileWriter::new(output, Arc::new(schema), Arc::new(properties))
             .map_err(|error| cannot_write(store, &error))?;
-        Ok(Self { store: store.to_owned(), points, schema, manifest: StoreManifest::new(generation) })
+        Ok(Self { store: store.to_owned(), points, manifest: StoreManifest::new(generation) })
     }
 
     /// Names of the runs written so far.
@@ -166,21 +162,33 @@ impl<W: Write + Send> StoreWriter<W> {
         self.write_rows(&id, split, rows)
     }
 
-    /// Writes rows of one run and split as a row group.
+    /// Writes rows of one run and split as row groups of their own, so that a reader can take one run alone.
     fn write_rows(&mut self, id: &str, split: Option<&str>, rows: Rows) -> Result<(), ReadError> {
-        let n = rows.step.len();
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(StringArray::from(vec![id; n])),
-            Arc::new(StringArray::from(vec![split; n])),
-            Arc::new(Int64Array::from(rows.step)),
-            Arc::new(Float64Array::from(rows.lr)),
-            Arc::new(Float64Array::from(rows.loss)),
-        ];
-        RecordBatch::try_new(self.schema.clone(), columns)
-            .map_err(parquet::errors::ParquetError::from)
-            .and_then(|batch| self.points.write(&batch))
-            .map_err(|error| cannot_write(&self.store, &error))?;
-        self.flush()
+        let parts = rows.step.chunks(GROUP).zip(rows.lr.chunks(GROUP)).zip(rows.loss.chunks(GROUP));
+        for ((step, lr), loss) in parts {
+            self.write_group(id, split, step, lr, loss).map_err(|error| cannot_write(&self.store, &error))?;
+        }
+        Ok(())
+    }
+
+    fn write_group(
+        &mut self,
+        id: &str,
+        split: Option<&str>,
+        step: &[i64],
+        lr: &[f64],
+        loss: &[f64],
+    ) -> Result<(), ParquetError> {
+        let n = step.len();
+        let mut group = self.points.next_row_group()?;
+        column::<W, ByteArrayType>(&mut group, &vec![ByteArray::from(id); n], None)?;
+        let (splits, there) = split.map_or((Vec::new(), 0), |split| (vec![ByteArray::from(split); n], 1));
+        column::<W, ByteArrayType>(&mut group, &splits, Some(&vec![there; n]))?;
+        column::<W, Int64Type>(&mut group, step, None)?;
+        column::<W, DoubleType>(&mut group, lr, None)?;
+        column::<W, DoubleType>(&mut group, loss, None)?;
+        group.close()?;
+        Ok(())
     }
 
     fn add(&mut self, name: &str, run: StoredRun) -> Result<(), ReadError> {
@@ -188,11 +196,6 @@ impl<W: Write + Send> StoreWriter<W> {
             return Err(already_there(&self.store, name));
         }
         Ok(())
-    }
-
-    /// Ends the row group, so that a reader can take one run alone.
-    fn flush(&mut self) -> Result<(), ReadError> {
-        self.points.flush().map_err(|error| cannot_write(&self.store, &error))
     }
 
     /// Ends the points' file and gives back its output together with the manifest's text.
@@ -213,6 +216,19 @@ impl<W: Write + Send> StoreWriter<W> {
         let output = self.points.into_inner().map_err(|error| cannot_write(&self.store, &error))?;
         Ok((output, text))
     }
+}
+
+/// Writes the next column of a row group; `levels` are 1 where a value of an optional column is there.
+fn column<W: Write + Send, T: DataType>(
+    group: &mut SerializedRowGroupWriter<'_, W>,
+    values: &[T::T],
+    levels: Option<&[i16]>,
+) -> Result<(), ParquetError> {
+    let mut writer = group
+        .next_column()?
+        .ok_or_else(|| ParquetError::General("more columns than the schema has".to_owned()))?;
+    writer.typed::<T>().write_batch(values, levels, None)?;
+    writer.close()
 }
 
 fn already_there(store: &str, name: &str) -> ReadError {

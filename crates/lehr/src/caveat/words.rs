@@ -104,9 +104,10 @@ impl fmt::Display for CaveatKind {
             ),
             Self::NotIdentifiable { coefficients } => write!(
                 f,
-                "these runs do not determine the coefficient{} {}: near these runs the forecast does not depend on it, far from them it does",
+                "these runs do not determine the coefficient{} {}: near these runs the forecast does not depend on {}, far from them it does",
                 plural(coefficients.len() as u64),
-                coefficients.join(", ")
+                coefficients.join(", "),
+                if coefficients.len() == 1 { "it" } else { "them" }
             ),
             Self::Diverged { run, update } => write!(
                 f,
