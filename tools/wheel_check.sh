@@ -16,7 +16,7 @@ cargo fetch --locked --quiet
 if [ -n "${1:-}" ]; then
     cp "$1" "$place/dist"
 else
-    CARGO_NET_OFFLINE=true "$maturin" build --profile wheel --strip --locked --out "$place/dist" --manifest-path crates/lehr-py/Cargo.toml
+    CARGO_NET_OFFLINE=true "$maturin" build --profile wheel --strip --compression-level 9 --locked --out "$place/dist" --manifest-path crates/lehr-py/Cargo.toml
 fi
 "$maturin" sdist --out "$place/dist" --manifest-path crates/lehr-py/Cargo.toml
 wheel=$(find "$place/dist" -name '*.whl')
@@ -46,7 +46,7 @@ print(f"python {sys.version.split()[0]}: recommended ratio {rec.ratio:.6f}, loss
 PY
         "$bin/lehr" fit "$OLDPWD/fixtures/runs" --run 'sim-peak2e-3-*' --starts 3 -o fit.json >/dev/null
         "$bin/lehr" recommend fit.json --peak-lr 2e-3 --steps 20k --json |
-            "$bin/python" -c 'import json, sys; rec = json.load(sys.stdin); print("command: recommended ratio %.6f, loss %.6f" % (rec["ratio"], rec["loss"]))'
+            "$bin/python" -c 'import json, sys; rec = json.load(sys.stdin); print("command: recommended ratio %.6f, loss %.6f" % (rec["ratio"], rec["loss"]["value"]))'
     )
     rm -rf "$work"
 }

@@ -189,7 +189,7 @@ def test_the_command_hands_a_sweep_to_the_cluster_and_follows_it(tmp_path, clust
 
 def test_a_command_that_is_stopped_ends_its_tasks_after_a_checkpoint(tmp_path, cluster):
     made, _ = cluster
-    plan, _ = toy_plan(tmp_path, settings="seconds = 0.1\ncheckpoint_every = 1000\n")
+    plan, _ = toy_plan(tmp_path, settings="hold = 6\ncheckpoint_every = 1000\n")
     there = tmp_path / "there"
     words = ["sweep", plan, "--dir", there, "--no-measure", "--executor", "ray", "--ray-address", made.address]
     asking = subprocess.Popen([sys.executable, "-m", "lehr", *map(str, words)], stderr=subprocess.DEVNULL)
