@@ -1,26 +1,49 @@
 #!/usr/bin/env bash
-# Tests the Python package in a fresh environment: tools/python_tests.sh [frameworks|composer]
+# Tests the Python package in an environment of its own: tools/python_tests.sh [frameworks|composer] [prepare]
 # Without a word: API, garbage, parity with the command, types, documentation examples, Optax, manifests for Kubernetes.
 # With `frameworks`: PyTorch, Transformers, Lightning, Ray, the PyTorch engine and the templates (gigabytes from the package registry).
 # With `composer`: PyTorch and Composer, which keeps to an older PyTorch (gigabytes, too).
+# With `prepare`, the environment is made and nothing is tested: a download that goes on while a compiler works. An environment whose
+# requirements are those of today is used again; pip keeps what it downloads.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
-place=target/python-tests
+what=plain
+case "${1:-}" in
+frameworks | composer)
+    what=$1
+    shift
+    ;;
+esac
+if [ $# -gt 1 ] || [ "${1:-prepare}" != prepare ]; then
+    echo "unknown: $*; expected nothing, frameworks or composer, and prepare behind it" >&2
+    exit 2
+fi
+case $what in
+plain) requirements=(tools/requirements-python.txt tools/requirements-k8s.txt) ;;
+*) requirements=("tools/requirements-python-$what.txt") ;;
+esac
+place=target/python-tests/$what
 begun=$(date +%s)
-"$python" -m venv --clear "$place/venv"
+mkdir -p "$place"
+stamp=$("$python" -c 'import sys, hashlib; print(sys.version, hashlib.sha256(b"".join(open(name, "rb").read() for name in sys.argv[1:])).hexdigest())' "${requirements[@]}")
+if [ "$(cat "$place/stamp" 2>/dev/null || true)" != "$stamp" ]; then
+    rm -f "$place/stamp"
+    "$python" -m venv --clear "$place/venv"
+    for file in "${requirements[@]}"; do
+        "$place/venv/bin/python" -m pip --disable-pip-version-check --quiet install -r "$file"
+    done
+    echo "$stamp" >"$place/stamp"
+    echo "python tests, environment $what: $(($(date +%s) - begun)) s"
+fi
 bin=$(cd "$place/venv/bin" && pwd)
-pip() { "$bin/python" -m pip --disable-pip-version-check --quiet "$@"; }
-# The registry is waited for while the compiler works.
-pip install -r "tools/requirements-python${1:+-$1}.txt" &
-installing=$!
+[ "${1:-}" != prepare ] || exit 0
 cargo build --workspace --all-targets --locked
-wait "$installing"
 wheel=$("$python" tools/python_wheel.py target/debug/lib_lehr.so "$place")
-pip install "$wheel"
+"$bin/python" -m pip --disable-pip-version-check --quiet install --force-reinstall --no-deps "$wheel"
 export LEHR_PROGRESS=0
 cd crates/lehr-py
-case "${1:-}" in
+case $what in
 frameworks)
     "$bin/python" -m pytest -q -p no:cacheprovider --durations=5 -rs tests/test_torch.py tests/test_ray.py \
         tests/test_train_engine.py tests/test_templates.py
@@ -29,7 +52,7 @@ frameworks)
 composer)
     "$bin/python" -m pytest -q -p no:cacheprovider --durations=5 -rs tests/test_torch.py
     ;;
-"")
+plain)
     "$bin/python" -m pytest -q -p no:cacheprovider --durations=5 --ignore tests/test_torch.py --ignore tests/test_ray.py \
         --ignore tests/test_train_engine.py --ignore tests/test_templates.py tests
     "$bin/python" -m pytest -q -p no:cacheprovider --doctest-modules --pyargs lehr \
@@ -37,12 +60,7 @@ composer)
         --ignore "$("$bin/python" -c 'import lehr, os; print(os.path.dirname(lehr.__file__))')/train"
     "$bin/python" -m mypy --strict --python-version 3.11 python/lehr
     "$bin/python" -m pyright --pythonpath "$bin/python"
-    pip install -r ../../tools/requirements-k8s.txt
     "$bin/python" ../../tools/k8s_manifests.py ../../target/debug/lehr
     ;;
-*)
-    echo "unknown: $1; expected nothing, frameworks or composer" >&2
-    exit 2
-    ;;
 esac
-echo "python tests ${1:-}: $(($(date +%s) - begun)) s"
+echo "python tests, $what: $(($(date +%s) - begun)) s"

@@ -168,7 +168,6 @@ impl<'a> Column<'a> {
         let full = self.full;
         let unsigned = self.kind == Kind::Unsigned;
         let numbers = match reader {
-            _ if self.kind == Kind::Nothing => vec![None; rows],
             ColumnReader::ByteArrayColumnReader(reader) => {
                 return take(reader, full, rows, |value| Ok(value.as_utf8()?.to_owned())).map(Values::Texts);
             }
@@ -194,6 +193,9 @@ impl<'a> Column<'a> {
                 return Err(ParquetError::NYI("numbers of 96 bits".to_owned()));
             }
         };
+        if self.kind == Kind::Nothing {
+            return Ok(Values::Numbers(vec![None; rows]));
+        }
         Ok(if self.as_text {
             Values::Texts(numbers.into_iter().map(|value| value.map(|value| value.to_string())).collect())
         } else {
