@@ -99,6 +99,7 @@ impl Desk {
         request: &CompareRequest,
     ) -> Result<Answer<CompareAnswer>, Failure> {
         let options = &request.options;
+        crate::fit::check_kept(options, &runs.curves)?;
         let runs = runs.held(held_points(options));
         let noting = |failure: Failure| failure.noting(&runs.notes);
         let splits = request.splitting.splits(&runs.curves).map_err(noting)?;

@@ -6,6 +6,9 @@ use crate::observer::{Event, Observer, Silent};
 use lehr::law::LawRegistry;
 use std::sync::Arc;
 
+/// Threads of a desk at most: beyond it the system refuses them one by one, which takes minutes.
+const MOST_THREADS: usize = 4096;
+
 /// What a desk refuses to work on, so that a stranger's request cannot exhaust a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -67,6 +70,12 @@ impl Desk {
     pub fn threads(mut self, threads: usize) -> Result<Self, Failure> {
         if threads == 0 {
             return Err(Failure::usage("0 threads compute nothing; expected at least 1"));
+        }
+        if threads > MOST_THREADS {
+            return Err(Failure::usage(format_args!(
+                "[[threads]] is {threads}; expected at most {MOST_THREADS}"
+            ))
+            .hint("more threads than cores make nothing faster"));
         }
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(Failure::new)?;
         self.pool = Some(Arc::new(pool));

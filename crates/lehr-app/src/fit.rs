@@ -8,6 +8,7 @@ use crate::reading::{Reading, Runs};
 use crate::stoppable::Stoppable;
 use lehr::features::Momentum;
 use lehr::fit::{FIT_FORMAT, Fit, FitError, FitOptions, Fitter, profile, resample};
+use lehr::names_run;
 use lehr::{Curve, Law};
 use serde::Serialize;
 use std::path::Path;
@@ -62,6 +63,26 @@ impl Document for FitAnswer {
     const SCHEMA: &'static str = "lehr.fit/5";
 }
 
+/// Resamples of a bootstrap at most: each is a fit.
+const MOST_RESAMPLES: u64 = 100_000;
+
+/// Refuses a name to keep that no run has: nothing would be kept, and nobody told.
+///
+/// # Errors
+/// [`Failure`] that names it.
+pub(crate) fn check_kept(options: &FitOptions, curves: &[Curve]) -> Result<(), Failure> {
+    let known = |pattern: &str| curves.iter().any(|curve| names_run(pattern, &curve.meta().id));
+    match options.keep.iter().find(|pattern| !known(pattern)) {
+        None => Ok(()),
+        Some(pattern) => {
+            let names: Vec<&str> = curves.iter().take(12).map(|curve| curve.meta().id.as_str()).collect();
+            let more = if curves.len() > 12 { ", …" } else { "" };
+            Err(Failure::usage(format_args!("[[keep]] names '{pattern}', and no run has that name"))
+                .hint(format_args!("there are {}{more}", names.join(", "))))
+        }
+    }
+}
+
 impl Desk {
     /// Fits a law to runs.
     ///
@@ -77,6 +98,7 @@ impl Desk {
     /// # Errors
     /// [`Failure`] for data that determine nothing.
     pub fn fit_runs(&self, runs: Runs, request: &FitRequest) -> Result<Answer<FitAnswer>, Failure> {
+        check_kept(&request.options, &runs.curves)?;
         let runs = runs.held(held_points(&request.options));
         let mut answer = self
             .fit_curves(request.law, runs.curves, request)
@@ -102,6 +124,11 @@ impl Desk {
             Vec::new()
         };
         let bootstrap = match request.bootstrap {
+            Some(count) if count > MOST_RESAMPLES => {
+                return Err(Failure::usage(format_args!(
+                    "[[bootstrap]] is {count}; expected at most {MOST_RESAMPLES}"
+                )));
+            }
             Some(count) => Some(self.work("resampling", || Ok(fitted.bootstrap(count)))?),
             None => None,
         };

@@ -95,6 +95,7 @@ impl Desk {
         request: &ValidateRequest,
     ) -> Result<Answer<ValidateAnswer>, Failure> {
         let options = &request.options;
+        crate::fit::check_kept(options, &runs.curves)?;
         let runs = runs.held(held_points(options));
         let judge = || -> Result<ValidateAnswer, Failure> {
             let splits = request.splitting.splits(&runs.curves)?;

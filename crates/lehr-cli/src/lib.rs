@@ -223,6 +223,7 @@ fn answered_by_clap(answer: &clap::Error, json: bool) -> u8 {
 /// Ctrl-C is caught from here on for the rest of the process.
 pub fn command(words: &[OsString], program: Program) -> u8 {
     Program::remember(program);
+    Program::remember_words(words);
     interrupt::watch();
     // Also where the line cannot be read: whoever asks for documents gets one.
     let asked_for_json = words.iter().skip(1).take_while(|word| *word != "--").any(|word| word == "--json");

@@ -1,5 +1,6 @@
 //! How this command is started again, for the workers of a sweep.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
@@ -13,6 +14,7 @@ pub struct Program {
 }
 
 static STARTED: OnceLock<Program> = OnceLock::new();
+static WORDS: OnceLock<Vec<OsString>> = OnceLock::new();
 
 impl Program {
     /// The program that runs now, without words before the verb.
@@ -24,6 +26,16 @@ impl Program {
     /// The first one given counts: a process has one command.
     pub(crate) fn remember(program: Self) {
         STARTED.get_or_init(|| program);
+    }
+
+    /// The words of the command line, the program's name not among them; the first ones given count.
+    pub(crate) fn remember_words(words: &[OsString]) {
+        WORDS.get_or_init(|| words.iter().skip(1).cloned().collect());
+    }
+
+    /// The words that were remembered.
+    pub(crate) fn given_words() -> &'static [OsString] {
+        WORDS.get().map_or(&[], Vec::as_slice)
     }
 
     /// What was remembered.

@@ -33,7 +33,7 @@ pub use error::{Fault, Place, ReadError};
 pub use health::Health;
 pub use manifest::Manifest;
 pub use mapping::{MapOverrides, Mapping};
-pub use name::params_in;
+pub use name::{is_wanted, params_in};
 pub use note::Note;
 pub use read::{
     LoadedRun, LoggedRates, Progress, ReadOptions, SplitChoice, Summary, for_each_run, logged_rates, twins,

@@ -126,11 +126,7 @@ fn a_column_of_another_type_is_refused_by_its_name_and_type() {
     ];
     for (name, kind) in wanted {
         let error = texts(&source, name).unwrap_err();
-        assert_eq!(
-            error,
-            format!("all.parquet: column '{name}' is of type {kind}; expected text"),
-            "{name}"
-        );
+        assert_eq!(error, format!("all.parquet: column '{name}' is of type {kind}; expected text"), "{name}");
         let error = numbers(&source, name, Want::Number).unwrap_err();
         assert!(error.ends_with(&format!("is of type {kind}; expected numbers")), "{error}");
         assert_eq!(numbers(&source, name, Want::Perhaps).unwrap(), [None; 3], "{name}");

@@ -8,7 +8,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// Time between two looks at signals and progress: a quarter of what a person takes for "at once".
@@ -97,6 +97,14 @@ pub fn ask<T: Send + 'static>(
     }
 }
 
+/// Threads of a process that was forked from one that had asked: the common pool's were not forked with it, and nothing would
+/// be computed there.
+fn after_fork() -> Option<usize> {
+    static FIRST: OnceLock<u32> = OnceLock::new();
+    let forked = *FIRST.get_or_init(std::process::id) != std::process::id();
+    forked.then(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
 fn ask_in<T: Send + 'static>(
     py: Python<'_>,
     place: Place,
@@ -108,7 +116,7 @@ fn ask_in<T: Send + 'static>(
     let registry = laws.registry().map_err(|failure| raise(py, &failure))?;
     let mut desk = Desk::new(files).observed(Arc::<Listener>::clone(&listener)).knowing(registry);
     // Functions of Python run one at a time: more threads would wait for each other.
-    if let Some(threads) = threads.or_else(|| laws.any().then_some(1)) {
+    if let Some(threads) = threads.or_else(|| laws.any().then_some(1)).or_else(after_fork) {
         desk = desk.threads(threads).map_err(|failure| raise(py, &failure))?;
     }
     let (answered, answer) = mpsc::channel();

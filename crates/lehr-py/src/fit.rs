@@ -97,7 +97,7 @@ fn fit_from_text(
         let unknown = format!("{name}: a fit of the law '{}', which is not known here", fit.law);
         let fit = fit.resolve(&laws.registry()?).map_err(|_| {
             Failure::new(unknown)
-                .hint("if it is written in Python, hand it over: [[laws]] [law]")
+                .hint("if it is written in Python, hand it over: Fit.load(path, laws=[law])")
                 .within(name)
         })?;
         let laws = laws.named(&fit.law);
@@ -210,6 +210,23 @@ impl NativeFit {
         let request = request.map_err(|failure| raise(py, &failure))?;
         ask(py, self.place(None), progress, move |desk| {
             NativeAnswer::of(&desk.recommend_rows(&request)?, None)
+        })
+    }
+
+    /// Recommends peak rate, batch and annealing ratio together.
+    #[pyo3(signature = (options, progress=None))]
+    fn recommend_jointly(
+        &self,
+        py: Python<'_>,
+        options: Option<&Bound<'_, PyDict>>,
+        progress: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<NativeAnswer> {
+        let mut options = Options::read(options)?;
+        let request = requests::recommend_jointly(&mut options, &self.fit)
+            .and_then(|request| options.done().map(|()| request));
+        let request = request.map_err(|failure| raise(py, &failure))?;
+        ask(py, self.place(None), progress, move |desk| {
+            NativeAnswer::of(&desk.recommend_jointly(&request)?, None)
         })
     }
 

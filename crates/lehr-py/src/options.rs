@@ -2,6 +2,7 @@
 
 use lehr::units::parse_count;
 use lehr_app::Failure;
+use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyString};
 use std::collections::BTreeMap;
@@ -48,7 +49,10 @@ fn value(name: &str, given: &Bound<'_, PyAny>, depth: usize) -> PyResult<Option<
         return Ok(Some(Value::Flag(given.extract()?)));
     }
     if let Ok(text) = given.cast::<PyString>() {
-        return Ok(Some(Value::Text(text.extract()?)));
+        let text = text.extract().map_err(|_| {
+            refused(given.py(), name, "text with half a character (a lone surrogate)", "text in Unicode")
+        })?;
+        return Ok(Some(Value::Text(text)));
     }
     if let Ok(table) = given.cast::<PyDict>() {
         let mut pairs = Vec::new();
@@ -68,28 +72,51 @@ fn value(name: &str, given: &Bound<'_, PyAny>, depth: usize) -> PyResult<Option<
         && (given.is_instance_of::<PyInt>() || given.hasattr("__index__")?)
         && !given.hasattr("__len__")?
     {
-        let whole = given
-            .extract::<i64>()
-            .map_err(|_| refused(given.py(), name, "a number beyond 2⁶³", "a number that 64 bits hold"))?;
+        let whole = given.extract::<i64>().map_err(|error| {
+            if error.is_instance_of::<PyOverflowError>(given.py()) {
+                refused(given.py(), name, "a number beyond 2⁶³", "a number that 64 bits hold")
+            } else {
+                refused(given.py(), name, &kind(given), EXPECTED)
+            }
+        })?;
         return Ok(Some(Value::Whole(whole)));
     }
     if given.hasattr("__fspath__")? {
-        return Ok(Some(Value::Text(given.extract::<PathBuf>()?.to_string_lossy().into_owned())));
+        let path =
+            given.extract::<PathBuf>().map_err(|_| refused(given.py(), name, &kind(given), "a path"))?;
+        return Ok(Some(Value::Text(path.to_string_lossy().into_owned())));
     }
     if let Ok(number) = given.extract::<f64>() {
         return Ok(Some(Value::Number(number)));
     }
     if given.hasattr("__iter__")? {
         let mut values = Vec::new();
-        for inner in given.try_iter()? {
+        let each = given.try_iter().map_err(|_| refused(given.py(), name, &kind(given), EXPECTED))?;
+        for inner in each {
             if let Some(inner) = value(name, &inner?, depth + 1)? {
                 values.push(inner);
+            }
+            // An endless iterator ends here.
+            if values.len() > MOST_VALUES {
+                let expected = format!("at most {MOST_VALUES}");
+                return Err(refused(given.py(), name, &format!("more than {MOST_VALUES} values"), &expected));
             }
         }
         return Ok(Some(Value::List(values)));
     }
-    let kind = given.get_type().name()?.to_string();
-    Err(refused(given.py(), name, &format!("a {kind}"), "a number, a text, a list or a dict"))
+    Err(refused(given.py(), name, &kind(given), EXPECTED))
+}
+
+/// Values of a list at most.
+const MOST_VALUES: usize = 1_000_000;
+
+/// What an argument may be.
+const EXPECTED: &str = "a number, a text, a list or a dict";
+
+/// The kind of a value, as an error names it.
+fn kind(given: &Bound<'_, PyAny>) -> String {
+    let name = given.get_type().name().map_or_else(|_| "value".to_owned(), |name| name.to_string());
+    format!("a {name}")
 }
 
 fn refused(py: Python<'_>, name: &str, found: &str, expected: &str) -> PyErr {
@@ -176,6 +203,9 @@ impl Options {
         match self.0.remove(name) {
             None => Ok(Vec::new()),
             Some(Value::Text(text)) => Ok(vec![text]),
+            Some(Value::List(values)) if values.is_empty() => {
+                Err(wrong(name, "an empty list", "at least one text; None counts as not given"))
+            }
             Some(Value::List(values)) => values
                 .into_iter()
                 .map(|value| match value {
@@ -190,10 +220,7 @@ impl Options {
     /// A whole number of at least `least`, or a list of them.
     pub fn counts(&mut self, name: &str, least: u64) -> Result<Vec<u64>, Failure> {
         let Some(given) = self.0.remove(name) else { return Ok(Vec::new()) };
-        let values = match &given {
-            Value::List(values) => values.clone(),
-            one => vec![one.clone()],
-        };
+        let values = listed(name, &given)?;
         values
             .iter()
             .map(|value| {
@@ -211,10 +238,7 @@ impl Options {
         fits: impl Fn(f64) -> bool,
     ) -> Result<Vec<f64>, Failure> {
         let Some(given) = self.0.remove(name) else { return Ok(Vec::new()) };
-        let values = match &given {
-            Value::List(values) => values.clone(),
-            one => vec![one.clone()],
-        };
+        let values = listed(name, &given)?;
         let one = |value| number(value).filter(|value| fits(*value));
         values.iter().map(|value| one(value).ok_or_else(|| wrong(name, value, expected))).collect()
     }
@@ -279,6 +303,17 @@ impl Options {
             Some(name) => Err(Failure::usage(format_args!("there is no argument '{name}' here"))
                 .hint("help() of the function lists what can be given")),
         }
+    }
+}
+
+/// A value as a list of at least one.
+fn listed(name: &str, given: &Value) -> Result<Vec<Value>, Failure> {
+    match given {
+        Value::List(values) if values.is_empty() => {
+            Err(wrong(name, "an empty list", "at least one number; None counts as not given"))
+        }
+        Value::List(values) => Ok(values.clone()),
+        one => Ok(vec![one.clone()]),
     }
 }
 

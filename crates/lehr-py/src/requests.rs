@@ -10,6 +10,7 @@ use lehr::validate::LeaveOut;
 use lehr::{ArchFamily, LossKind, Params, Schedule, Shape, Steps, Tokens};
 use lehr_app::export::ExportRequest;
 use lehr_app::recommend::RecommendRequest;
+use lehr_app::recommend_jointly::JointRequest;
 use lehr_app::recommend_rows::RowsRequest;
 use lehr_app::running::{Job, RunningForecastRequest, RunningRequest};
 use lehr_app::target::{Plan, PlanSpec, updates};
@@ -129,6 +130,18 @@ pub fn fit_options(options: &mut Options) -> Result<FitOptions, Failure> {
         )));
     }
     fit.keep = options.texts("keep")?;
+    match options.clone().word("first_share", &["chosen"]) {
+        Ok(Some(_)) => {
+            options.word("first_share", &["chosen"])?;
+            fit.choose_first_share = true;
+        }
+        _ => {
+            let expected = "'chosen' or a share of at least 0 and below 1";
+            fit.first_share = options
+                .number("first_share", expected, |share| (0.0..1.0).contains(&share))?
+                .unwrap_or(fit.first_share);
+        }
+    }
     match options.clone().word("first_update", &["found"]) {
         Ok(Some(_)) => {
             options.word("first_update", &["found"])?;
@@ -438,6 +451,68 @@ pub fn recommend_rows(options: &mut Options, fit: &Arc<Fit>) -> Result<RowsReque
             .hint("name one peak rate, one shape and one N"));
     }
     Ok(RowsRequest { shared, length, params: sizes.into_iter().map(Params).collect(), peak_lrs, shapes })
+}
+
+/// What is to be chosen together: peak rate, batch and ratio.
+pub fn recommend_jointly(options: &mut Options, fit: &Fit) -> Result<JointRequest, Failure> {
+    let chosen = options.texts("optimise")?;
+    let (mut rate, mut batch) = (false, false);
+    for what in &chosen {
+        match what.as_str() {
+            "peak_lr" | "peak-lr" => rate = true,
+            "batch" => batch = true,
+            "ratio" => {}
+            other => {
+                return Err(Failure::usage(format_args!(
+                    "[[optimise]] names '{other}'; expected peak_lr, batch or ratio"
+                )));
+            }
+        }
+    }
+    let alone = ["optimise_shape", "free_schedule", "export", "from_step"];
+    if let Some(name) = alone.into_iter().find(|name| options.has(name)) {
+        return Err(Failure::usage(format_args!(
+            "[[{name}]] is about one peak rate and batch, which [[optimise]] has yet to choose"
+        ))
+        .hint("ask again with the peak rate and batch that it recommends"));
+    }
+    let peak_lr = some_peak_lr(options)?;
+    match peak_lr {
+        None if !rate => {
+            return Err(Failure::usage(
+                "the peak rate is missing: [[peak_lr]] states it, or [[optimise]] chooses it",
+            ));
+        }
+        Some(_) if rate => {
+            return Err(Failure::usage("[[peak_lr]] is stated, and [[optimise]] is to choose it")
+                .hint("[[peak_lr_range]] says within what"));
+        }
+        _ => {}
+    }
+    let expected = "two rates above 0, the smaller first, such as (2e-4, 4e-3)";
+    let peak_lr_range = options.pair("peak_lr_range", expected)?;
+    if peak_lr_range.is_some_and(|(low, high)| !(low > 0.0 && low <= high)) {
+        return Err(Failure::usage(format_args!("[[peak_lr_range]] is no range; expected {expected}")));
+    }
+    let expected = "two batches in tokens, the smaller first, such as ('128k', '2M')";
+    let batch_range = match options.counts("batch_range", 1)?[..] {
+        [] => None,
+        [low, high] if low <= high => Some((low, high)),
+        _ => return Err(Failure::usage(format_args!("[[batch_range]] is no range; expected {expected}"))),
+    };
+    Ok(JointRequest {
+        fit: fit.clone(),
+        length: some_length(options)?,
+        peak_lr,
+        peak_lr_range,
+        batch,
+        batch_range,
+        warmup: options.count("warmup", 0)?,
+        shape: shape(options)?,
+        final_lr: final_lr(options)?,
+        setting: setting(options)?,
+        options: search(options)?,
+    })
 }
 
 fn tolerance(options: &mut Options) -> Result<f64, Failure> {

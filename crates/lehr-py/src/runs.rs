@@ -92,6 +92,13 @@ fn read(
     Ok(NativeRuns(Arc::new(held)))
 }
 
+/// Which of these names a list of patterns chooses, as `run=` does: `*`, `?`, `[ab]`, `!` before a pattern that leaves out, and a name
+/// without its folder.
+#[pyfunction]
+fn chosen(patterns: Vec<String>, names: Vec<String>) -> Vec<usize> {
+    (0..names.len()).filter(|&i| lehr_io::is_wanted(&patterns, &names[i])).collect()
+}
+
 /// Runs from what [`NativeRuns::state`] gave.
 #[pyfunction]
 fn runs_from_state(py: Python<'_>, state: &[u8]) -> PyResult<NativeRuns> {
@@ -373,5 +380,6 @@ impl NativeRuns {
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<NativeRuns>()?;
     module.add_function(wrap_pyfunction!(read, module)?)?;
+    module.add_function(wrap_pyfunction!(chosen, module)?)?;
     module.add_function(wrap_pyfunction!(runs_from_state, module)?)
 }

@@ -215,14 +215,14 @@ impl<'a> Ready<'a> {
         if params == Some(Params(0)) {
             return Err(ForecastError::ZeroParams);
         }
-        let sizes: BTreeSet<Option<Params>> = fit.runs.iter().map(|run| run.params).collect();
-        let params = match (params, sizes.len()) {
-            (Some(params), _) => Some(params),
-            (None, 1) => sizes.into_iter().next().flatten(),
-            (None, n) => return Err(ForecastError::NoParams(n)),
-        };
         // A fit without N predicts the size it was fitted on, whatever N is called.
-        let params = if fit.runs.iter().any(|run| run.params.is_none()) { None } else { params };
+        let sizes: Option<BTreeSet<Params>> = fit.runs.iter().map(|run| run.params).collect();
+        let params = match (sizes, params) {
+            (None, _) => None,
+            (Some(_), Some(params)) => Some(params),
+            (Some(sizes), None) if sizes.len() > 1 => return Err(ForecastError::NoParams(sizes.len())),
+            (Some(sizes), None) => sizes.into_iter().next(),
+        };
         Ok(Self { fit, law, theta, params })
     }
 

@@ -116,7 +116,7 @@ fn command_line() -> String {
     let plain = |word: &str| {
         !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || "-_./=,:+@%".contains(c))
     };
-    let words = std::env::args_os().skip(1).map(|word| {
+    let words = crate::Program::given_words().iter().map(|word| {
         let word = word.to_string_lossy().into_owned();
         if plain(&word) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
     });

@@ -104,7 +104,8 @@ pub fn run(args: Args, output: &Output) -> Result<(), Failure> {
         reading.options.runs.clone_from(&args.run);
         reading
     });
-    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<String> =
+        crate::Program::given_words().iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let request = ReportRequest {
         fit,
         reading,

@@ -452,6 +452,7 @@ impl Finish<'_> {
 
     /// Losses that cannot be fitted: an error, or left out where the user asked for it.
     fn check(&mut self, raw: &RawRun, points: &mut Points) -> Result<(), ReadError> {
+        self.silent_end(raw, points);
         let good: Vec<usize> =
             (0..points.len()).filter(|&i| points.loss[i].is_finite() && points.loss[i] > 0.0).collect();
         let count = points.len() - good.len();
@@ -482,6 +483,25 @@ impl Finish<'_> {
         );
         *points = points.at(&good);
         Ok(())
+    }
+
+    /// Rows at the end that have a rate and no loss, more of them than lie between two losses before.
+    fn silent_end(&mut self, raw: &RawRun, points: &Points) {
+        let (Some(&last), Some(end)) = (points.step.last(), raw.rates.iter().map(|(step, _)| *step).max())
+        else {
+            return;
+        };
+        let between = points.step.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).max();
+        let rows = raw.rates.iter().filter(|(step, _)| *step > last).count();
+        if rows >= 3 && end.saturating_sub(last) > 2 * between.unwrap_or(0) {
+            self.note(
+                "no-loss-at-the-end",
+                &raw.id,
+                format!(
+                    "the last loss is of update {last}; {rows} more rows, up to update {end}, have a rate and no loss: whether the run diverged there is not seen"
+                ),
+            );
+        }
     }
 
     fn choose(&mut self, raw: &RawRun) -> Result<Split, ReadError> {

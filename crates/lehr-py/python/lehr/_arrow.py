@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
+from decimal import Decimal
 from typing import Any
 
 from .errors import RequestError
@@ -62,7 +63,13 @@ def read_stream(frame: Any) -> dict[str, list[Any]]:
     capsule = frame.__arrow_c_stream__()
     pointer = ctypes.pythonapi.PyCapsule_GetPointer
     pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-    stream = _Stream.from_address(pointer(capsule, b"arrow_array_stream"))
+    try:
+        stream = _Stream.from_address(pointer(capsule, b"arrow_array_stream"))
+    except ValueError:
+        found = type(capsule).__name__
+        raise RequestError(
+            f"__arrow_c_stream__() gives {found}, which is no Arrow stream", found=found, expected="a capsule 'arrow_array_stream'"
+        ) from None
     schema = _Schema()
     try:
         _check(stream, stream.get_schema(ctypes.byref(stream), ctypes.byref(schema)))
@@ -70,6 +77,11 @@ def read_stream(frame: Any) -> dict[str, list[Any]]:
             raise RequestError("the Arrow stream holds no table", found=str(schema.format), expected="a table with named columns")
         children = [schema.children[i].contents for i in range(schema.n_children)]
         names = [child.name.decode() for child in children]
+        for name in names:
+            if names.count(name) > 1:
+                raise RequestError(
+                    f"two columns are named {name!r}", found=repr(name), expected="names that differ", remedy="drop or rename one of them"
+                )
         columns: dict[str, list[Any]] = {name: [] for name in names}
         unread: set[str] = set()
         while True:
@@ -144,6 +156,13 @@ def _read(schema: Any, array: Any, more: int, length: int) -> list[Any] | None:
             else:
                 buffer, at = struct.unpack_from("<ii", views, 16 * i + 8)
                 values.append(_bytes(array.buffers[2 + buffer], at, size).decode())
+    elif kind.startswith("d:"):
+        # A decimal number: precision, scale and, where they are not 128, its bits.
+        _, scale, *bits_ = [int(part) for part in kind[2:].split(",")]
+        size = (bits_[0] if bits_ else 128) // 8
+        data = _bytes(array.buffers[1], start * size, length * size)
+        parts = (int.from_bytes(data[i * size : (i + 1) * size], "little", signed=True) for i in range(length))
+        values = [float(Decimal(part).scaleb(-scale)) for part in parts]
     elif kind == "n":
         return [None] * length
     else:

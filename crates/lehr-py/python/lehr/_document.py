@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from . import _lehr, errors
+from . import _given, _lehr, errors
 
 if TYPE_CHECKING:
     from ._lehr import NativeAnswer
@@ -214,9 +214,10 @@ class Document(Mapping[str, Any]):
 
     def save_plot(self, path: str | os.PathLike[str]) -> None:
         """Writes the picture; the ending says the format: svg, png, pdf or txt."""
+        path = _given.path("path", path)
         if self._native is not None:
             self._native.save_picture(path)
-        elif self._svg is not None and os.fspath(path).endswith(".svg"):
+        elif self._svg is not None and path.endswith(".svg"):
             with open(path, "w", encoding="utf-8") as file:
                 file.write(self._svg)
         else:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import _lehr, errors
+from . import _given, _lehr, errors
 from ._document import Accept, Document, Frame, accepted_codes, warn
 from ._progress import Listener, listener
 from .fit import Fit, fit_of
@@ -342,7 +342,7 @@ def report(
         **options, "peak_lr": peak_lr, "steps": steps, "warmup": warmup, "shape": shape, "final_lr": final_lr,
         "params": params, "tokens_per_step": tokens_per_step, "arch": arch, "skip_laws": skip_laws,
     }  # fmt: skip
-    target = os.path.abspath(os.fspath(path))
+    target = os.path.abspath(_given.path("path", path))
     name = os.path.basename(target)
     if not os.path.isdir(os.path.dirname(target)):
         raise errors.LehrError(

@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
-from . import errors
+from . import _given, errors
 from .fit import Fit
 from .logger import Logger
 from .schedule import Schedule
@@ -32,8 +34,15 @@ class AnnealWhen:
     """
 
     def __init__(self, scheduler: Any, *, gain: float, anneal_steps: int, ahead: int, after: int = 0) -> None:
-        self.scheduler, self.gain = scheduler, gain
-        self.anneal_steps, self.ahead, self.after = anneal_steps, ahead, after
+        if not callable(getattr(scheduler, "start_annealing", None)):
+            raise _given.refuse("scheduler", scheduler, "a lehr.torch.WSD, or anything with start_annealing(updates)")
+        self.scheduler = scheduler
+        self.gain = _given.real("gain", gain, "a gain in nats per token")
+        if math.isnan(self.gain):
+            raise _given.refuse("gain", gain, "a gain in nats per token")
+        self.anneal_steps = _given.whole("anneal_steps", anneal_steps, 1, "a number of updates, at least 1")
+        self.ahead = _given.whole("ahead", ahead, 1, "a number of updates, at least 1")
+        self.after = _given.whole("after", after, 0, "an update")
         self.started_at: int | None = None
 
     def forecast_gain(self, fit: Fit, schedule: Schedule, step: int, **setting: Any) -> float:
@@ -51,7 +60,8 @@ class AnnealWhen:
         """Starts the annealing if it is time; whether it was started now."""
         if self.started_at is not None or step < self.after:
             return False
-        if self.forecast_gain(fit, schedule, step, **setting) >= self.gain:
+        # A gain that is no number starts nothing.
+        if not self.forecast_gain(fit, schedule, step, **setting) < self.gain:
             return False
         self.scheduler.start_annealing(self.anneal_steps)
         self.started_at = step
@@ -86,11 +96,27 @@ class Monitor:
             raise errors.RequestError("anneal_when= needs fit=", expected="a fit to forecast with", found="none")
         if fit is not None and schedule is None:
             raise errors.RequestError("fit= needs schedule=", expected="the run's schedule or its scheduler", found="none")
-        if every < 1:
-            raise errors.RequestError(f"every is {every}", found=str(every), expected="at least 1")
-        self.logger = Logger(path)
-        self.fit, self._schedule, self.every = fit, schedule, every
+        # What is wrong is said here, and not in the middle of a training.
+        if fit is not None and not isinstance(fit, Fit):
+            raise _given.refuse("fit", fit, "a lehr.Fit")
+        if anneal_when is not None and not isinstance(anneal_when, AnnealWhen):
+            raise _given.refuse("anneal_when", anneal_when, "a lehr.callbacks.AnnealWhen")
+        if say is not None and not callable(say):
+            raise _given.refuse("say", say, "a function of a text")
+        unknown = sorted(set(setting) - {"params", "tokens_per_step", "arch"})
+        if unknown:
+            raise errors.RequestError(
+                f"there is no argument {unknown[0]!r} here", found=unknown[0], expected="params=, tokens_per_step=, arch="
+            )
+        self.every = _given.whole("every", every, 1, "a number of updates, at least 1")
+        self.fit, self._schedule = fit, schedule
         self.anneal_when, self.setting = anneal_when, setting
+        if fit is not None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", errors.CaveatWarning)
+                plan = self.schedule
+                fit.forecast(plan, at=len(plan), **setting)
+        self.logger = Logger(path)
         self.say = say or (lambda text: print(text, file=sys.stderr))
         self.forecasts: list[tuple[int, float]] = []
         self._told = 0
@@ -107,8 +133,6 @@ class Monitor:
         if self.fit is None or step - self._told < self.every:
             return
         self._told = step
-        import warnings
-
         with warnings.catch_warnings():
             # They were said when the fit was made, and would be said again at every forecast.
             warnings.simplefilter("ignore", errors.CaveatWarning)

@@ -37,7 +37,10 @@ class LehrError(Exception):
         self.notes = list(notes or [])
 
     def __str__(self) -> str:
-        return self.message if self.remedy is None else f"{self.message}\nhint: {self.remedy}"
+        said = self.message
+        if self.expected is not None and "expected" not in said:
+            said = f"{said}; expected {self.expected}"
+        return said if self.remedy is None else f"{said}\nhint: {self.remedy}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_restore, (type(self), self.message, dict(self.__dict__)))

@@ -113,3 +113,21 @@ class LossLaw:
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "fit_")
+
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn 1.6 and later ask an estimator: runs in, no target."""
+        import importlib
+
+        utils = importlib.import_module("sklearn.utils")
+        return utils.Tags(
+            estimator_type=None,
+            target_tags=utils.TargetTags(required=False),
+            transformer_tags=None,
+            classifier_tags=None,
+            regressor_tags=None,
+            array_api_support=False,
+            no_validation=True,
+            non_deterministic=False,
+            requires_fit=True,
+            input_tags=utils.InputTags(two_d_array=False),
+        )

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, overload
 
-from . import _lehr, errors
+from . import _given, _lehr, errors
 from ._document import Accept, Caveat, Document, Frame, accepted_codes, axes, html_caveats, html_table, warn
 from ._progress import Listener, listener
 from .forecast import Forecast, RunningForecast
@@ -219,19 +219,21 @@ class Fit:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the fit, for `Fit.load` and for ``lehr forecast`` and ``lehr recommend``."""
-        with open(path, "w", encoding="utf-8") as file:
+        with open(_given.path("path", path), "w", encoding="utf-8") as file:
             file.write(self._text)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, laws: Law | Sequence[Law] = ()) -> Fit:
         """Reads what `save` or ``lehr fit -o`` wrote; ``laws`` are those of your own that it may be of."""
         own = [laws] if isinstance(laws, Law) else list(laws)
+        path = _given.path("path", path)
         try:
             with open(path, encoding="utf-8") as file:
                 text = file.read()
         except (OSError, UnicodeDecodeError) as error:
-            raise errors.ReadError(f"{os.fspath(path)}: {error}", file=os.fspath(path)) from error
-        return cls(_lehr.fit_from_text(os.fspath(path), text, [law_of(law) for law in own]), own=own)
+            why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            raise errors.ReadError(f"{path}: {why}", file=path) from error
+        return cls(_lehr.fit_from_text(path, text, [law_of(law) for law in own]), own=own)
 
     @overload
     def forecast(

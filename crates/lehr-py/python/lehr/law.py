@@ -174,6 +174,11 @@ class Law:
                 expected="a dict such as {'l0': (0.1, 8.0, 2.0)}",
             )
         self.name, self.predict, self.jacobian = name, predict, jacobian
+        for key in coefficients:
+            if not isinstance(key, str) or not key or any(c in key for c in "=, ") or key != key.strip():
+                raise errors.RequestError(
+                    f"a coefficient is named {key!r}"[:200], found=repr(key)[:100], expected="a name without blank, comma and ="
+                )
         self.coefficients = {key: _coefficient(key, value) for key, value in coefficients.items()}
         self._texts = (str(equation), str(source))
         self._limits = [limits] if isinstance(limits, str) else [str(limit) for limit in limits]
@@ -187,6 +192,7 @@ class Law:
         ]
         width = len(rows)
         name = self.name
+        checked: list[bool] = []
 
         def call(what: str, function: Function, shape: Callable[[int], tuple[int, ...]]) -> Callable[[bytes, Any], bytes]:
             import numpy as np
@@ -200,6 +206,9 @@ class Law:
                     raise errors.RequestError(
                         f"{what} of the law '{name}' gives no numbers: {error}", found=type(given).__name__, expected="numbers"
                     ) from error
+                if what == "jacobian" and values.shape == shape(points) and not checked:
+                    checked.append(True)
+                    self._check_jacobian(np.frombuffer(theta, dtype="<f8"), Features(native), values)
                 if values.shape != shape(points):
                     raise errors.RequestError(
                         f"{what} of the law '{name}' gives an array of shape {values.shape}",
@@ -220,6 +229,32 @@ class Law:
             call("predict", self.predict, lambda points: (points,)),
             None if self.jacobian is None else call("jacobian", self.jacobian, lambda points: (points, width)),
         )
+
+    def _check_jacobian(self, theta: Array, run: Features, given: Array) -> None:
+        """Holds the derivatives against central differences, once: a wrong one leads the solver astray, and nothing else says so."""
+        import numpy as np
+
+        for k, name in enumerate(self.coefficients):
+            step = 1e-5 * max(abs(float(theta[k])), 1e-3)
+            ends = []
+            for sign in (-1.0, 1.0):
+                moved = theta.copy()
+                moved[k] += sign * step
+                ends.append(np.asarray(self.predict(moved, run), dtype="<f8"))
+            found = (ends[1] - ends[0]) / (2.0 * step)
+            if found.shape != given[:, k].shape or not (np.isfinite(found).all() and np.isfinite(given[:, k]).all()):
+                continue
+            size = float(np.max(np.abs(found), initial=0.0))
+            noise = 1e-9 * float(np.max(np.abs(ends[0]), initial=0.0)) / step
+            worst = int(np.argmax(np.abs(given[:, k] - found))) if len(found) else 0
+            if len(found) and abs(given[worst, k] - found[worst]) > 0.02 * size + noise:
+                raise errors.RequestError(
+                    f"jacobian of the law '{self.name}' is wrong for {name!r}: it says {given[worst, k]:.6g} where differences of "
+                    f"predict say {found[worst]:.6g} (update {run.update[worst]:.0f})",
+                    found=f"{given[worst, k]:.6g}",
+                    expected=f"{found[worst]:.6g}",
+                    remedy="mend its column, or leave jacobian= out",
+                )
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_native": None}

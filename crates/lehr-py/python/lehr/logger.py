@@ -8,7 +8,7 @@ import os
 import threading
 from typing import Any
 
-from . import errors
+from . import _given, errors
 
 
 class Logger:
@@ -31,65 +31,125 @@ class Logger:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, sync: bool = False) -> None:
-        self.path = os.path.abspath(os.fspath(path))
+        # The file itself, where the name is a link.
+        self.path = os.path.realpath(_given.path("path", path))
+        self._file = -1
+        if self.path in _open:
+            raise errors.RequestError(f"{self.path} is written by another Logger of this process", remedy="close that one first")
         self._sync = sync
         self._lock = threading.Lock()
-        os.makedirs(os.path.dirname(self.path), exist_ok=True)
-        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        self._last = self._mend()
+        try:
+            os.makedirs(os.path.dirname(self.path), exist_ok=True)
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        except OSError as error:
+            raise errors.LehrError(f"{self.path}: {error.strerror or error}", file=self.path) from error
+        try:
+            self._alone()
+            self._last = self._mend()
+        except BaseException:
+            os.close(self._file)
+            self._file = -1
+            raise
+        _open.add(self.path)
+
+    def _alone(self) -> None:
+        """Refuses a file that another process writes: each would remove rows of the other."""
+        try:
+            import fcntl
+        except ImportError:
+            return
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            raise errors.LehrError(
+                f"{self.path} is written by another process",
+                file=self.path,
+                remedy="log from one process (rank 0), or give each a file of its own",
+            ) from None
+        except OSError:
+            # A file system without locks.
+            return
 
     def _mend(self) -> int:
-        """Removes a row that was cut off; the last update in the file, 0 if there is none."""
+        """Removes a row that was cut off; the last update in the file, 0 if there is none. What is no log is left as it is."""
         length = os.fstat(self._file).st_size
         if length == 0:
             return 0
         start = max(0, length - 65536)
         tail = os.pread(self._file, length - start, start)
         whole = tail.rfind(b"\n") + 1
-        if whole < len(tail):
-            os.ftruncate(self._file, start + whole)
         lines = [line for line in tail[:whole].split(b"\n") if line.strip()]
-        if not lines:
-            return 0
-        try:
-            return int(json.loads(lines[-1])["step"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise errors.ReadError(
-                f"{self.path}: its last row is no row of a lehr log: {error}",
-                file=self.path,
-                found=lines[-1][:80].decode(errors="replace"),
-                expected='a row such as {"step": 1, "loss": 4.5, "lr": 0.001}',
-                remedy="name another file",
-            ) from None
+        last = 0
+        if lines:
+            try:
+                last = _given.whole("step", json.loads(lines[-1])["step"], 0, "a whole number")
+            except (ValueError, KeyError, TypeError) as error:
+                raise self._foreign("its last row is no row of a lehr log", lines[-1]) from error
+        elif start > 0:
+            raise self._foreign("its last row is longer than any row of a lehr log", tail)
+        cut = tail[whole:]
+        if cut:
+            # What a write that was cut off leaves: the beginning of a row, or nothing that was written yet.
+            begins = cut.rstrip(b"\0")[: len(_ROW)]
+            if not _ROW.startswith(begins):
+                raise self._foreign("its last line has no end and is no row of a lehr log", cut)
+            os.ftruncate(self._file, start + whole)
+        return last
+
+    def _foreign(self, why: str, found: bytes) -> errors.ReadError:
+        return errors.ReadError(
+            f"{self.path}: {why}",
+            file=self.path,
+            found=found[:80].decode(errors="replace"),
+            expected='a row such as {"step": 1, "loss": 4.5, "lr": 0.001}',
+            remedy="name another file; this one was left as it is",
+        )
 
     def _rewind(self, step: int) -> None:
-        """Removes the rows from ``step`` on."""
-        length = os.fstat(self._file).st_size
-        kept = [line for line in os.pread(self._file, length, 0).splitlines(keepends=True) if json.loads(line)["step"] < step]
-        temporary = self.path + ".unfinished"
-        with open(temporary, "wb") as file:
-            file.writelines(kept)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, self.path)
-        os.close(self._file)
-        self._file = os.open(self.path, os.O_RDWR | os.O_APPEND)
+        """Removes the rows from ``step`` on: cuts the file behind the last row before it."""
+        end = os.fstat(self._file).st_size
+        begin, held = end, b""
+        while True:
+            # The lines of `held` after its first line break are whole; what is before it began further up.
+            whole = 0 if begin == 0 else held.find(b"\n") + 1
+            if begin == 0 or whole > 0:
+                at = len(held)
+                while at > whole:
+                    start = held.rfind(b"\n", whole, at - 1) + 1 or whole
+                    line = held[start:at]
+                    if line.strip() and self._step_of(line) < step:
+                        os.ftruncate(self._file, begin + at)
+                        return
+                    at = start
+                held = held[:whole]
+            if begin == 0:
+                os.ftruncate(self._file, 0)
+                return
+            size = min(65536, begin)
+            begin -= size
+            held = os.pread(self._file, size, begin) + held
+
+    def _step_of(self, line: bytes) -> int:
+        try:
+            return _given.whole("step", json.loads(line)["step"], 0, "a whole number")
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._foreign("a row of it is no row of a lehr log", line) from error
 
     def log(self, step: int, loss: float, lr: float | None = None, **more: float) -> None:
         """Writes the loss of an update (from 1) and its rate; ``val_loss=`` and further numbers may be added.
 
         A loss that is no finite number is written too: the reader says what it means.
         """
-        step, loss = int(step), float(loss)
-        if step < 1:
-            raise errors.RequestError(f"step is {step}", found=str(step), expected="the number of updates done, from 1")
-        row: dict[str, Any] = {"step": step, "loss": _number(loss)}
+        step = _given.whole("step", step, 1, "the number of updates done, from 1")
+        row: dict[str, Any] = {"step": step, "loss": _number("loss", loss)}
         if lr is not None:
-            row["lr"] = _number(float(lr))
+            row["lr"] = _number("lr", lr)
         for name, value in more.items():
-            row[name] = _number(float(value))
+            row[name] = _number(name, value)
         line = (json.dumps(row) + "\n").encode()
         with self._lock:
+            if self._file < 0:
+                raise errors.RequestError(f"{self.path} is closed", remedy="make a new Logger of the same path: it goes on there")
             if step <= self._last:
                 self._rewind(step)
             written = os.write(self._file, line)
@@ -106,6 +166,12 @@ class Logger:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+            _open.discard(self.path)
+
+    def __del__(self) -> None:
+        # A logger that nobody holds any more keeps its file from nobody.
+        if getattr(self, "_file", -1) >= 0:
+            self.close()
 
     def __enter__(self) -> Logger:
         return self
@@ -114,8 +180,16 @@ class Logger:
         self.close()
 
 
-def _number(value: float) -> Any:
-    return value if math.isfinite(value) else str(value)
+# Files that are written by a Logger of this process.
+_open: set[str] = set()
+
+# How every row begins.
+_ROW = b'{"step": '
+
+
+def _number(name: str, value: Any) -> Any:
+    number = _given.real(name, value, "a number")
+    return number if math.isfinite(number) else str(number)
 
 
 _default: Logger | None = None
@@ -124,7 +198,7 @@ _default: Logger | None = None
 def log(step: int, loss: float, lr: float | None = None, *, path: str | os.PathLike[str] | None = None, **more: float) -> None:
     """Writes a row of the run of this process: into ``path`` of the first call, else ``$LEHR_LOG``, else ``lehr-run/run.jsonl``."""
     global _default
-    if _default is None or (path is not None and os.path.abspath(os.fspath(path)) != _default.path):
+    if _default is None or (path is not None and os.path.realpath(_given.path("path", path)) != _default.path):
         if _default is not None:
             _default.close()
         _default = Logger(path if path is not None else os.environ.get("LEHR_LOG", "lehr-run/run.jsonl"))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import fnmatch
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
-from . import _lehr, errors
+from . import _given, _lehr, errors
 from ._document import Accept, Caveat, Frame, Note, accepted_codes, axes, caveats_of, html_caveats, html_table, notes_of, warn
 from ._frames import columns_of, is_frame, to_csv
 from ._progress import Listener, listener
@@ -66,6 +65,26 @@ class Run(Frame):
     def __len__(self) -> int:
         return int(self.info["points"])
 
+    def plot(self, ax: Any = None) -> Any:
+        """Draws its loss."""
+        return self._alone().plot(ax)
+
+    def _repr_html_(self) -> str:
+        return self._alone()._repr_html_()
+
+    def __eq__(self, other: object) -> bool:
+        return self._alone()._native.same(other._alone()._native) if isinstance(other, Run) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.id, len(self)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_run_from_state, (self._alone()._native.state(),))
+
+    def _alone(self) -> Runs:
+        """It as a list of its own."""
+        return Runs(self._native.subset([self._index]))
+
     def __repr__(self) -> str:
         return f"<lehr.Run {self.id}: {len(self)} points, {self.schedule}>"
 
@@ -100,10 +119,19 @@ class Runs(Frame, Sequence[Run]):
         if isinstance(key, slice):
             return self._some(range(len(self))[key])
         if isinstance(key, str):
-            if key not in self.ids:
-                raise KeyError(f"no run is named {key!r}; there are {', '.join(self.ids[:12])}")
-            key = self.ids.index(key)
-        index = range(len(self))[key]
+            found = [i for i, name in enumerate(self.ids) if name == key] or [
+                i for i, name in enumerate(self.ids) if name.rpartition("/")[2] == key
+            ]
+            if len(found) != 1:
+                what = "no run is" if not found else f"{len(found)} runs are"
+                raise KeyError(f"{what} named {key!r}; there are {', '.join(self.ids[:12])}")
+            key = found[0]
+        try:
+            index = range(len(self))[key]
+        except IndexError:
+            raise IndexError(f"there are {len(self)} runs, and none has the place {key}") from None
+        except TypeError:
+            raise TypeError(f"a run is asked for by its place or its name, not by {_given.shown(key)}") from None
         return Run(self._native, index, self._info[index])
 
     def __iter__(self) -> Iterator[Run]:
@@ -113,11 +141,17 @@ class Runs(Frame, Sequence[Run]):
         return Runs(self._native.subset(list(indices)))
 
     def filter(self, which: str | Sequence[str] | Callable[[Run], bool]) -> Runs:
-        """The runs whose name fits a pattern with ``*`` and ``?`` (or one of several), or for which a function is true."""
+        """The runs that a pattern names (or one of several), or for which a function is true.
+
+        Patterns are those of ``run=``: ``*``, ``?`` and ``[ab]``; ``!`` before one leaves its runs out; a name without its folder is
+        enough.
+        """
         if callable(which):
             return self._some([i for i, run in enumerate(self) if which(run)])
-        patterns = [which] if isinstance(which, str) else list(which)
-        kept = [i for i, name in enumerate(self.ids) if any(fnmatch.fnmatchcase(name, p) for p in patterns)]
+        patterns = [which] if isinstance(which, str) else which
+        if not isinstance(patterns, (list, tuple, set, frozenset)) or not all(isinstance(p, str) for p in patterns):
+            raise _given.refuse("which", which, "a name or pattern, a list of them, or a function of a run")
+        kept = _lehr.chosen(list(patterns), self.ids)
         if not kept:
             raise errors.RequestError(
                 f"no run is named {', '.join(patterns)}; there are {', '.join(self.ids[:12])}", found=", ".join(patterns)
@@ -132,6 +166,9 @@ class Runs(Frame, Sequence[Run]):
         import numpy as np
 
         runs = list(self)
+        if not runs:
+            numbers = np.array([], dtype="<f8")
+            return {"run": np.array([], dtype=str), "step": np.array([], dtype="<u8"), "lr": numbers, "loss": numbers}
         return {
             "run": np.repeat(np.array([run.id for run in runs]), [len(run.step) for run in runs]),
             "step": np.concatenate([run.step for run in runs]),
@@ -183,6 +220,10 @@ def _runs_from_state(state: bytes) -> Runs:
     return Runs(_lehr.runs_from_state(state))
 
 
+def _run_from_state(state: bytes) -> Run:
+    return _runs_from_state(state)[0]
+
+
 def read(
     *sources: Any,
     map: dict[str, str] | None = None,
@@ -207,7 +248,7 @@ def read(
     """Reads runs from logs, tables, directories of them, run stores, or frames.
 
     Args:
-        *sources: paths and patterns (``"logs/*.jsonl"``), or frames with columns such as step, lr, loss, run: a dict of
+        *sources: paths and patterns (``"logs/*.jsonl"``), lists of them, or frames with columns such as step, lr, loss, run: a dict of
             arrays, pandas, polars, anything with ``__arrow_c_stream__``, what W&B's ``run.history()`` gives.
         map: which column holds what, by role: ``{"loss": "eval/ce"}``.
         run: names or patterns of the runs to take.
@@ -241,10 +282,16 @@ def read(
         "unit": unit,
         "manifest": manifest, "drop_nan": drop_nan, "stitch": stitch,
     }  # fmt: skip
-    paths = [source for source in sources if not is_frame(source)]
-    frames = [source for source in sources if is_frame(source)]
-    for path in paths:
-        _path(path)
+    given = [inner for source in sources for inner in (source if isinstance(source, (list, tuple)) else [source])]
+    if not given:
+        raise errors.RequestError("nothing to read: the list is empty", expected="a path, a pattern or a frame")
+    paths = [_path(source) for source in given if not is_frame(source)]
+    frames = [source for source in given if is_frame(source)]
+    if name is not None and not frames:
+        raise errors.RequestError(
+            f"name= is {_given.shown(name)}, and no frame was given: files name their runs themselves",
+            remedy="leave name= out, or choose with run=",
+        )
     made: Runs | None = None
     if paths:
         made = Runs(_lehr.read(paths, options, listener(progress)))
@@ -261,7 +308,7 @@ def read(
 
 def _path(given: Any) -> Any:
     if isinstance(given, (str, os.PathLike)):
-        return given
+        return _given.path("the path", given)
     raise errors.RequestError(
         f"cannot read a {type(given).__name__}",
         found=type(given).__name__,
@@ -275,10 +322,10 @@ Logs = tuple[list[Any], list[tuple[str, bytes]] | None]
 def logs_of(given: Any) -> Logs:
     """Logs for a question that reads them itself: paths as they are, runs and frames as files in memory."""
     if isinstance(given, (str, os.PathLike)):
-        return [given], None
+        return [_path(given)], None
     if isinstance(given, (list, tuple)) and given and all(isinstance(path, (str, os.PathLike)) for path in given):
-        return list(given), None
-    if isinstance(given, (Run, Runs)) or (isinstance(given, (list, tuple)) and all(isinstance(run, Run) for run in given)):
+        return [_path(path) for path in given], None
+    if isinstance(given, (Run, Runs)) or (isinstance(given, (list, tuple)) and given and all(isinstance(run, Run) for run in given)):
         return ["runs"], runs_of(given)._native.store("runs")
     if is_frame(given):
         return ["frame.csv"], [("frame.csv", to_csv(columns_of(given)))]
@@ -289,12 +336,14 @@ def logs_of(given: Any) -> Logs:
 def runs_of(given: Any, **options: Any) -> Runs:
     """Runs given as such, or whatever `read` reads."""
     if isinstance(given, Runs):
+        if not len(given):
+            raise errors.RequestError("there is no run in runs", found="no run", expected="at least one run")
         return given
     if isinstance(given, Run):
-        return Runs(given._native.subset([given._index]))
+        return given._alone()
     if isinstance(given, (list, tuple)):
         if given and all(isinstance(run, Run) for run in given):
-            made = [Runs(run._native.subset([run._index])) for run in given]
+            made = [run._alone() for run in given]
             return sum(made[1:], made[0])
         return read(*given, **options)
     return read(given, **options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from . import _lehr, errors
+from . import _given, _lehr, errors
 from ._document import Document, Frame, axes, html_table
 
 if TYPE_CHECKING:
@@ -13,16 +13,28 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
-def _word(value: Any) -> str:
-    """A value as the text of a schedule holds it."""
-    if isinstance(value, (list, tuple)):
-        return "/".join(_word(inner) for inner in value)
-    # NumPy's numbers print as Python's do.
-    return repr(float(value)) if isinstance(value, float) or type(value).__name__.startswith("float") else str(value)
+_RATE = "a rate such as 3e-4"
+_UPDATES = "a whole number of updates"
 
 
-def _text(family: str, **parts: Any) -> str:
-    return family + ":" + ",".join(f"{name}={_word(value)}" for name, value in parts.items() if value is not None)
+def _rate(name: str, value: Any) -> str:
+    return repr(_given.real(name, value, _RATE))
+
+
+def _updates(name: str, value: Any) -> str:
+    """Updates; text such as ``"50k"`` is read where the schedule is."""
+    return value if isinstance(value, str) else str(_given.whole(name, value, 0, _UPDATES))
+
+
+def _plain(name: str, value: Any) -> str:
+    """A text that is one word of a schedule."""
+    if not isinstance(value, str) or not value or any(c in value for c in ",=;") or value.strip() != value:
+        raise _given.refuse(name, value, "the name of a shape such as 'linear'")
+    return value
+
+
+def _text(family: str, **parts: str | None) -> str:
+    return family + ":" + ",".join(f"{name}={value}" for name, value in parts.items() if value is not None)
 
 
 class Export(Document):
@@ -56,7 +68,7 @@ class Export(Document):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the configuration into a file."""
-        with open(path, "wb") as file:
+        with open(_given.path("path", path), "wb") as file:
             file.write(self.contents)
 
     def __str__(self) -> str:
@@ -105,24 +117,43 @@ class Schedule(Frame):
     ) -> Schedule:
         """Warm-up, stable, annealing over the share ``ratio`` of the run or over ``anneal_steps`` updates."""
         return cls(
-            _text("wsd", peak=float(peak_lr), total=steps, warmup=warmup, ratio=ratio, anneal=anneal_steps,
-                  shape=shape, final=float(final_lr), start=start_lr)
-        )  # fmt: skip
+            _text(
+                "wsd",
+                peak=_rate("peak_lr", peak_lr),
+                total=_updates("steps", steps),
+                warmup=_updates("warmup", warmup),
+                ratio=None if ratio is None else repr(_given.real("ratio", ratio, "a share between 0 and 1")),
+                anneal=None if anneal_steps is None else _updates("anneal_steps", anneal_steps),
+                shape=_plain("shape", shape),
+                final=_rate("final_lr", final_lr),
+                start=None if start_lr is None else _rate("start_lr", start_lr),
+            )
+        )
 
     @classmethod
     def cosine(cls, *, peak_lr: float, steps: int, warmup: int = 0, final_lr: float = 0.0) -> Schedule:
         """Half a cosine after the warm-up."""
-        return cls(_text("cosine", peak=float(peak_lr), total=steps, warmup=warmup, final=float(final_lr)))
+        return cls(cls._family("cosine", peak_lr, steps, warmup, final_lr))
 
     @classmethod
     def linear(cls, *, peak_lr: float, steps: int, warmup: int = 0, final_lr: float = 0.0) -> Schedule:
         """A straight line after the warm-up."""
-        return cls(_text("linear", peak=float(peak_lr), total=steps, warmup=warmup, final=float(final_lr)))
+        return cls(cls._family("linear", peak_lr, steps, warmup, final_lr))
 
     @classmethod
     def constant(cls, *, peak_lr: float, steps: int, warmup: int = 0) -> Schedule:
         """One rate after the warm-up."""
-        return cls(_text("constant", peak=float(peak_lr), total=steps, warmup=warmup))
+        return cls(cls._family("constant", peak_lr, steps, warmup))
+
+    @staticmethod
+    def _family(family: str, peak_lr: Any, steps: Any, warmup: Any, final_lr: Any = None) -> str:
+        return _text(
+            family,
+            peak=_rate("peak_lr", peak_lr),
+            total=_updates("steps", steps),
+            warmup=_updates("warmup", warmup),
+            final=None if final_lr is None else _rate("final_lr", final_lr),
+        )
 
     @classmethod
     def sampled(cls, rates: Any) -> Schedule:
@@ -138,7 +169,7 @@ class Schedule(Frame):
         cls, log: str | os.PathLike[str], *, warmup: int | None = None, total: int | None = None, peak: float | None = None
     ) -> Schedule:
         """The schedule that a CSV log (``step``, ``lr``) followed."""
-        native, _ = _lehr.recognise(log, {"warmup": warmup, "total": total, "peak": peak})
+        native, _ = _lehr.recognise(_given.path("log", log), {"warmup": warmup, "total": total, "peak": peak})
         return cls._of(native)
 
     @property
@@ -154,10 +185,9 @@ class Schedule(Frame):
 
     def lr(self, update: int) -> float:
         """The rate of an update, from 1."""
-        if not 1 <= update <= len(self):
-            raise errors.RequestError(
-                f"update is {update}; expected 1 … {len(self)}", found=str(update), expected=f"1 … {len(self)}"
-            )
+        update = _given.whole("update", update, 1, f"1 … {len(self)}")
+        if update > len(self):
+            raise _given.refuse("update", update, f"1 … {len(self)}")
         return self._native.lr(update)
 
     def rates(self) -> npt.NDArray[np.float64]:

@@ -122,6 +122,9 @@ pub struct FitOptions {
     pub level: Level,
 }
 
+/// Starts of a fit at most: more would fill the memory, and tell nothing.
+const MOST_STARTS: usize = 100_000;
+
 impl Default for FitOptions {
     fn default() -> Self {
         Self {
@@ -180,6 +183,9 @@ impl FitOptions {
         }
         if self.starts == 0 {
             return refuse("starts", 0.0, "at least 1");
+        }
+        if self.starts > MOST_STARTS {
+            return refuse("starts", self.starts as f64, "at most 100000");
         }
         if self.max_iterations == 0 {
             return refuse("max_iterations", 0.0, "at least 1");
