@@ -202,5 +202,5 @@ def test_the_runs_to_train_next_are_those_that_the_command_names(fit, file):
     assert without_wording(made.to_json()) == without_wording(command("plan", file, *words, *more))
     assert len(made.to_pandas()) == len(made.runs) >= made.stop_after and made.sweep is None
     assert lehr.plan(peak_lr=1e-3, steps=4000, most_runs=2, draws=4)["runs_at_hand"] == 0
-    with pytest.raises(lehr.RequestError, match="budget= '20' is not an amount"):
+    with pytest.raises(lehr.RequestError, match="budget='20' is not an amount"):
         lehr.plan(fit, peak_lr=1e-3, steps=4000, budget="20")

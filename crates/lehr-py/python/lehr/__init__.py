@@ -41,7 +41,7 @@ from .fit import Coefficients, Fit, fit
 from .forecast import Forecast, RunningForecast
 from .law import Coefficient, Features, Law
 from .logger import Logger, log
-from .recommendation import Recommendation, Recommendations, RunningRecommendation
+from .recommendation import JointRecommendation, Recommendation, Recommendations, RunningRecommendation
 from .runs import Run, Runs, read
 from .schedule import Export, Schedule
 from .watch import Look, Watch, watch
@@ -50,7 +50,7 @@ __version__: str = _lehr.__version__
 
 __all__ = [
     "BlockingCaveatWarning", "Caveat", "CaveatWarning", "Coefficient", "Coefficients", "Comparison", "Export", "Features", "Fit",
-    "Forecast", "InternalError", "Law", "LehrError", "Logger", "Look", "LossLaw", "MissingPackageError", "Note", "Plan", "ReadError",
+    "Forecast", "InternalError", "JointRecommendation", "Law", "LehrError", "Logger", "Look", "LossLaw", "MissingPackageError", "Note", "Plan", "ReadError",
     "Recommendation", "Recommendations", "Report", "RequestError", "Run", "RunningForecast", "RunningRecommendation", "Runs",
     "Schedule", "Transfer", "Validation", "Watch", "caveat_kinds", "compare", "export_targets", "fit", "law", "laws", "log", "plan",
     "read", "report", "set_progress", "transfer", "validate", "watch",

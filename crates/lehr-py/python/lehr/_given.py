@@ -57,7 +57,7 @@ def real(name: str, value: Any, expected: str) -> float:
 def path(name: str, value: Any) -> str:
     """The name of a file or folder; a number is none (Python would take it for a file that is open)."""
     try:
-        text = os.fspath(value)
+        text: Any = os.fspath(value)
         if isinstance(text, bytes):
             text = os.fsdecode(text)
         os.fsencode(text)
@@ -65,4 +65,4 @@ def path(name: str, value: Any) -> str:
         raise refuse(name, value, "the name of a file or folder, as text or as a path") from None
     if "\0" in text:
         raise refuse(name, value, "the name of a file or folder, without a null character")
-    return text
+    return str(text)

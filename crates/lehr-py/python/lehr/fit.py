@@ -12,7 +12,7 @@ from ._document import Accept, Caveat, Document, Frame, accepted_codes, axes, ht
 from ._progress import Listener, listener
 from .forecast import Forecast, RunningForecast
 from .law import Law, law_of
-from .recommendation import Recommendation, Recommendations, RunningRecommendation
+from .recommendation import JointRecommendation, Recommendation, Recommendations, RunningRecommendation
 from .runs import Logs, logs_of, runs_of
 from .schedule import Schedule, text_of
 
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
         max_iterations: int
         seed: int
         level: float
+        first_share: float | str
         threads: int
-
 
     class Length(TypedDict, total=False):
         """How long a run is and what it is, beside its schedule."""
@@ -90,6 +90,16 @@ if TYPE_CHECKING:
 
         anneal_steps: int | Sequence[int] | None
         anneal_from: int | Sequence[int] | None
+
+    class JointTarget(OneRun, total=False):
+        """What `Fit.recommend` takes where peak rate, batch and ratio are chosen together."""
+
+        peak_lr: float | None
+        peak_lr_range: tuple[float, float] | None
+        batch_range: tuple[int | str, int | str] | None
+        ratio_range: tuple[float, float] | None
+        max_anneal_steps: int | None
+        tolerance: float | None
 
     class RecommendTarget(OneRun, Exported, total=False):
         """What `Fit.recommend` takes about one run that is planned."""
@@ -298,6 +308,8 @@ class Fit:
     @overload
     def recommend(self, *, running: object, **target: Unpack[JobRecommendation]) -> RunningRecommendation: ...
     @overload
+    def recommend(self, *, optimise: str | Sequence[str], running: None = None, **target: Unpack[JointTarget]) -> JointRecommendation: ...
+    @overload
     def recommend(
         self, *, peak_lr: float, running: None = None, **target: Unpack[RecommendTarget]
     ) -> Recommendation: ...
@@ -324,12 +336,15 @@ class Fit:
         tolerance: float | None = None,
         optimise_shape: bool | None = None,
         free_schedule: bool | None = None,
+        optimise: str | Sequence[str] | None = None,
+        peak_lr_range: tuple[float, float] | None = None,
+        batch_range: tuple[int | str, int | str] | None = None,
         measured: Any = None,
         export: str | None = None,
         from_step: int | None = None,
         accept: Accept = None,
         progress: bool | None | Listener = None,
-    ) -> Recommendation | RunningRecommendation | Recommendations:
+    ) -> Recommendation | RunningRecommendation | Recommendations | JointRecommendation:
         """Recommends the annealing ratio of a run, or when a running job should begin to anneal.
 
         Args:
@@ -341,6 +356,9 @@ class Fit:
             ratio_range, max_anneal_steps: limits of the search.
             tolerance: ratios within this many mnat of the best are tied with it (2 by default).
             optimise_shape, free_schedule: also find the best power of the shape, the best non-increasing schedule.
+            optimise: chooses these together: ``["peak_lr", "batch", "ratio"]`` or some of them; gives a `JointRecommendation`.
+            peak_lr_range, batch_range: with ``optimise``: the rates and batches (tokens an update) considered; those of the runs fitted
+                by default.
             measured: measured runs to compare with: paths, runs, a frame.
             export, from_step: also make a trainer's configuration (``rec["export"]``).
             accept: kinds of caveats that are known and need no warning; ``True``: all.
@@ -353,9 +371,17 @@ class Fit:
             "max_anneal_steps": max_anneal_steps, "tolerance": tolerance, "optimise_shape": optimise_shape,
             "free_schedule": free_schedule, "export": export, "from_step": from_step,
         }  # fmt: skip
+        joint = {"optimise": optimise, "peak_lr_range": peak_lr_range, "batch_range": batch_range}
         heard = listener(progress)
-        made: Recommendation | RunningRecommendation | Recommendations
-        if running is not None:
+        made: Recommendation | RunningRecommendation | Recommendations | JointRecommendation
+        if optimise is None and (peak_lr_range is not None or batch_range is not None):
+            name = "peak_lr_range" if peak_lr_range is not None else "batch_range"
+            raise errors.RequestError(f"{name}= is given without optimise=", remedy="optimise= names what is to be chosen", found=name)
+        if optimise is not None:
+            _alone(measured, "measured")
+            _alone(running, "running")
+            made = JointRecommendation(self._native.recommend_jointly({**options, **joint}, heard), accepted)
+        elif running is not None:
             _alone(measured, "measured")
             made = RunningRecommendation(*self._native.recommend_running(options, logs_of(running), heard), accepted)
         elif any(_several(value) for value in (peak_lr, params, shape)):
@@ -425,7 +451,8 @@ def fit(
         bootstrap: also refit so many block-bootstrap resamples.
         accept: kinds of caveats that are known and need no warning; ``True``: all.
         **options: ``fix``, ``free``, ``bound``, ``prior``, ``residual``, ``huber``, ``points``, ``skip_warmup``,
-            ``first_update`` (an update, or ``"found"``: from where the law's errors have no trend), ``published``, ``momentum``, ``keep``, ``starts``, ``max_iterations``, ``seed``, ``level``,
+            ``first_update`` (an update, or ``"found"``: from where the law's errors have no trend), ``first_share`` (a share of each
+            run, or ``"chosen"``), ``published``, ``momentum``, ``keep``, ``starts``, ``max_iterations``, ``seed``, ``level``,
             ``threads``, as of ``lehr fit``.
 
     Raises:

@@ -141,6 +141,8 @@ class Logger:
         A loss that is no finite number is written too: the reader says what it means.
         """
         step = _given.whole("step", step, 1, "the number of updates done, from 1")
+        if step > 1 << 53:
+            raise _given.refuse("step", step, "a number of updates that a double holds")
         row: dict[str, Any] = {"step": step, "loss": _number("loss", loss)}
         if lr is not None:
             row["lr"] = _number("lr", lr)

@@ -185,6 +185,79 @@ class RunningRecommendation(_Recommended):
         return self._draw(ax, "start", self.start_step, self.plateau, "last update before the annealing")
 
 
+class JointRecommendation(Document, Frame):
+    """Peak rate, batch and annealing ratio chosen together; `to_pandas()` and the like have a row a choice that ties with the best.
+
+    Attributes:
+        peak_lr, tokens_per_step, steps: the best peak rate, batch (tokens an update) and horizon (updates).
+        ratio: the annealing ratio there, with its ``interval``.
+        start_step: the last update before the annealing; ``anneal_steps`` updates follow.
+        loss, loss_interval: the loss at the end.
+    """
+
+    @property
+    def peak_lr(self) -> float:
+        rate: float = self._data["best"]["peak_lr"]
+        return rate
+
+    @property
+    def tokens_per_step(self) -> int | None:
+        batch: int | None = self._data["best"]["tokens_per_step"]
+        return batch
+
+    @property
+    def steps(self) -> int:
+        steps: int = self._data["best"]["total"]
+        return steps
+
+    @property
+    def ratio(self) -> float:
+        ratio: float = self._data["best"]["ratio"]
+        return ratio
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        low, high = self._data["ratio_interval"]
+        return (low, high)
+
+    @property
+    def start_step(self) -> int:
+        step: int = self._data["start_step"]
+        return step
+
+    @property
+    def anneal_steps(self) -> int:
+        steps: int = self._data["anneal_steps"]
+        return steps
+
+    @property
+    def loss(self) -> float:
+        loss: float = self._data["loss"]["value"]
+        return loss
+
+    @property
+    def loss_interval(self) -> tuple[float, float]:
+        loss = self._data["loss"]
+        return (loss["lower"], loss["upper"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The choices whose loss is within the tolerance of the lowest, a column for each thing that is known of them."""
+        tied = self._data["plateau"]
+        return {name: [point[name] for point in tied] for name in (tied[0] if tied else ())}
+
+    def _rows(self) -> list[tuple[str, str]]:
+        low, high = self.interval
+        batch = "as fitted" if self.tokens_per_step is None else str(self.tokens_per_step)
+        return [
+            ("peak_lr", f"{self.peak_lr:.4g}"),
+            ("tokens_per_step", batch),
+            ("steps", str(self.steps)),
+            ("ratio", f"{self.ratio:.3f} ({low:.3f} … {high:.3f})"),
+            ("start_step", str(self.start_step)),
+            ("loss", f"{self.loss:.4f}"),
+        ]
+
+
 class Recommendations(Document, Frame):
     """A recommendation for each of several targets: every combination of ``params``, ``peak_lr`` and ``shape``.
 

@@ -343,7 +343,9 @@ def runs_of(given: Any, **options: Any) -> Runs:
         return given._alone()
     if isinstance(given, (list, tuple)):
         if given and all(isinstance(run, Run) for run in given):
-            made = [run._alone() for run in given]
-            return sum(made[1:], made[0])
+            made: Runs = given[0]._alone()
+            for run in given[1:]:
+                made = made + run._alone()
+            return made
         return read(*given, **options)
     return read(given, **options)
