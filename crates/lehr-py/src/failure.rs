@@ -34,6 +34,10 @@ const VALUES: [(&str, &str); 6] = [
     ("first_update=", "found"),
 ];
 
+/// Options that are true or false.
+const SWITCHES: [&str; 6] =
+    ["drop_nan", "stitch", "published", "optimise_shape", "free_schedule", "across_architectures"];
+
 /// Text whose options are keyword arguments.
 fn keywords(text: &str) -> String {
     let text = flags(text);
@@ -76,6 +80,7 @@ fn is_name(word: &str) -> bool {
 
 /// Text whose options and flags are names followed by `=`.
 fn flags(text: &str) -> String {
+    let keyword = |name: &str| if SWITCHES.contains(&name) { format!("{name}=True") } else { keyword(name) };
     let text = worded(text, keyword);
     let mut out = String::with_capacity(text.len());
     let mut rest = text.as_str();

@@ -66,11 +66,18 @@ def test_steps_are_whole_numbers_and_rows_before_them_stay(tmp_path):
         assert [row["step"] for row in rows(path)] == [1]
         with pytest.raises(lehr.RequestError, match="another Logger"):
             lehr.Logger(path)
-        code = f"import lehr; lehr.Logger({str(path)!r})"
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        assert "is written by another process" in done.stderr
     with pytest.raises(lehr.RequestError, match="is closed"):
         logger.log(2, 1.0)
+
+
+def test_a_log_has_one_writer(tmp_path):
+    path = tmp_path / "run.jsonl"
+    code = f"import lehr; lehr.Logger({str(path)!r}).log(1, 2.0)"
+    with lehr.Logger(path):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert "is written by another process" in done.stderr
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert [row["step"] for row in rows(path)] == [1]
 
 
 def test_a_log_behind_a_link_stays_one_file(tmp_path):

@@ -53,7 +53,11 @@ class Logger:
         _open.add(self.path)
 
     def _alone(self) -> None:
-        """Refuses a file that another process writes: each would remove rows of the other."""
+        """Refuses a file that another process writes: each would remove rows of the other.
+
+        The lock is not inherited by worker processes, which may outlive a job that was killed; it is lost where this process itself
+        opens and closes the file.
+        """
         try:
             import fcntl
         except ImportError:
