@@ -202,7 +202,7 @@ _default: Logger | None = None
 
 
 def log(step: int, loss: float, lr: float | None = None, *, path: str | os.PathLike[str] | None = None, **more: float) -> None:
-    """Writes a row of the run of this process: into ``path`` of the first call, else ``$LEHR_LOG``, else ``lehr-run/run.jsonl``."""
+    """Writes a row of the run of this process: into the ``path`` that was named last, else ``$LEHR_LOG``, else ``lehr-run/run.jsonl``."""
     global _default
     if _default is None or (path is not None and os.path.realpath(_given.path("path", path)) != _default.path):
         if _default is not None:

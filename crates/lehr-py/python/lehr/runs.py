@@ -271,6 +271,7 @@ def read(
 
     Raises:
         ReadError: with file, line, found and expected.
+        LehrError: where no file fits a pattern.
     """
     if not sources:
         raise errors.RequestError("nothing to read", expected="a path, a pattern or a frame")
