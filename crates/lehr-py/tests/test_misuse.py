@@ -306,3 +306,14 @@ def test_the_command_in_a_fit_file_runs(tmp_path, runs):
     words = [sys.executable, "-m", "lehr", "fit", "a.csv", "--law", "memoryless", "--starts", "2", "-o", "fit.json"]
     subprocess.run(words, cwd=tmp_path, check=True, capture_output=True)
     assert json.loads((tmp_path / "fit.json").read_text())["made"]["command"] == "lehr fit a.csv --law memoryless --starts 2 -o fit.json"
+
+
+def test_runs_of_known_and_unknown_size_forecast_their_own(runs):
+    frames = [run.to_dict() for run in runs[:4]]
+    known = [lehr.read(frame, params="18M", name=f"known-{i}") for i, frame in enumerate(frames[:2])]
+    unknown = [lehr.read(frame, name=f"unknown-{i}") for i, frame in enumerate(frames[2:])]
+    fit = lehr.fit(known[0] + known[1] + unknown[0] + unknown[1], "cmmt", **QUICK)
+    plain = fit.forecast("wsd:peak=5e-4,total=10k,ratio=0.2")
+    given = fit.forecast("wsd:peak=5e-4,total=10k,ratio=0.2", params="18M")
+    assert plain.final["value"] == given.final["value"]
+    assert "unseen-size" in [caveat.code for caveat in given.caveats]
