@@ -185,9 +185,10 @@ class Schedule(Frame):
 
     def lr(self, update: int) -> float:
         """The rate of an update, from 1."""
-        update = _given.whole("update", update, 1, f"1 … {len(self)}")
-        if update > len(self):
-            raise _given.refuse("update", update, f"1 … {len(self)}")
+        if type(update) is not int or not 1 <= update <= len(self):
+            update = _given.whole("update", update, 1, f"1 … {len(self)}")
+            if update > len(self):
+                raise _given.refuse("update", update, f"1 … {len(self)}")
         return self._native.lr(update)
 
     def rates(self) -> npt.NDArray[np.float64]:
