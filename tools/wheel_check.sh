@@ -26,6 +26,7 @@ sdist=$(find "$place/dist" -name '*.tar.gz')
 size=$(stat -c %s "$wheel")
 echo "wheel: $size bytes"
 [ "$size" -lt 10000000 ] || { echo "error: the wheel is $size bytes; expected below 10,000,000" >&2; exit 1; }
+! unzip -l "$wheel" | grep __pycache__ || { echo "error: the wheel carries compiled Python" >&2; exit 1; }
 needs=$(unzip -p "$wheel" '*/METADATA' | grep '^Requires-Dist' || true)
 [ "$needs" = "Requires-Dist: numpy>=1.24" ] || { echo "error: the wheel needs '$needs'; expected NumPy alone" >&2; exit 1; }
 
