@@ -6,6 +6,7 @@ import json
 import math
 import os
 import threading
+import weakref
 from typing import Any
 
 from . import _given, errors
@@ -34,8 +35,10 @@ class Logger:
         # The file itself, where the name is a link.
         self.path = os.path.realpath(_given.path("path", path))
         self._file = -1
-        if self.path in _open:
-            raise errors.RequestError(f"{self.path} is written by another Logger of this process", remedy="close that one first")
+        # A cell of a notebook that is run again makes a second one while the first is still held.
+        before = _open.get(self.path)
+        if before is not None:
+            before.close()
         self._sync = sync
         self._lock = threading.Lock()
         try:
@@ -50,7 +53,7 @@ class Logger:
             os.close(self._file)
             self._file = -1
             raise
-        _open.add(self.path)
+        _open[self.path] = self
 
     def _alone(self) -> None:
         """Refuses a file that another process writes: each would remove rows of the other.
@@ -155,7 +158,10 @@ class Logger:
         line = (json.dumps(row) + "\n").encode()
         with self._lock:
             if self._file < 0:
-                raise errors.RequestError(f"{self.path} is closed", remedy="make a new Logger of the same path: it goes on there")
+                raise errors.RequestError(
+                    f"{self.path} is closed, or a Logger that was made later writes it",
+                    remedy="make a new Logger of the same path: it goes on there",
+                )
             if step <= self._last:
                 self._rewind(step)
             written = os.write(self._file, line)
@@ -172,7 +178,8 @@ class Logger:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
-            _open.discard(self.path)
+            if _open.get(self.path) is self:
+                del _open[self.path]
 
     def __del__(self) -> None:
         # A logger that nobody holds any more keeps its file from nobody.
@@ -186,8 +193,8 @@ class Logger:
         self.close()
 
 
-# Files that are written by a Logger of this process.
-_open: set[str] = set()
+# The Logger of this process that writes a file.
+_open: weakref.WeakValueDictionary[str, Logger] = weakref.WeakValueDictionary()
 
 # How every row begins.
 _ROW = b'{"step": '
