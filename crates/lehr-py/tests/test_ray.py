@@ -70,8 +70,11 @@ def in_time():
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster(bounded):
+    # As where a script starts them in the background: interrupts are ignored there, also those by which Ray cancels a task.
+    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     nodes = [made.add_node(num_cpus=1) for _ in range(2)]
+    signal.signal(signal.SIGINT, heard)
     ray.init(address=made.address, log_to_driver=False)
     made.wait_for_nodes()
     with warnings.catch_warnings():

@@ -20,6 +20,7 @@ import importlib
 import json
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
@@ -99,6 +100,7 @@ def _same_version(wanted: str) -> None:
 
 
 def _quietly(ask: Callable[[Any, Any], Any], shared: Any, item: Any, version: str) -> Any:
+    _heed_interrupts()
     _same_version(version)
     with warnings.catch_warnings():
         # They are in the answers, and nobody sees the output of a task.
@@ -265,6 +267,12 @@ def _states(folder: str) -> dict[str, dict[str, Any]]:
     return {job["id"]: job for job in _answer("sweep", "status", folder)["jobs"]}
 
 
+def _heed_interrupts() -> None:
+    """Lets an interrupt be heard where it is ignored: processes that were started in the background ignore it, and Ray cancels tasks by it."""
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def _work(words: Sequence[str], log: pathlib.Path) -> tuple[int, str]:
     """Runs a worker, what it says added to its log: its exit code, and what it said. A task that is cancelled tells it to end."""
     with open(log, "ab") as file:
@@ -296,6 +304,7 @@ def _job(folder: str, job: str, trunk: str | None, attempts: int, counts: bool, 
         counts: whether the worker counts failures itself, and a job that it gave up is given up.
         version: of the asking process.
     """
+    _heed_interrupts()
     _same_version(version)
     left = attempts
     while True:
@@ -444,6 +453,7 @@ def _end_with_input() -> None:
             pass
         _thread.interrupt_main()
 
+    _heed_interrupts()
     threading.Thread(target=wait, daemon=True).start()
 
 
