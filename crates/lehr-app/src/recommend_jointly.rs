@@ -41,6 +41,21 @@ pub struct JointRequest {
     pub options: RecommendOptions,
 }
 
+/// The peak rate that is stated, where it is not among what is to be chosen.
+///
+/// # Errors
+/// [`Failure`] where it is neither stated nor chosen, or both.
+pub fn stated_rate(stated: Option<f64>, chosen: bool) -> Result<Option<f64>, Failure> {
+    match (stated, chosen) {
+        (None, false) => Err(Failure::usage(
+            "the peak rate is missing: [[peak_lr]] states it, [[optimise]] peak-lr chooses it",
+        )),
+        (Some(_), true) => Err(Failure::usage("[[peak_lr]] is stated, and [[optimise]] is to choose it")
+            .hint("[[peak_lr_range]] says within what")),
+        (stated, _) => Ok(stated),
+    }
+}
+
 /// The best choice and what ties with it.
 #[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct JointAnswer {

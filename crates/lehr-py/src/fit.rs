@@ -8,9 +8,10 @@ use crate::options::Options;
 use crate::requests;
 use crate::runs::NativeRuns;
 use lehr::fit::Fit;
+use lehr_app::documents::Document;
 use lehr_app::fit::{FitRequest, parse_fit, to_file};
 use lehr_app::forecast::ForecastRequest;
-use lehr_app::{Failure, Reading, export, pictures};
+use lehr_app::{Answer, Desk, Failure, Reading, export, pictures};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::path::PathBuf;
@@ -44,6 +45,23 @@ impl NativeFit {
             laws: self.laws(),
             ..Place::default()
         }
+    }
+}
+
+impl NativeFit {
+    /// Asks a question that needs the fit and options alone, and whose answer has no picture.
+    fn plainly<R: Send + 'static, D: Document>(
+        &self,
+        py: Python<'_>,
+        options: Option<&Bound<'_, PyDict>>,
+        progress: Option<&Bound<'_, PyAny>>,
+        request: impl FnOnce(&mut Options, &Arc<Fit>) -> Result<R, Failure>,
+        answer: impl FnOnce(&Desk, &R) -> Result<Answer<D>, Failure> + Send + 'static,
+    ) -> PyResult<NativeAnswer> {
+        let mut options = Options::read(options)?;
+        let request = request(&mut options, &self.fit).and_then(|request| options.done().map(|()| request));
+        let request = request.map_err(|failure| raise(py, &failure))?;
+        ask(py, self.place(None), progress, move |desk| NativeAnswer::of(&answer(desk, &request)?, None))
     }
 }
 
@@ -204,12 +222,8 @@ impl NativeFit {
         options: Option<&Bound<'_, PyDict>>,
         progress: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<NativeAnswer> {
-        let mut options = Options::read(options)?;
-        let request = requests::recommend_rows(&mut options, &self.fit)
-            .and_then(|request| options.done().map(|()| request));
-        let request = request.map_err(|failure| raise(py, &failure))?;
-        ask(py, self.place(None), progress, move |desk| {
-            NativeAnswer::of(&desk.recommend_rows(&request)?, None)
+        self.plainly(py, options, progress, requests::recommend_rows, |desk, request| {
+            desk.recommend_rows(request)
         })
     }
 
@@ -221,12 +235,8 @@ impl NativeFit {
         options: Option<&Bound<'_, PyDict>>,
         progress: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<NativeAnswer> {
-        let mut options = Options::read(options)?;
-        let request = requests::recommend_jointly(&mut options, &self.fit)
-            .and_then(|request| options.done().map(|()| request));
-        let request = request.map_err(|failure| raise(py, &failure))?;
-        ask(py, self.place(None), progress, move |desk| {
-            NativeAnswer::of(&desk.recommend_jointly(&request)?, None)
+        self.plainly(py, options, progress, requests::recommend_jointly, |desk, request| {
+            desk.recommend_jointly(request)
         })
     }
 

@@ -10,7 +10,7 @@ use lehr::validate::LeaveOut;
 use lehr::{ArchFamily, LossKind, Params, Schedule, Shape, Steps, Tokens};
 use lehr_app::export::ExportRequest;
 use lehr_app::recommend::RecommendRequest;
-use lehr_app::recommend_jointly::JointRequest;
+use lehr_app::recommend_jointly::{JointRequest, stated_rate};
 use lehr_app::recommend_rows::RowsRequest;
 use lehr_app::running::{Job, RunningForecastRequest, RunningRequest};
 use lehr_app::target::{Plan, PlanSpec, updates};
@@ -454,7 +454,7 @@ pub fn recommend_rows(options: &mut Options, fit: &Arc<Fit>) -> Result<RowsReque
 }
 
 /// What is to be chosen together: peak rate, batch and ratio.
-pub fn recommend_jointly(options: &mut Options, fit: &Fit) -> Result<JointRequest, Failure> {
+pub fn recommend_jointly(options: &mut Options, fit: &Arc<Fit>) -> Result<JointRequest, Failure> {
     let chosen = options.texts("optimise")?;
     let (mut rate, mut batch) = (false, false);
     for what in &chosen {
@@ -476,19 +476,7 @@ pub fn recommend_jointly(options: &mut Options, fit: &Fit) -> Result<JointReques
         ))
         .hint("ask again with the peak rate and batch that it recommends"));
     }
-    let peak_lr = some_peak_lr(options)?;
-    match peak_lr {
-        None if !rate => {
-            return Err(Failure::usage(
-                "the peak rate is missing: [[peak_lr]] states it, or [[optimise]] chooses it",
-            ));
-        }
-        Some(_) if rate => {
-            return Err(Failure::usage("[[peak_lr]] is stated, and [[optimise]] is to choose it")
-                .hint("[[peak_lr_range]] says within what"));
-        }
-        _ => {}
-    }
+    let peak_lr = stated_rate(some_peak_lr(options)?, rate)?;
     let expected = "two rates above 0, the smaller first, such as (2e-4, 4e-3)";
     let peak_lr_range = options.pair("peak_lr_range", expected)?;
     if peak_lr_range.is_some_and(|(low, high)| !(low > 0.0 && low <= high)) {
@@ -501,7 +489,7 @@ pub fn recommend_jointly(options: &mut Options, fit: &Fit) -> Result<JointReques
         _ => return Err(Failure::usage(format_args!("[[batch_range]] is no range; expected {expected}"))),
     };
     Ok(JointRequest {
-        fit: fit.clone(),
+        fit: Fit::clone(fit),
         length: some_length(options)?,
         peak_lr,
         peak_lr_range,

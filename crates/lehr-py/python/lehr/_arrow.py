@@ -7,6 +7,7 @@ import struct
 from decimal import Decimal
 from typing import Any
 
+from ._frames import distinct
 from .errors import RequestError
 
 
@@ -77,11 +78,7 @@ def read_stream(frame: Any) -> dict[str, list[Any]]:
             raise RequestError("the Arrow stream holds no table", found=str(schema.format), expected="a table with named columns")
         children = [schema.children[i].contents for i in range(schema.n_children)]
         names = [child.name.decode() for child in children]
-        for name in names:
-            if names.count(name) > 1:
-                raise RequestError(
-                    f"two columns are named {name!r}", found=repr(name), expected="names that differ", remedy="drop or rename one of them"
-                )
+        distinct(names)
         columns: dict[str, list[Any]] = {name: [] for name in names}
         unread: set[str] = set()
         while True:

@@ -23,12 +23,12 @@ def columns_of(frame: Any) -> dict[str, list[Any]]:
 
     if isinstance(frame, (dict, Frame)):
         frame = frame.to_dict() if isinstance(frame, Frame) else frame
-        _distinct(frame)
+        distinct(frame)
         columns = {str(name): _values(name, values) for name, values in frame.items()}
     elif type(frame).__module__.partition(".")[0] == "pandas":
         if not hasattr(frame, "columns"):
             raise _one_column(frame)
-        _distinct(frame.columns)
+        distinct(frame.columns)
         columns = {str(name): _values(name, frame[name], missing=True) for name in frame.columns}
         _diverged(columns)
     elif hasattr(frame, "__arrow_c_stream__"):
@@ -36,7 +36,7 @@ def columns_of(frame: Any) -> dict[str, list[Any]]:
 
         columns = read_stream(frame)
     else:
-        _distinct(frame.columns)
+        distinct(frame.columns)
         columns = {str(name): _values(name, frame[name]) for name in frame.columns}
     lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) > 1:
@@ -59,7 +59,8 @@ def _one_column(frame: Any) -> RequestError:
     )
 
 
-def _distinct(names: Any) -> None:
+def distinct(names: Any) -> None:
+    """Refuses columns of one name."""
     seen: set[str] = set()
     for name in map(str, names):
         if name in seen:

@@ -5,7 +5,7 @@ use crate::output::{Output, table};
 use clap::{Args, ValueEnum};
 use lehr::recommend::{Budget, JointPoint};
 use lehr::units::{parse_count, short_count};
-use lehr_app::recommend_jointly::JointRequest;
+use lehr_app::recommend_jointly::{JointRequest, stated_rate};
 use std::path::Path;
 
 /// What may be chosen.
@@ -62,16 +62,12 @@ impl JointArgs {
     /// The peak rate, where it is not chosen.
     pub fn peak_lr(&self, given: &[f64]) -> Result<Option<f64>, Failure> {
         let chosen = self.optimise.contains(&Choice::PeakLr);
-        match given {
-            [] if chosen => Ok(None),
-            [rate] if !chosen => Ok(Some(*rate)),
-            [] => Err(Failure::usage(
-                "the peak rate is missing: [[peak_lr]] states it, [[optimise]] peak-lr chooses it",
-            )),
-            _ if chosen => Err(Failure::usage("[[peak_lr]] is stated, and [[optimise]] is to choose it")
-                .hint("[[peak_lr_range]] says within what")),
-            _ => Err(Failure::usage("[[peak_lr]] names several: beside [[optimise]] there is one, or none")),
+        if given.len() > 1 && !chosen {
+            return Err(Failure::usage(
+                "[[peak_lr]] names several: beside [[optimise]] there is one, or none",
+            ));
         }
+        stated_rate(given.first().copied(), chosen)
     }
 
     /// The peak rates considered, if stated.
